@@ -1,0 +1,52 @@
+# Everything a contributor runs. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock surface clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+demo: $(READY) ## the whole job through a real MCP client, offline
+	@$(BIN)/genai-batch demo
+
+test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check and every test
+	$(BIN)/pytest
+
+check: $(READY) ## ruff, pyright and the import layers, without the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(READY) ## let ruff format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+surface: $(READY) ## write the surface snapshot and the README's table after a reviewed change
+	$(BIN)/pytest tests/test_surface.py tests/test_documents.py --write-surface --quiet -k 'reviewed or table'
+
+clean: ## remove what make built
+	rm -rf .venv .node
+
+lock: $(READY) ## pin the dependencies again, with hashes and without addresses
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
+
+# The environment is built by the standard library alone, and again whenever the pins change.
+$(READY): requirements.lock pyproject.toml
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Foreign MCP clients for the interoperability tests; the versions are pinned in tests/node/package.json.
+.node/.ready: tests/node/package.json
+	rm -rf .node && mkdir -p .node && cp tests/node/package.json .node/
+	cd .node && npm install --no-package-lock --no-audit --no-fund --silent
+	@touch $@

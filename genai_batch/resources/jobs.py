@@ -1,0 +1,218 @@
+"""A job, its shards, and what is said of them."""
+
+import base64
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from genai_batch.resources import uris
+from genai_batch.resources.answers import Answer
+from genai_batch.resources.prices import Lane
+
+State = Literal[
+    "JOB_STATE_QUEUED",
+    "JOB_STATE_PENDING",
+    "JOB_STATE_RUNNING",
+    "JOB_STATE_SUCCEEDED",
+    "JOB_STATE_PARTIALLY_SUCCEEDED",
+    "JOB_STATE_FAILED",
+    "JOB_STATE_CANCELLED",
+    "JOB_STATE_EXPIRED",
+]
+Backend = Literal["gemini", "emulator"]
+Outcome = Literal["ok", "truncated", "blocked", "empty", "error", "missing"]
+OUTCOMES: tuple[Outcome, ...] = ("ok", "truncated", "blocked", "empty", "error", "missing")
+FINISHED: frozenset[State] = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"})
+BROKEN: frozenset[State] = frozenset({"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"})
+OFFLINE = "No model was called: the offline emulator answered. Set GEMINI_API_KEY to use Gemini."
+
+_ADOPTED = "Adopted from Gemini: its requests are not known here, so missing rows cannot be named."
+
+
+class Job(BaseModel):
+    """What `create_batch` starts. Times are seconds since 1970, money is USD; `id` is also the resume token."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    model: str
+    lane: Lane
+    backend: Backend
+    account: str
+    digest: str
+    state: State = "JOB_STATE_QUEUED"
+    requests: int
+    bytes: Annotated[
+        int, Field(description="Size of requests.jsonl; 0 for an adopted job, whose requests are not known")
+    ]
+    makes_media: bool
+    estimate: float | None = None
+    cost: float | None = None
+    counts: dict[Outcome, int] | None = None
+    results_bytes: int = 0
+    cancelled_at: float | None = None
+    notice: str | None = None
+    created_at: float
+    ended_at: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.state in FINISHED or self.state in BROKEN
+
+    @property
+    def uri(self) -> str:
+        """Where it is read."""
+        return uris.job(self.id)
+
+
+class Shard(BaseModel):
+    """One provider-side batch of a job.
+
+    `batch` is its provider name, once accepted; `tries` counts the calls that failed in a row, and it is left alone
+    until `next_try_at`; `collected_at` says that nothing more is to be had from it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    number: int
+    display_name: str
+    requests: int
+    upload: str | None = None
+    sent_at: float | None = None
+    batch: str | None = None
+    state: str | None = None
+    done: int = 0
+    output: str | None = None
+    error: str | None = None
+    polled_at: float | None = None
+    finished_at: float | None = None
+    collected_at: float | None = None
+    tries: int = 0
+    next_try_at: float | None = None
+
+
+class Counts(Answer):
+    """Rows by outcome; what is zero is left out."""
+
+    ok: int | None = None
+    truncated: int | None = None
+    blocked: int | None = None
+    empty: int | None = None
+    error: int | None = None
+    missing: int | None = None
+    pending: int | None = None
+
+
+class Spent(Answer):
+    """USD: expected before the job, and paid once its results are here."""
+
+    estimate: float | None = None
+    actual: float | None = None
+
+
+class JobStatus(Answer):
+    """Where a job stands. A finished job can still hold failed rows: see `counts`."""
+
+    job_id: str
+    name: str
+    model: str
+    lane: Lane
+    backend: Backend
+    state: State
+    done: Annotated[int, Field(description="Rows the provider has finished")]
+    requests: int
+    counts: Annotated[Counts, Field(description="Rows by outcome; zeros left out")]
+    percent: float
+    elapsed_s: float
+    eta_s: float | None = None
+    cost_usd: Spent
+    shards: int
+    existing: bool | None = None
+    notice: str | None = None
+    uri: str
+    next: str
+
+    @classmethod
+    def of(cls, job: Job, shards: list[Shard], now: float, *, existing: bool = False) -> Self:
+        """Say where `job` stands at `now`."""
+        back = job.requests - (job.counts or {}).get("missing", 0)
+        done = back if job.is_over and job.counts else sum(shard.done for shard in shards)
+        elapsed = (job.ended_at or now) - job.created_at
+        return cls(
+            job_id=job.id,
+            name=job.name,
+            model=job.model,
+            lane=job.lane,
+            backend=job.backend,
+            state=job.state,
+            done=done,
+            requests=job.requests,
+            counts=counts_of(job),
+            percent=round(100 * done / job.requests, 1) if job.requests else 0,
+            elapsed_s=round(elapsed, 1),
+            eta_s=round(elapsed / done * (job.requests - done), 1) if done and not job.is_over else None,
+            cost_usd=Spent(estimate=job.estimate, actual=job.cost),
+            shards=len(shards),
+            existing=existing or None,
+            notice=notice(job),
+            uri=job.uri,
+            next=_next(job),
+        )
+
+
+class JobLine(Answer):
+    """A job in a list."""
+
+    job_id: str
+    name: str
+    state: State
+    requests: int
+    ok: int | None = None
+    created_at: Annotated[str, Field(description="UTC")]
+
+
+class JobList(Answer):
+    """Jobs of this home, those that are finished but not collected first, then the newest."""
+
+    jobs: list[JobLine]
+    next_cursor: str | None = None
+    next: str
+
+
+def new_id() -> str:
+    """Make an unguessable job id."""
+    return "job_" + base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def counts_of(job: Job) -> Counts:
+    """Count rows by outcome; a row is pending until its answer is here."""
+    if job.counts is None:
+        return Counts(pending=job.requests or None)
+    return Counts.model_validate({outcome: count for outcome, count in job.counts.items() if count})
+
+
+def notice(job: Job) -> str | None:
+    """What a reader of any answer about the job has to know."""
+    adopted = _ADOPTED if job.bytes == 0 else None
+    return " ".join(filter(None, (OFFLINE if job.backend == "emulator" else None, adopted, job.notice))) or None
+
+
+def folder(home: Path, job_id: str) -> Path:
+    """Where the files of a job are kept."""
+    return home / "jobs" / job_id
+
+
+def _next(job: Job) -> str:
+    if not job.is_over:
+        return f"check_status(job_id='{job.id}', wait_s=50), or do other work; the job goes on by itself."
+    counts = job.counts or {}
+    if job.state in BROKEN and not any(counts.get(outcome) for outcome in OUTCOMES if outcome != "missing"):
+        return "No results came back. Read notice, then create_batch again."
+    failed = sum(counts.values()) - counts.get("ok", 0)
+    hint = "; outcome='error' (or another of counts) shows the rows that are not ok" if failed else ""
+    return f"get_results(job_id='{job.id}'){hint}, or read {uris.results(job.id)}"

@@ -1,0 +1,235 @@
+"""The SQLite record of jobs, shards and every change of state. Several processes use one ledger at once."""
+
+import json
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from genai_batch.resources.errors import LedgerError, UnknownJob
+from genai_batch.resources.jobs import BROKEN, Job, Shard, State
+
+LEASE_S = 30
+"""Seconds a lease lasts unless it is renewed."""
+_JOB = tuple(Job.model_fields)
+_SHARD = tuple(Shard.model_fields)
+_THIS_SHARD = "job_id = :job_id AND number = :number"
+
+
+class Ledger:
+    """Jobs and shards as they were last known. Every write is one transaction."""
+
+    def __init__(self, home: Path) -> None:
+        """Open or create `home/ledger.db`, taking the steps of `schema.sql` that it lacks.
+
+        Raises:
+            LedgerError: the home cannot be used.
+        """
+        self.home = home
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        with self._guard():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._db = sqlite3.connect(home / "ledger.db", timeout=10, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            with suppress(sqlite3.OperationalError):  # another process is switching it on; the mode stays in the file
+                self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+            (home / "ledger.db").chmod(0o600)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def record(self, job: Job, shards: list[Shard], *, again: bool) -> Job:
+        """Write a new job down before anything is sent; unless `again`, return the same job recorded before instead."""
+        with self._transaction():
+            if not again and (known := self.same(job)):
+                return known
+            self._insert("job", _plain(job))
+            for shard in shards:
+                self._insert("shard", shard.model_dump())
+            self._event(job.id, job.created_at, job.state, "recorded")
+        return job
+
+    def job(self, job_id: str) -> Job:
+        """Find a job by its id or the provider's name of one of its shards.
+
+        Raises:
+            UnknownJob: with the nearest ids.
+        """
+        if (job := self.find(job_id)) is None:
+            raise UnknownJob(
+                job_id, [row["id"] for row in self._rows("SELECT id FROM job ORDER BY created_at DESC LIMIT 500")]
+            )
+        return job
+
+    def find(self, job_id: str) -> Job | None:
+        """Find a job, or None."""
+        rows = self._rows(
+            "SELECT * FROM job WHERE id = ? OR id = (SELECT job_id FROM shard WHERE batch = ?)", job_id, job_id
+        )
+        return _job(rows[0]) if rows else None
+
+    def shards(self, job_id: str) -> list[Shard]:
+        """List the shards of a job in order."""
+        rows = self._rows("SELECT * FROM shard WHERE job_id = ? ORDER BY number", job_id)
+        return [Shard.model_validate({name: row[name] for name in _SHARD}) for row in rows]
+
+    def open_jobs(self) -> list[Job]:
+        """List the jobs that are not over, oldest first."""
+        return [_job(row) for row in self._rows("SELECT * FROM job WHERE ended_at IS NULL ORDER BY created_at")]
+
+    def page(self, state: State | None, limit: int, after: str | None) -> list[Job]:
+        """List jobs, finished but uncollected first and then the newest, after the job `after`.
+
+        Raises:
+            UnknownJob: `after` is none of them.
+        """
+        if after is not None:
+            self.job(after)
+        collected = "SELECT min(collected_at IS NOT NULL OR finished_at IS NULL) FROM shard WHERE job_id = job.id"
+        order = f"({collected}), -created_at, id"
+        ranked = f"SELECT job.*, row_number() OVER (ORDER BY {order}) AS place FROM job WHERE ?1 IS NULL OR state = ?1"
+        start = "coalesce((SELECT place FROM ranked WHERE id = ?3), 0)"
+        sql = f"WITH ranked AS ({ranked}) SELECT * FROM ranked WHERE place > {start} ORDER BY place LIMIT ?2"
+        return [_job(row) for row in self._rows(sql, state, limit, after)]
+
+    def progress(self, most: int) -> dict[str, tuple[State, int]]:
+        """State and finished rows of the open and the latest jobs, by id."""
+        done = "(SELECT sum(done) FROM shard WHERE job_id = job.id)"
+        latest = "id IN (SELECT id FROM job ORDER BY created_at DESC LIMIT ?) OR ended_at IS NULL"
+        rows = self._rows(f"SELECT id, state, {done} AS done FROM job WHERE {latest}", most)
+        return {row["id"]: (row["state"], row["done"]) for row in rows}
+
+    def advance(self, job_id: str, now: float, note: str | None = None, **changes: Any) -> Job:
+        """Change a job that is not over, one that is stays as it is; a new state becomes an event, an end its time."""
+        with self._transaction():
+            job = self.job(job_id)
+            if job.is_over:
+                return job
+            changed = job.model_copy(update=changes)
+            if changed.is_over:
+                changed = changed.model_copy(update={"ended_at": now})
+            self._update("job", _plain(changed), "id = :id")
+            if changed.state != job.state:
+                self._event(job_id, now, changed.state, note or changed.notice)
+        return changed
+
+    def mark(self, shard: Shard, **changes: Any) -> Shard:
+        """Change a shard."""
+        with self._transaction():
+            self._update("shard", {**changes, "job_id": shard.job_id, "number": shard.number}, _THIS_SHARD)
+        return shard.model_copy(update=changes)
+
+    def intend(self, shard: Shard, now: float) -> Shard | None:
+        """Record that a create is about to be sent; None when the lease is lost or another was quicker."""
+        held = "lease_owner = :me AND lease_until >= :now AND ended_at IS NULL AND cancelled_at IS NULL"
+        mine = f"EXISTS (SELECT 1 FROM job WHERE id = :job_id AND {held})"
+        sql = f"UPDATE shard SET sent_at = :now WHERE {_THIS_SHARD} AND batch IS NULL AND sent_at IS :seen AND {mine}"
+        given = {"now": now, "seen": shard.sent_at, "me": self.owner, "job_id": shard.job_id, "number": shard.number}
+        with self._transaction():
+            if self._db.execute(sql, given).rowcount != 1:
+                return None
+        return self.shards(shard.job_id)[shard.number]
+
+    def collected(self, shard: Shard, results_bytes: int, now: float) -> Shard:
+        """Record that a shard's rows are in results.jsonl, which is `results_bytes` long with them."""
+        with self._transaction():
+            self._update("job", {"results_bytes": results_bytes, "id": shard.job_id}, "id = :id")
+            self._update("shard", {"collected_at": now, "job_id": shard.job_id, "number": shard.number}, _THIS_SHARD)
+        return shard.model_copy(update={"collected_at": now})
+
+    def claim(self, job_id: str, now: float) -> bool:
+        """Take or renew the lease on a job; False while another living process has it."""
+        free = "lease_owner IS NULL OR lease_owner = :me OR lease_until < :now"
+        sql = f"UPDATE job SET lease_owner = :me, lease_until = :until WHERE id = :id AND ({free})"
+        with self._transaction():
+            asked = {"id": job_id, "me": self.owner, "now": now, "until": now + LEASE_S}
+            return self._db.execute(sql, asked).rowcount == 1
+
+    def release(self, job_id: str) -> None:
+        """Give the lease back."""
+        with self._transaction():
+            self._db.execute("UPDATE job SET lease_owner = NULL WHERE id = ? AND lease_owner = ?", (job_id, self.owner))
+
+    def events(self, job_id: str) -> list[tuple[float, str, str | None]]:
+        """List the changes of a job's state: when, to what, why."""
+        rows = self._rows("SELECT at, state, note FROM event WHERE job_id = ? ORDER BY at, rowid", job_id)
+        return [(row["at"], row["state"], row["note"]) for row in rows]
+
+    def same(self, job: Job) -> Job | None:
+        """Find a job with the same content, model, lane, backend and key that was not broken off."""
+        broken = ", ".join(f"'{state}'" for state in sorted(BROKEN))
+        where = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
+        sql = f"SELECT * FROM job WHERE {where} AND state NOT IN ({broken}) ORDER BY created_at DESC LIMIT 1"
+        rows = self._rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
+        return _job(rows[0]) if rows else None
+
+    def _migrate(self) -> None:
+        with self._transaction():
+            self._db.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) WITHOUT ROWID")
+            taken = {row["name"] for row in self._rows("SELECT name FROM migration")}
+            for name, sql in _steps():
+                if name not in taken:
+                    for statement in sql.split(";\n"):
+                        self._db.execute(statement)
+                    self._insert("migration", {"name": name})
+
+    def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
+        self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})
+
+    def _insert(self, table: str, values: dict[str, Any]) -> None:
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+
+    def _update(self, table: str, values: dict[str, Any], where: str) -> None:
+        sets = ", ".join(f"{name} = :{name}" for name in values)
+        self._db.execute(f"UPDATE {table} SET {sets} WHERE {where}", values)
+
+    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._guard():
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _guard(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+            hint = "free space, wait for other processes, or set GENAI_BATCH_HOME to a folder that can be written"
+            raise LedgerError(
+                f"{self.home / 'ledger.db'}: {error}. Nothing was lost; {hint}, then try again."
+            ) from error
+
+
+def _steps() -> list[tuple[str, str]]:
+    text = files("genai_batch.resources").joinpath("schema.sql").read_text("utf-8")
+    found = re.split(r"^-- step: (\w+)\n", text, flags=re.MULTILINE)
+    return list(zip(found[1::2], found[2::2], strict=True))
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    values = job.model_dump()
+    return values | {"counts": json.dumps(job.counts) if job.counts is not None else None}
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = {name: row[name] for name in _JOB}
+    return Job.model_validate(values | {"counts": json.loads(values["counts"]) if values["counts"] else None})

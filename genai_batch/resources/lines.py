@@ -1,0 +1,161 @@
+"""One line of a JSONL source: from its bytes to a key, a request, and what is wrong with them."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from genai_batch.resources import lint
+from genai_batch.resources.answers import brief
+from genai_batch.resources.lint import Fault
+from genai_batch.resources.models import Model
+from genai_batch.resources.untyped import as_object, is_object, kind_of
+
+MAX_KEY = 256
+"""Bytes of a key; it travels in URIs and answers."""
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+_SPACED_COLON = re.compile(rb'"\s+:|\\\\":')
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)")
+
+
+class Line(NamedTuple):
+    """A parsed line. `sent` and `extra` are what goes to Gemini and what stays here, each with its newline."""
+
+    key: str | None
+    request: dict[str, Any]
+    sent: bytes
+    extra: bytes
+    faults: tuple[Fault, ...]
+    doubts: tuple[Fault, ...] = ()
+
+
+def parse(raw: bytes, model: Model) -> Line:
+    """Read one non-empty line, finding everything that is wrong with it."""
+    if isinstance(value := _value(raw), Fault):
+        return Line(None, {}, b"", b"", (value,))
+    if not is_object(value):
+        fault = Fault(f"is {kind_of(value)}, not an object", 'write {"key": …, "request": …}')
+        return Line(None, {}, b"", b"", (fault,))
+    key, request = value.get("key"), as_object(value.get("request"))
+    found = lint.shape(value)
+    faults = (*_key(value), *_form(raw, value, found), *_request(value, model))
+    good = key if isinstance(key, str) and key else None
+    if faults:
+        return Line(good, {}, b"", b"", faults)
+    return Line(good, request, *_split(raw, value), faults, tuple(_doubts(value, request, model)))
+
+
+def _value(raw: bytes) -> Any:
+    """Decode, or say in a reader's words why that failed."""
+    if b"\x00" in raw:
+        return Fault("holds NUL bytes; perhaps it is UTF-16 or binary", "save it as UTF-8 text")
+    try:
+        return _decode(raw)
+    except UnicodeDecodeError:
+        return Fault("is not UTF-8", "save the file as UTF-8")
+    except RecursionError:
+        return Fault(f"is nested deeper than {lint.MAX_DEPTH} levels", "flatten it")
+    except msgspec.MsgspecError as error:
+        return _malformed(raw, str(error))
+
+
+def _malformed(raw: bytes, why: str) -> Fault:
+    if found := _NOT_A_NUMBER.search(raw):
+        return Fault(f"{found[1].decode()} is not JSON", "use a number or null")
+    if SURROGATE.search(raw):
+        return Fault("holds half of a surrogate pair (\\uD800-\\uDFFF)", "write the character itself, or leave it out")
+    if "truncated" in why:
+        return Fault("ends in the middle of a value", "write one whole object on one line")
+    return Fault(
+        why.replace("JSON is malformed", "is not JSON").rstrip("."), "one object a line, nothing between the lines"
+    )
+
+
+def _key(value: dict[str, Any]) -> Iterator[Fault]:
+    key = value.get("key")
+    if "key" not in value:
+        other = next((name for name in ("custom_id", "id", "customId") if name in value), None)
+        yield Fault("has no key", f"rename {other!r} to 'key'" if other else 'add "key": a unique string')
+    elif not isinstance(key, str):
+        yield Fault(
+            f"key is {kind_of(key)}",
+            f'write "key": "{brief(str(key), 40)}"' if isinstance(key, int | float) else "use a string",
+        )
+    elif not key.strip():
+        yield Fault("key is empty", "give each request a unique name")
+    elif (size := len(key.encode())) > MAX_KEY:
+        yield Fault(
+            f"key is {size:,} bytes long; at most {MAX_KEY}", "use a short id and keep the rest in a field beside it"
+        )
+    elif any(unicodedata.category(character) == "Cc" for character in key):
+        yield Fault("key holds control characters", "use printable characters")
+
+
+def _form(raw: bytes, value: dict[str, Any], found: lint.Shape) -> Iterator[Fault]:
+    if found.depth > lint.MAX_DEPTH:
+        yield Fault(f"is nested {found.depth} levels deep; Gemini reads {lint.MAX_DEPTH}", "flatten it")
+    elif twice := _repeated(raw, found.members):
+        yield Fault(f"has the member {twice!r} twice in one object", "keep one of them")
+    if found.clash:
+        yield Fault(f"has both {found.clash[0]!r} and {found.clash[1]!r}, which are one field", "keep one spelling")
+    for name in value:
+        plain = lint.snake(name)
+        if plain in lint.MISPLACED:
+            home = "generation_config" if plain in lint.GENERATION or plain == "config" else "request"
+            yield Fault(f"{name!r} stands beside request, where it is ignored", f"move it into {home}")
+
+
+def _request(value: dict[str, Any], model: Model) -> Iterator[Fault]:
+    request = value.get("request")
+    if "request" not in value:
+        yield Fault("has no request", 'add "request": {"contents": […]}')
+    elif not is_object(request):
+        yield Fault(f"request is {kind_of(request)}", "make it an object with contents")
+    else:
+        yield from lint.faults(request, model)
+
+
+def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Iterator[Fault]:
+    for name in value:
+        if lint.snake(name) in lint.GENERATION:
+            yield Fault(f"{name!r} stands beside request and is not sent", "a setting belongs into generation_config")
+    named = request.get("model")
+    if isinstance(named, str) and named.removeprefix("models/") != model.name:
+        yield Fault(
+            f"names the model {brief(named, 60)!r}; the job runs on {model.name}", "leave model out of the request"
+        )
+
+
+def _split(raw: bytes, value: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Part what is sent from what is kept; a line without extra fields is sent byte for byte."""
+    if len(value) == 2:
+        return raw + b"\n", b""
+    extra = {name: field for name, field in value.items() if name != "request"}
+    return _encode({"key": value["key"], "request": value["request"]}) + b"\n", _encode(extra) + b"\n"
+
+
+def _repeated(raw: bytes, members: int) -> str | None:
+    """Find a member that stands twice in one object.
+
+    A decoder keeps one of the two, so fewer members come out than `":` went in. That count can be off only where a
+    colon is spaced or a string begins with one; then the line is read again, slowly and exactly.
+    """
+    if raw.count(b'":') == members and not _SPACED_COLON.search(raw):
+        return None
+    twice: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice.extend(name for name in names if names.count(name) > 1)
+        return {}
+
+    json.loads(raw, object_pairs_hook=look)
+    return brief(twice[0], 60) if twice else None

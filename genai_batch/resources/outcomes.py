@@ -1,0 +1,179 @@
+"""What a result row means: its key, its outcome, its tokens, its content. Rows are taken as they come, in either shape.
+
+A file row is `{"key", "response" | "error"}`, an inline row `{"metadata": {"key"}, "response" | "error"}`; small file
+jobs may come back inline. Zero counters are left out on the wire, error codes come as numbers or names.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from genai_batch.resources.answers import Answer, short
+from genai_batch.resources.jobs import Outcome
+from genai_batch.resources.lines import MAX_KEY
+from genai_batch.resources.prices import Usage as PricedUsage
+from genai_batch.resources.untyped import as_list, as_object, is_object
+
+BLOCKED = frozenset({
+    "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE",
+    "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE",
+})  # fmt: skip
+_RETRYABLE = frozenset({
+    4, 8, 10, 13, 14, 408, 429, 500, 502, 503, 504,
+    "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNAVAILABLE",
+})  # fmt: skip
+
+
+class RowError(Answer):
+    """Why a row has no usable answer.
+
+    `code` is Gemini's number or name; `retryable` rows may succeed when sent again.
+    """
+
+    code: int | str
+    message: str
+    retryable: bool
+
+
+class Tokens(Answer):
+    """Tokens of one answer. Thinking is billed as output; cached tokens are part of the input."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class Media(Answer):
+    """A picture or sound of a result."""
+
+    uri: str
+    mime_type: str
+    path: Annotated[str | None, Field(description="File, once decoded")] = None
+
+
+class Verdict(NamedTuple):
+    """What a row amounts to."""
+
+    key: str | None
+    outcome: Outcome
+    finish_reason: str | None
+    usage: PricedUsage
+    thinking: int
+
+
+def judge(row: dict[str, Any]) -> Verdict:
+    """Classify a decoded row."""
+    response = as_object(row.get("response"))
+    reason = _reason(response)
+    usage, thinking = _usage(response)
+    return Verdict(key_of(row), _outcome(row, response, reason), reason, usage, thinking)
+
+
+def key_of(row: dict[str, Any]) -> str | None:
+    """Find the key of a row; its place in the file is never used instead."""
+    key = row.get("key", as_object(row.get("metadata")).get("key"))
+    return key if isinstance(key, str) and key and len(key.encode()) <= MAX_KEY else None
+
+
+def parts(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parts of the answer, without the model's thoughts."""
+    for part in as_list(as_object(_candidate(response).get("content")).get("parts")):
+        if is_object(part) and not part.get("thought"):
+            yield part
+
+
+def text(response: dict[str, Any]) -> str | None:
+    """Join the text of the answer."""
+    texts = [part["text"] for part in parts(response) if isinstance(part.get("text"), str)]
+    return "".join(texts) if texts else None
+
+
+def media(response: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the inline pictures and sounds: `{mimeType, data}` with base64 data."""
+    found = (part.get("inlineData") or part.get("inline_data") for part in parts(response))
+    return [blob for blob in found if is_object(blob) and blob.get("data")]
+
+
+def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
+    """Say why the row is not ok."""
+    if verdict.outcome == "ok":
+        return None
+    if given := _error(row):
+        code = given.get("code", given.get("status"))
+        code = code if isinstance(code, int) else short(code, 60) if isinstance(code, str) else "error"
+        return RowError(code=code, message=short(str(given.get("message", "")), 400), retryable=code in _RETRYABLE)
+    response = as_object(row.get("response"))
+    feedback = as_object(response.get("promptFeedback"))
+    code = feedback.get("blockReason") or verdict.finish_reason or "NO_CANDIDATE"
+    said = feedback.get("blockReasonMessage") or _candidate(response).get("finishMessage") or _SAID[verdict.outcome]
+    return RowError(
+        code=short(str(code), 60), message=short(str(said), 400), retryable=verdict.outcome in ("empty", "error")
+    )
+
+
+_SAID: dict[Outcome, str] = {
+    "truncated": "The answer reached max_output_tokens and is cut; run it again with a larger one.",
+    "blocked": "Gemini blocked the prompt or the answer.",
+    "empty": "The answer has no content.",
+    "error": "The answer did not end in an ordinary way.",
+    "missing": "No answer came back for this key.",
+}
+MISSING = RowError(code="missing", message=_SAID["missing"], retryable=True)
+
+
+def _outcome(row: dict[str, Any], response: dict[str, Any], reason: str | None) -> Outcome:
+    if _error(row) or not is_object(row.get("response")):
+        return "error"
+    if as_object(response.get("embedding")).get("values"):
+        return "ok"
+    if as_object(response.get("promptFeedback")).get("blockReason") or reason in BLOCKED:
+        return "blocked"
+    if reason == "MAX_TOKENS":
+        return "truncated"
+    if not any(_says_something(part) for part in parts(response)):
+        return "empty" if reason in (None, "STOP") else "error"
+    return "ok" if reason == "STOP" else "error"
+
+
+def _says_something(part: dict[str, Any]) -> bool:
+    return any(value not in (None, "", {}, []) for name, value in part.items() if name != "thoughtSignature")
+
+
+def _error(row: dict[str, Any]) -> dict[str, Any] | None:
+    for given in (row.get("error"), row.get("status")):
+        if is_object(given) and given:
+            return given
+        if isinstance(given, str) and given:
+            return {"message": given}
+    return None
+
+
+def _candidate(response: dict[str, Any]) -> dict[str, Any]:
+    candidates = as_list(response.get("candidates"))
+    return as_object(candidates[0]) if candidates else {}
+
+
+def _reason(response: dict[str, Any]) -> str | None:
+    reason = _candidate(response).get("finishReason")
+    return short(reason, 60) if isinstance(reason, str) else None
+
+
+def _usage(response: dict[str, Any]) -> tuple[PricedUsage, int]:
+    given = as_object(response.get("usageMetadata"))
+    thinking = _count(given.get("thoughtsTokenCount"))
+    asked = _count(given.get("promptTokenCount")) or _count(response.get("tokenCount"))
+    images = [d for d in as_list(given.get("candidatesTokensDetails")) if as_object(d).get("modality") == "IMAGE"]
+    usage = PricedUsage(
+        input=asked + _count(given.get("toolUsePromptTokenCount")),
+        output=_count(given.get("candidatesTokenCount")) + thinking,
+        cached=_count(given.get("cachedContentTokenCount")),
+        image_output=sum(_count(detail.get("tokenCount")) for detail in images),
+    )
+    return usage, thinking
+
+
+def _count(value: Any) -> int:
+    """Read a counter: absent means zero, and int64 comes as a string."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0

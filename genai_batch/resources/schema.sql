@@ -1,0 +1,58 @@
+-- The ledger, as named steps. Each runs once, in order, inside one transaction; its name is kept in `migration`.
+-- A step is never edited after a release: a change is a new step. Times are seconds since 1970, money is USD as text.
+
+-- step: 001_jobs
+CREATE TABLE job (
+    id           TEXT PRIMARY KEY,   -- job_ and 16 base32 characters; also the resume token
+    name         TEXT NOT NULL,      -- what the user called it
+    model        TEXT NOT NULL,
+    lane         TEXT NOT NULL,
+    backend      TEXT NOT NULL,      -- who answers: gemini or emulator
+    account      TEXT NOT NULL,      -- fingerprint of the API key; another key cannot see the job
+    digest       TEXT NOT NULL,      -- SHA-256 of requests.jsonl, or of the provider's name for an adopted job
+    state        TEXT NOT NULL,
+    requests     INTEGER NOT NULL,
+    bytes        INTEGER NOT NULL,   -- of requests.jsonl
+    makes_media  INTEGER NOT NULL,
+    estimate     TEXT,               -- likely cost
+    cost         TEXT,               -- actual cost, once collected
+    counts       TEXT,               -- JSON: rows by outcome, once collected
+    results_bytes INTEGER NOT NULL DEFAULT 0,  -- of results.jsonl that count; what lies beyond is a torn append
+    notice       TEXT,               -- what the user should know about its end or its wait
+    created_at   REAL NOT NULL,
+    ended_at     REAL,
+    cancelled_at REAL,               -- when the user asked for it to be stopped
+    lease_owner  TEXT,               -- the process that drives it
+    lease_until  REAL
+) WITHOUT ROWID;
+CREATE INDEX job_by_digest ON job (digest, model, lane, backend);
+CREATE INDEX job_by_age ON job (created_at);
+
+-- One provider-side batch of a job. It is written before anything is sent.
+CREATE TABLE shard (
+    job_id        TEXT NOT NULL REFERENCES job (id),
+    number        INTEGER NOT NULL,
+    display_name  TEXT NOT NULL UNIQUE,  -- by which it is found again after a crash
+    requests      INTEGER NOT NULL,
+    upload        TEXT,                  -- files/…, once uploaded
+    sent_at       REAL,                  -- when the create was last tried; with no batch it may or may not exist
+    batch         TEXT UNIQUE,           -- batches/…, once accepted
+    state         TEXT,                  -- as the provider wrote it
+    done          INTEGER NOT NULL DEFAULT 0,
+    output        TEXT,                  -- files/… of the results, or 'inline'
+    error         TEXT,
+    polled_at     REAL,
+    finished_at   REAL,                  -- when the provider was first seen to have ended it
+    collected_at  REAL,                  -- when its rows were stored, or nothing more was to be had
+    tries         INTEGER NOT NULL DEFAULT 0,  -- failed calls in a row
+    next_try_at   REAL,                  -- it is left alone until then
+    PRIMARY KEY (job_id, number)
+) WITHOUT ROWID;
+
+CREATE TABLE event (
+    job_id  TEXT NOT NULL REFERENCES job (id),
+    at      REAL NOT NULL,
+    state   TEXT NOT NULL,
+    note    TEXT
+);
+CREATE INDEX event_by_job ON event (job_id, at);

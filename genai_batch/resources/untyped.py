@@ -1,0 +1,32 @@
+"""Decoded JSON of unknown shape, narrowed without trust: what is not there, or is something else, reads as empty."""
+
+from typing import Any, TypeGuard
+
+_KINDS: dict[type[object], str] = {
+    str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object",
+}  # fmt: skip
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it was a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether it was a JSON array."""
+    return isinstance(value, list)
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """The object, or an empty one."""
+    return value if is_object(value) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """The list, or an empty one."""
+    return value if is_list(value) else []
+
+
+def kind_of(value: object) -> str:
+    """Name the JSON type of a value, with its article."""
+    return _KINDS.get(type(value), "null")

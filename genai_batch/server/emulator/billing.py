@@ -1,0 +1,71 @@
+"""What each client would have been billed for: the rows of jobs that succeeded, and live calls."""
+
+import heapq
+from array import array
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from . import clock
+from .batches import Batch, batch_of, input_path
+from .progress import SUCCEEDED
+from .results import finished
+from .store import Store
+from .wire import Object
+
+TOKENS = ("input_tokens", "output_tokens", "thought_tokens")
+
+
+def bills(store: Store) -> Object:
+    """A bill per key fingerprint."""
+    at = clock.now(store)
+    owners = store.rows("SELECT owner FROM batches UNION SELECT owner FROM live ORDER BY owner")
+    return {str(row["owner"]): _bill(store, str(row["owner"]), at) for row in owners}
+
+
+def _bill(store: Store, owner: str, at: float) -> Object:
+    batches = [batch_of(row) for row in store.rows("SELECT * FROM batches WHERE owner = ? ORDER BY seq", owner)]
+    billed = [batch for batch in batches if batch.at(at).state == SUCCEEDED]
+    used = [finished(store, batch)[1] for batch in billed]
+    live = [dict(row) for row in store.rows("SELECT * FROM live WHERE owner = ? ORDER BY model", owner)]
+    bill: Object = {
+        "batches": [_line(batch, at) for batch in batches],
+        "rows_billed": sum(int(one["rows"]) for one in used),
+        "rows_billed_more_than_once": _repeated(store, billed),
+        "rows_accepted_more_than_once": _repeated(store, batches),
+        "live_calls": sum(int(one["calls"]) for one in live),
+    }
+    return bill | {name: _total(name, used) + _total(name, live) for name in TOKENS}
+
+
+def _line(batch: Batch, at: float) -> Object:
+    return {
+        "name": batch.name, "display_name": batch.display_name, "model": batch.model, "requests": batch.requests,
+        "state": batch.at(at).state, "deleted": batch.deleted,
+    }  # fmt: skip
+
+
+def _total(name: str, bills: list[Object]) -> int:
+    return sum(int(bill[name]) for bill in bills)
+
+
+def _repeated(store: Store, batches: list[Batch]) -> int:
+    """Rows with one key and request in more than one job: a merge of sorted files, so memory stays flat."""
+    streams = [
+        _prints(input_path(store, batch.id).with_suffix(".prints"), index) for index, batch in enumerate(batches)
+    ]
+    repeated = 0
+    for _, group in groupby(heapq.merge(*streams), key=lambda pair: pair[0]):
+        repeated += len({index for _, index in group}) > 1
+    return repeated
+
+
+def _prints(path: Path, index: int) -> Iterator[tuple[int, int]]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        while block := file.read(65536):
+            values: array[Any] = array("Q", block)
+            for value in values:
+                yield value, index

@@ -1,0 +1,104 @@
+"""What the environment decides: who answers, where things are kept, what may be read, what may be spent."""
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.jobs import Backend
+from genai_batch.resources.ledger import Ledger
+from genai_batch.tools.lanes.batch import BatchLane, Pace
+from genai_batch.tools.lanes.gemini import connect
+from genai_batch.tools.workspace import Workspace
+
+OFFLINE_KEY = "offline"
+OFFLINE_PACE = Pace(fresh=0.25, least=0.25, most=1)
+"""The embedded emulator is in this process, so asking it costs nothing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one process. `roots` None means any path, which is for a person at the command line."""
+
+    backend: Backend
+    api_key: str
+    home: Path
+    roots: tuple[Path, ...] | None
+    max_cost_usd: float = 5.0
+    pace: Pace | None = None
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False) -> "Settings":
+        """Read the environment; `person` lifts the limit on paths.
+
+        Raises:
+            BatchError: a setting makes no sense; the message names it.
+        """
+        key = env.get("GOOGLE_API_KEY") or env.get("GEMINI_API_KEY") or ""
+        backend = _backend(env.get("GENAI_BATCH_BACKEND") or ("gemini" if key else "emulator"), key)
+        folders = env.get("GENAI_BATCH_ROOTS") or str(Path.cwd())
+        roots = tuple(Path(folder).expanduser().resolve() for folder in folders.split(os.pathsep) if folder)
+        return cls(
+            backend=backend,
+            api_key=key if backend == "gemini" else OFFLINE_KEY,
+            home=_home(env),
+            roots=None if person else roots,
+            max_cost_usd=_dollars(env.get("GENAI_BATCH_MAX_COST_USD") or "5"),
+        )
+
+
+@asynccontextmanager
+async def open_workspace(settings: Settings, now: Callable[[], float] = time) -> AsyncGenerator[Workspace]:
+    """Open the ledger and the connection, and close both at the end."""
+    offline = settings.backend == "emulator"
+    ledger = Ledger(settings.home)
+    try:
+        async with connect(settings.api_key, _emulator(settings.home) if offline else None) as gemini:
+            pace = settings.pace or (OFFLINE_PACE if offline else Pace())
+            lane = BatchLane(ledger, gemini, settings.backend, now, pace)
+            try:
+                yield Workspace(ledger, lane, settings.backend, settings.roots, settings.max_cost_usd, now)
+            finally:
+                await lane.close()
+    finally:
+        ledger.close()
+
+
+def _emulator(home: Path) -> Callable[[], object]:
+    def build() -> object:
+        from genai_batch.server.emulator import create_app  # only an offline process needs it
+
+        return create_app(home / "emulator")
+
+    return build
+
+
+def _backend(name: str, key: str) -> Backend:
+    if name == "emulator":
+        return "emulator"
+    if name != "gemini":
+        raise BatchError(f"GENAI_BATCH_BACKEND is {name[:40]!r}; it can be gemini or emulator.")
+    if not key:
+        raise BatchError("GENAI_BATCH_BACKEND is gemini, but no key is set. Set GEMINI_API_KEY, or use emulator.")
+    return "gemini"
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    if home := env.get("GENAI_BATCH_HOME"):
+        return Path(home).expanduser().resolve()
+    from platformdirs import user_data_path
+
+    return user_data_path("genai-batch", appauthor=False)
+
+
+def _dollars(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1
+    if not 0 <= amount < float("inf"):
+        raise BatchError(f"GENAI_BATCH_MAX_COST_USD is {text[:40]!r}; it is an amount of USD, 0 or more.")
+    return amount

@@ -1,0 +1,95 @@
+"""Answers as a person reads them."""
+
+from collections.abc import Iterable
+
+from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
+from genai_batch.resources.estimates import Estimate
+from genai_batch.resources.jobs import Counts, JobList, JobStatus
+from genai_batch.resources.outcomes import RowError
+from genai_batch.resources.pages import ResultLine, ResultPage
+
+
+def estimate(answer: Estimate) -> list[str]:
+    """A price, and everything that is wrong."""
+    cost, other = answer.cost_usd, answer.other_lane
+    lines = [
+        f"requests that can be sent: {answer.requests:,}, problems: {answer.problem_count:,}",
+        f"input   {_tokens(answer.input_tokens)}",
+        f"output  {_tokens(answer.output_tokens)}",
+        f"cost    {_usd(cost)}; {other.lane} lane {dollars(other.cost_usd)}",
+        f"prices  {answer.price.source}, {answer.price.checked}",
+    ]
+    return [
+        *lines,
+        *_problems("problem", answer.problems),
+        *_problems("warning", answer.warnings),
+        f"next    {answer.next}",
+    ]
+
+
+def status(answer: JobStatus) -> list[str]:
+    """Where a job stands."""
+    spent = answer.cost_usd
+    paid = f"{dollars(spent.actual)} paid, " if spent.actual is not None else ""
+    expected = f"{dollars(spent.estimate)} expected" if spent.estimate is not None else "no estimate"
+    done = f"{answer.done:,} of {answer.requests:,} ({answer.percent} %)"
+    left = f", about {answer.eta_s:,.0f} s left" if answer.eta_s else ""
+    lines = [
+        f"{answer.job_id}  {answer.name}"
+        + ("  (the same job as before; --again runs it anew)" if answer.existing else ""),
+        f"{answer.state.removeprefix('JOB_STATE_')}  {done}, {answer.elapsed_s:,.0f} s{left}",
+        f"rows    {counts(answer.counts)}",
+        f"cost    {paid}{expected}  {answer.model}, {answer.lane} lane",
+    ]
+    return [*lines, *([f"note    {answer.notice}"] if answer.notice else []), f"next    {answer.next}"]
+
+
+def results(answer: ResultPage) -> list[str]:
+    """Rows, or where they were written."""
+    lines = [f"{answer.job_id}  {answer.state.removeprefix('JOB_STATE_')}  rows: {counts(answer.counts)}"]
+    if answer.output_path:
+        lines.append(f"wrote   {answer.written:,} rows to {answer.output_path}")
+    lines += [_result(line) for line in answer.results]
+    more = [f"more    --cursor {answer.next_cursor}"] if answer.next_cursor else []
+    return [*lines, *([f"note    {answer.notice}"] if answer.notice else []), *more]
+
+
+def jobs(answer: JobList) -> list[str]:
+    """A table of jobs."""
+    rows = [
+        f"{job.job_id}  {job.created_at}  {job.state.removeprefix('JOB_STATE_'):<10} {job.requests:>9,}  {job.name}"
+        for job in answer.jobs
+    ]
+    more = [f"more    --cursor {answer.next_cursor}"] if answer.next_cursor else []
+    return [*(rows or ["no jobs yet"]), *more]
+
+
+def counts(rows: Counts) -> str:
+    """Outcomes in one line."""
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in rows.model_dump().items()) or "none"
+
+
+def plain(answer: Answer) -> list[str]:
+    """Any flat answer, a field a line."""
+    return [f"{name:<12} {value}" for name, value in answer.model_dump(mode="json").items()]
+
+
+def _result(line: ResultLine) -> str:
+    said = line.text or _error(line.error) or ", ".join(media.mime_type for media in line.media or []) or ""
+    return f"  {line.key}  [{line.outcome}]  {brief(said.replace(chr(10), ' '), 200)}"
+
+
+def _error(error: RowError | None) -> str | None:
+    return error and f"{error.code}: {error.message}"
+
+
+def _usd(cost: Range) -> str:
+    return f"{dollars(cost.likely)} likely, {dollars(cost.low)} to {dollars(cost.high)}"
+
+
+def _tokens(tokens: Range) -> str:
+    return f"{tokens.likely:,.0f} tokens likely, {tokens.low:,.0f} to {tokens.high:,.0f}"
+
+
+def _problems(word: str, problems: Iterable[Problem]) -> list[str]:
+    return [f"{word:<8}{problem.sentence()}" for problem in problems]

@@ -1,0 +1,1 @@
+"""Verbs, one a file: what an agent or a person can ask for."""

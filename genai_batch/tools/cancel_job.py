@@ -1,0 +1,13 @@
+"""Stop a job."""
+
+from genai_batch.resources.jobs import JobStatus
+from genai_batch.tools.workspace import Given, JobId
+
+
+async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
+    """Stop a job. Rows that are finished may be charged and are kept; one that is over stays as it is."""
+    job = await workspace.job(job_id)
+    if not job.is_over:
+        workspace.need_to_own(job)
+        await workspace.lane.cancel(job)
+    return JobStatus.of(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())

@@ -1,0 +1,248 @@
+"""The one module that knows google-genai: the calls of the batch lane, and what its failures mean.
+
+The SDK carries every call. Status and lists are read as raw JSON, because its `BatchJob` drops the operation's error
+and `batchStats` and refuses a whole reply over one odd row. Its own retries are off: repeating a create would pay
+twice.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+from anyio import to_thread
+
+from genai_batch.resources.answers import brief
+from genai_batch.resources.errors import ProviderError, ProviderReason
+from genai_batch.resources.untyped import as_list, as_object, is_object
+from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.wire import Batch, batch_of
+
+TIMEOUT_S = 120
+OFFLINE_URL = "http://emulator.invalid"
+_UPLOAD_TYPES = ("application/jsonl", "application/json", "text/plain")
+_NAME = re.compile(r"batches/[A-Za-z0-9_-]+")
+_LIST_PAGE = 100
+_LIST_PAGES = 100
+
+
+class Gemini:
+    """Calls to the Gemini API. Every failure comes out as a `ProviderError`."""
+
+    def __init__(self, api_key: str, offline: Callable[[], object] | None) -> None:
+        """Use `connect`."""
+        self.account = fingerprint(api_key)
+        self._api_key, self._offline = api_key, offline
+        self._http: httpx2.AsyncClient | None = None
+        self._loading = anyio.Lock()
+        self._sdk: Any = None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._http:
+            await self._http.aclose()
+
+    async def upload(self, path: Path, display_name: str) -> str:
+        """Upload a JSONL file in pieces and return its name, `files/…`; it lives 48 h."""
+        for last, mime in ((mime == _UPLOAD_TYPES[-1], mime) for mime in _UPLOAD_TYPES):
+            try:
+                return await self._upload(path, display_name, mime)
+            except ProviderError as error:
+                if last or error.reason != "invalid":
+                    raise
+        raise AssertionError("unreachable")
+
+    async def create(self, model: str, display_name: str, source: str | list[dict[str, Any]], *, embeds: bool) -> Batch:
+        """Start a batch over an uploaded file (by name) or over rows `{key, request}` sent inline.
+
+        It is not idempotent: when the outcome is not known, `sent` of the error is True and only `find` can tell.
+        """
+        if isinstance(source, str):
+            given: dict[str, Any] = {"fileName": source}
+        else:
+            rows = [{"request": row["request"], "metadata": {"key": row["key"]}} for row in source]
+            given = {"requests": {"requests": rows}}
+        verb = "asyncBatchEmbedContent" if embeds else "batchGenerateContent"
+        body = {"batch": {"displayName": display_name, "inputConfig": given}}
+        made = batch_of(await self._json(f"models/{model}:{verb}", body), "")
+        if not _NAME.fullmatch(made.name):
+            raise ProviderError(f"Gemini accepted the batch but named none. {_CREATING}", reason="answer", sent=True)
+        return made
+
+    async def get(self, name: str) -> Batch:
+        """Read a batch as it is now."""
+        if not _NAME.fullmatch(name):
+            raise ProviderError(f"{name!r} is not the name of a batch (batches/…).", reason="invalid")
+        return batch_of(await self._json(name), name)
+
+    async def find(self, display_name: str) -> Batch | None:
+        """Look through the provider's list for a batch of our display name."""
+        async for operation in self._list():
+            batch = batch_of(operation, str(operation.get("name", "")))
+            if batch.display_name == display_name:
+                return batch
+        return None
+
+    async def cancel(self, name: str) -> None:
+        """Ask for a batch to be stopped; rows it has finished may still be charged."""
+        client = await self._client()
+        async with _translated():
+            await client.batches.cancel(name=name)
+
+    async def download(self, name: str, path: Path) -> None:
+        """Stream a result file to `path`, which holds all of it or the call fails."""
+        client = await self._client()
+        async with _translated():
+            await client.files.download(file=name, destination=str(path))
+
+    async def _client(self) -> Any:
+        """The SDK's async client. Importing the SDK takes a second, so it happens at the first call and in a thread."""
+        async with self._loading:
+            if self._sdk is None:
+                self._sdk = await to_thread.run_sync(self._load)
+        return self._sdk.aio
+
+    def _load(self) -> Any:
+        from google import genai
+        from google.genai import types
+
+        transport = EmbeddedTransport(self._offline()) if self._offline else None
+        self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_S, follow_redirects=True)
+        options = types.HttpOptions(
+            base_url=OFFLINE_URL if self._offline else None,
+            timeout=TIMEOUT_S * 1000,
+            httpx_async_client=self._http,
+            retry_options=types.HttpRetryOptions(attempts=1),
+        )
+        return genai.Client(api_key=self._api_key, http_options=options, vertexai=False)
+
+    async def _upload(self, path: Path, display_name: str, mime: str) -> str:
+        client = await self._client()
+        async with _translated():
+            with path.open("rb") as file:  # a handle: a path would put its name, perhaps not ASCII, into a header
+                config = {"mime_type": mime, "display_name": display_name}
+                made = await client.files.upload(file=file, config=config)
+        if not made.name:
+            raise ProviderError("Gemini took the file but named none; nothing was charged.", reason="answer")
+        return made.name
+
+    async def _list(self) -> AsyncIterator[dict[str, Any]]:
+        token = ""
+        for _ in range(_LIST_PAGES):
+            page = await self._json(f"batches?pageSize={_LIST_PAGE}" + (f"&pageToken={token}" if token else ""))
+            for operation in as_list(page.get("operations")):
+                yield as_object(operation)
+            if not (token := str(page.get("nextPageToken") or "")):
+                return
+
+    async def _json(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Get, or with a body create, as raw JSON through the SDK's own connection."""
+        client, verb, creating = await self._client(), "post" if body else "get", body is not None
+        async with _translated(creating=creating):
+            reply = await client._api_client.async_request(verb, path, body or {})  # noqa: SLF001 - public calls drop fields
+            value = json.loads(reply.body)
+        if not is_object(value) or ("error" in value and "name" not in value):
+            said = f"Gemini answered {path} with something else: {brief(str(reply.body), 200)}. "
+            raise ProviderError(said + (_CREATING if creating else ""), reason="answer", sent=creating)
+        return value
+
+
+@asynccontextmanager
+async def connect(api_key: str, offline: Callable[[], object] | None = None) -> AsyncGenerator[Gemini]:
+    """Be ready to call Gemini, or the ASGI app that `offline` builds and that looks like it.
+
+    Nothing is loaded before the first call.
+    """
+    gemini = Gemini(api_key, offline)
+    try:
+        yield gemini
+    finally:
+        await gemini.close()
+
+
+def fingerprint(api_key: str) -> str:
+    """A short name of an API key that does not give it away; jobs are visible only to the key that made them."""
+    return hashlib.sha256(b"genai-batch " + api_key.encode()).hexdigest()[:12]
+
+
+@asynccontextmanager
+async def _translated(*, creating: bool = False) -> AsyncGenerator[None]:
+    """Turn whatever the SDK raises into a `ProviderError` that says what was charged."""
+    from google.genai import errors
+
+    try:
+        yield
+    except errors.APIError as error:
+        raise _refusal(error, creating=creating) from error
+    except httpx2.TransportError as error:
+        unsent = isinstance(
+            error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol
+        )
+        said = "Nothing was sent." if unsent else _CREATING if creating else "Nothing was charged."
+        raise ProviderError(
+            f"Gemini could not be reached: {_words(error)}. {said}", reason="outage", sent=creating and not unsent
+        ) from error
+    except KeyError as error:  # the SDK's way of saying that an upload was refused inside a 200
+        text = f"Gemini did not take the file: {_words(error)}. Nothing was charged."
+        raise ProviderError(text, reason="invalid", sent=creating) from error
+    except (*_UNREADABLE, errors.ContinuationInterruptedError) as error:
+        said = _CREATING if creating else "Nothing was charged."
+        raise ProviderError(
+            f"Gemini's answer could not be read: {_words(error)}. {said}", reason="answer", sent=creating
+        ) from error
+
+
+_UNREADABLE = (ValueError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict)
+_CREATING = "Whether the batch was created is not known yet; it is looked up by name before anything is sent again."
+
+
+def _refusal(error: Any, *, creating: bool) -> ProviderError:
+    """Tell the kinds of refusal apart by HTTP status and Google's reason."""
+    code, message = int(error.code or 0), str(error.message or error.status or "no reason given")[:2_000]
+    reason, advice = _REFUSALS.get(
+        code, ("outage", "Try again later.") if code >= 500 or code == 408 else ("invalid", "")
+    )
+    if code in (400, 401) and re.search("api key", message, re.IGNORECASE):
+        reason, advice = _REFUSALS[401]
+    unknown = creating and (code >= 500 or code in (0, 408) or code < 400)
+    text = f"Gemini answered {code}: {message} {advice} {_CREATING if unknown else 'Nothing was charged.'}"
+    return ProviderError(re.sub(" +", " ", text), reason=reason, sent=unknown, retry_after_s=_retry_after(error))
+
+
+_REFUSALS: dict[int, tuple[ProviderReason, str]] = {
+    401: ("key", "Check GEMINI_API_KEY."),
+    403: (
+        "permission",
+        "The file or batch belongs to another key, has expired (48 h), or the key may not use this model.",
+    ),
+    404: ("missing", "It may have been deleted, or belong to another key or project."),
+    429: (
+        "quota",
+        (
+            "The tokens waiting in your batches of this model, or the number of batches, are at your tier's limit; "
+            "wait for one to finish, or send fewer rows."
+        ),
+    ),
+}
+
+
+def _retry_after(error: Any) -> float | None:
+    """Read the provider's own advice: the Retry-After header or google.rpc.RetryInfo, in seconds."""
+    headers = getattr(error.response, "headers", None)
+    if headers and (header := str(headers.get("retry-after", ""))).isdigit():
+        return float(header)
+    body = as_object(as_object(error.details).get("error"))
+    for detail in as_list(body.get("details")):
+        if found := re.fullmatch(r"([\d.]+)s", str(as_object(detail).get("retryDelay", ""))):
+            return float(math.ceil(float(found[1])))
+    return None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()[:300]

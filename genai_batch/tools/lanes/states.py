@@ -1,0 +1,61 @@
+"""What the provider's words mean for a job: states in either spelling, the end its batches make, refused lines."""
+
+import re
+from typing import get_args
+
+from genai_batch.resources.answers import Problem, brief, short
+from genai_batch.resources.jobs import BROKEN, FINISHED, Shard, State
+from genai_batch.resources.models import catalogue
+from genai_batch.tools.lanes.wire import Batch
+
+_LINE_ERROR = re.compile(r"Error on line (\d+): ([^\n]+)")
+_ROW_ERROR = re.compile(r"([^.:]*) '[^']*\.requests\[(\d+)\]\.request\.?([^']*)'")
+WAITING = "Gemini has finished; its output is not there yet."
+UNKNOWN = "Gemini reports the state {}, which is not known here; it counts as running."
+_SAID: dict[State, str] = {
+    "JOB_STATE_EXPIRED": "Gemini let the batch expire after 48 h and kept no results. A smaller job may get through.",
+    "JOB_STATE_CANCELLED": "Cancelled; rows finished before may have been charged.",
+    "JOB_STATE_FAILED": "Gemini failed the batch and gave no reason.",
+}
+
+
+def outcome(shards: list[Shard]) -> tuple[State, str | None]:
+    """How a job has ended, from how each of its batches did; one that succeeded without showing its rows has failed."""
+    ends: list[State] = []
+    said: list[str] = []
+    for shard in shards:
+        end = state_of(shard.state or "") or "JOB_STATE_FAILED"
+        lost = end in FINISHED and shard.output is None
+        ends.append("JOB_STATE_FAILED" if lost else end)
+        if shard.batch is None:
+            said.append(shard.error or "")
+        elif reason := shard.error or ("it succeeded but has shown no output" if lost else None):
+            said.append(f"Gemini says: {reason}")
+        elif end in _SAID:
+            said.append(_SAID[end])
+    whole = ends[0] if len(set(ends)) == 1 else "JOB_STATE_PARTIALLY_SUCCEEDED"
+    return whole, short(" ".join(dict.fromkeys(said)), 450) or None
+
+
+def state_of(wire: str) -> State | None:
+    """Read a state in either spelling; None for one that is not known."""
+    name = re.sub("^BATCH_STATE_", "JOB_STATE_", wire)
+    return next((state for state in get_args(State) if state == name), None)
+
+
+def refused_lines(said: str) -> list[Problem]:
+    """Read which lines Gemini refused: a file's by number, an inline row's by its place in the list."""
+    by_line = [(int(line), why) for line, why in _LINE_ERROR.findall(said)]
+    by_row = [(int(row) + 1, f"{why.strip()} {field}") for why, row, field in _ROW_ERROR.findall(said)]
+    return [Problem(line=line, problem=brief(why.strip(), 240)) for line, why in by_line or by_row]
+
+
+def under_way(batch: Batch) -> State:
+    """The state of a job whose batch was just met; it is not over before its rows are here."""
+    state = state_of(batch.state)
+    return "JOB_STATE_RUNNING" if state is None or state in FINISHED or state in BROKEN else state
+
+
+def embeds(model: str) -> bool:
+    """Whether the model makes embeddings, for which the API has a call of its own."""
+    return catalogue()["models"].get(model, {}).get("kind") == "embedding" or "embedding" in model

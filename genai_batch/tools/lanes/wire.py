@@ -1,0 +1,60 @@
+"""A batch as the wire tells it: int64 as strings, zeros left out, results in either of two places and two shapes."""
+
+from typing import Any, NamedTuple
+
+from genai_batch.resources.answers import short
+from genai_batch.resources.untyped import as_list, as_object
+
+
+class Batch(NamedTuple):
+    """A provider-side batch on the wire. Counts are rows; `output` is a file name, `inline` the rows themselves."""
+
+    name: str
+    model: str
+    display_name: str
+    state: str
+    requests: int
+    done: int
+    output: str | None
+    inline: list[Any] | None
+    error: str | None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether there is anything to collect."""
+        return self.output is not None or self.inline is not None
+
+    def without_output(self, why: str) -> "Batch":
+        """The same batch with its rows given up."""
+        return self._replace(output=None, inline=None, error=why)
+
+
+def batch_of(operation: dict[str, Any], name: str) -> Batch:
+    """Read an operation as the API answers it; `name` is what was asked for."""
+    about = as_object(operation.get("metadata"))
+    stats = as_object(about.get("batchStats"))
+    output = as_object(about.get("output")) | as_object(operation.get("response"))
+    failed = as_object(operation.get("error"))
+    return Batch(
+        name=str(operation.get("name") or name),
+        model=short(str(about.get("model", "")).removeprefix("models/"), 100),
+        display_name=short(str(about.get("displayName", "")), 100),
+        state=short(str(about.get("state") or "BATCH_STATE_UNSPECIFIED"), 60),
+        requests=_int(stats.get("requestCount")),
+        done=_int(stats.get("successfulRequestCount")) + _int(stats.get("failedRequestCount")),
+        output=output.get("responsesFile"),
+        inline=_inline(output),
+        error=short(f"{failed.get('message', 'no reason given')} (code {failed.get('code')})", 300) if failed else None,
+    )
+
+
+def _inline(output: dict[str, Any]) -> list[Any] | None:
+    for name in ("inlinedResponses", "inlinedEmbedContentResponses"):
+        if name in output:
+            return as_list(as_object(output[name]).get("inlinedResponses"))
+    return None
+
+
+def _int(value: Any) -> int:
+    """Read an int64, which the wire writes as a string and leaves out when zero."""
+    return int(value) if isinstance(value, int | str) and str(value).isdigit() else 0

@@ -1,0 +1,121 @@
+"""What every tool works in: the home with its ledger, the lane to Gemini, the roots, the limits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context, Resolve
+from pydantic import Field
+
+from genai_batch.resources.answers import brief, short
+from genai_batch.resources.errors import BatchError, PathNotAllowed, ProviderError
+from genai_batch.resources.jobs import Backend, Job
+from genai_batch.resources.ledger import Ledger
+from genai_batch.tools.lanes.batch import BatchLane
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One home, one connection, one set of limits.
+
+    `roots` are the folders that may be read and written; None is a person's command line, which may use any path and
+    replace files. `max_cost_usd` is the cost above which a job needs approval.
+    """
+
+    ledger: Ledger
+    lane: BatchLane
+    backend: Backend
+    roots: tuple[Path, ...] | None
+    max_cost_usd: float
+    now: Callable[[], float]
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds everything."""
+        return self.ledger.home
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether an existing file may be overwritten."""
+        return self.roots is None
+
+    @property
+    def today(self) -> date:
+        """The day whose prices hold, in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC).date()
+
+    def path(self, text: str) -> Path:
+        """Resolve a path that a caller gave; links are followed before it is judged.
+
+        Raises:
+            PathNotAllowed: it lies outside the roots.
+        """
+        first = self.roots[0] if self.roots else Path.cwd()
+        try:
+            path = (first / Path(text).expanduser()).resolve()
+            path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, a NUL, an unknown user
+            said = f"{brief(text, 80)!r} is no path that can be used: {brief(str(error), 120)}."
+            raise PathNotAllowed(said) from error
+        if self.roots is None or any(path.is_relative_to(root) for root in self.roots):
+            return path
+        roots = ", ".join(map(str, self.roots))
+        raise PathNotAllowed(
+            f"{brief(text, 200)} lies outside {roots}. Use a path inside, or set GENAI_BATCH_ROOTS to allow more."
+        )
+
+    async def job(self, job_id: str) -> Job:
+        """Find a job by its id, or adopt a provider's batch by its name.
+
+        Raises:
+            UnknownJob: neither is known.
+        """
+        if (job := self.ledger.find(job_id)) is None and job_id.startswith("batches/"):
+            return await self.lane.adopt(job_id)
+        return job or self.ledger.job(job_id)
+
+    async def look(self, job: Job) -> tuple[Job, str | None]:
+        """Take a job a step further when the provider's last word is old; when it cannot be asked, that word stands.
+
+        Returns the job and what kept it from being asked.
+        """
+        if job.is_over or not self.lane.due(job, self.lane.pace.fresh):
+            return job, self._put_off(job)
+        if not self.lane.is_mine(job):
+            return job, f"Last known state. {self._foreign(job)}"
+        try:
+            return await self.lane.step(job), None
+        except ProviderError as error:
+            return self.ledger.job(job.id), short(f"Last known state. {error}", 450)
+
+    def need_to_own(self, job: Job) -> None:
+        """Refuse to act on a job that only another key or backend can see.
+
+        Raises:
+            BatchError: with whose it is.
+        """
+        if not self.lane.is_mine(job):
+            raise BatchError(self._foreign(job))
+
+    def _foreign(self, job: Job) -> str:
+        if job.backend != self.backend:
+            return f"The job runs on {job.backend}; this process talks to {self.backend} (GENAI_BATCH_BACKEND)."
+        return "The job was made with another API key; only a process with that key can see or stop it."
+
+    def _put_off(self, job: Job) -> str | None:
+        again = max((shard.next_try_at or 0 for shard in self.ledger.shards(job.id)), default=0) - self.now()
+        return f"Last known state: Gemini could not be asked; the next try is in {again:.0f} s." if again > 1 else None
+
+
+def current(ctx: Context[Workspace, Any]) -> Workspace:
+    """The workspace of the running server."""
+    return ctx.request_context.lifespan_context
+
+
+Given = Annotated[Workspace, Resolve(current)]
+"""A parameter the model never sees."""
+Source = Annotated[str, Field(description="Path of a .jsonl file, one {key, request} a line")]
+ModelName = Annotated[str, Field(description="Gemini model, e.g. gemini-3.8-flash")]
+JobId = Annotated[str, Field(description="job_… or batches/…")]

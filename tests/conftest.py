@@ -1,0 +1,59 @@
+"""Fixtures: the environment scrubbed, a world to act in."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.world import World
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's key or home reaches a test."""
+    for name in os.environ:
+        if name.startswith(("GENAI_", "GEMINI_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> World:
+    """A world whose batches end as soon as they are asked about."""
+    (tmp_path / "work").mkdir()
+    made = World(tmp_path / "work", tmp_path / "home")
+    await made.set(queue_s=0, run_s=0)
+    return made
+
+
+@pytest.fixture
+def emulator_url(tmp_path: Path) -> Generator[str]:
+    """The emulator as a server of its own, on a port it chose, whose batches end as soon as they are asked about."""
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(json.dumps({"settings": {"queue_s": 0, "run_s": 0}}))
+    state = ["--scenario", str(scenario), "--state", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "genai_batch", "emulate", "--port", "0", *state]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        line = process.stderr.readline()
+        assert "emulator listening on " in line
+        yield line.split()[-1]
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(10) == 0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make surface` writes the snapshot that the tests compare with; `make soak` kills more often."""
+    parser.addoption(
+        "--write-surface", action="store_true", help="write tests/surface.json instead of comparing with it"
+    )
+    parser.addoption("--kills", default="15", help="how many processes each kill test kills")

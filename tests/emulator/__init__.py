@@ -1,0 +1,1 @@
+"""The emulator, tested with the real SDK and over real sockets."""

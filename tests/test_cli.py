@@ -1,0 +1,173 @@
+"""The command line: the same answers, exit codes that tell how it went, and nothing on stdout but the answer."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.world import MODEL, World, row
+
+pytestmark = pytest.mark.anyio
+
+
+def run(world: World, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    command = [sys.executable, "-m", "genai_batch", *args]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=world.work, env=world.env(**env), check=False
+    )
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object on stdout."""
+    assert done.stdout.count("\n") == 1, done.stdout
+    return json.loads(done.stdout)
+
+
+async def test_each_command_gives_the_answer_of_its_tool(world: World) -> None:
+    source = world.write("a.jsonl", [row("a"), row("b")])
+    estimate = answer(run(world, "estimate", source, "--model", MODEL, "--json"))
+    assert (estimate["requests"], estimate["backend"]) == (2, "emulator")
+    created = run(world, "create", source, "--model", MODEL, "--name", "mine", "--json")
+    assert created.returncode == 0
+    job_id = answer(created)["job_id"]
+    status = run(world, "status", job_id, "--wait", "30", "--json")
+    assert (status.returncode, answer(status)["counts"]) == (0, {"ok": 2})
+    page = answer(run(world, "results", job_id, "--json"))
+    assert [line["key"] for line in page["results"]] == ["a", "b"]
+    assert answer(run(world, "list", "--json"))["jobs"][0]["name"] == "mine"
+    assert answer(run(world, "cancel", job_id, "--json"))["state"] == "JOB_STATE_SUCCEEDED"
+
+
+async def test_run_does_the_whole_job_and_writes_every_result(world: World) -> None:
+    done = run(
+        world, "run", world.write("a.jsonl", [row("a"), row("b")]), "--model", MODEL, "--output", "out.csv", "--json"
+    )
+    assert (done.returncode, answer(done)["written"]) == (0, 2)
+    assert (world.work / "out.csv").read_text().startswith("key,outcome")
+    again = run(world, "run", "a.jsonl", "--model", MODEL, "--output", "out.csv")
+    assert again.returncode == 0, "a person may replace a file"
+    assert "the same job as before" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "params", "code"),
+    [
+        ("row", {"match": {"key": "a"}, "outcome": "max_tokens"}, 3),
+        ("row", {"outcome": "error"}, 3),
+        ("fail", {}, 4),
+        ("expire", {"after_s": 0}, 4),
+    ],
+)
+async def test_the_exit_code_tells_how_the_job_ended(
+    world: World, fault: str, params: dict[str, Any], code: int
+) -> None:
+    await world.arm(fault, **params)
+    done = run(world, "run", world.write("a.jsonl", [row("a"), row("b")]), "--model", MODEL, "--json")
+    assert done.returncode == code, done.stderr
+    assert run(world, "status", answer(done)["job_id"]).returncode == code
+
+
+async def test_a_job_under_way_exits_5_and_a_stopped_one_4(world: World) -> None:
+    await world.set(queue_s=1000)
+    job_id = answer(run(world, "create", world.write("a.jsonl", [row("a")]), "--model", MODEL, "--json"))["job_id"]
+    assert run(world, "status", job_id).returncode == 5
+    refused = run(world, "results", job_id, "--json")
+    assert (refused.returncode, answer(refused)["exit_code"]) == (5, 5)
+    assert run(world, "cancel", job_id).returncode == 0
+    assert run(world, "status", job_id).returncode == 4
+
+
+async def test_refusals_exit_with_their_own_code_and_say_why_on_stderr(world: World) -> None:
+    good, bad = world.write("a.jsonl", [row("a")]), world.write("bad.jsonl", "nonsense\n" * 30)
+    for code, said, args in (
+        (2, "line 30", ["create", bad, "--model", MODEL]),
+        (2, "no such file", ["estimate", "none.jsonl", "--model", MODEL]),
+        (2, "Did you mean 'gemini-3.8-flash'", ["estimate", good, "--model", "gemini-3.8-flsh"]),
+        (2, "No job", ["status", "job_none"]),
+        (2, "--model", ["estimate", good]),
+        (2, "No such command", ["estimat", good]),
+        (6, "--confirm", ["create", good, "--model", MODEL, "--max-cost-usd", "0.000001"]),
+        (6, "--confirm", ["run", good, "--model", MODEL, "--max-cost-usd", "0"]),
+    ):
+        done = run(world, *args)
+        assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), (args, done.stderr)
+    listing = run(world, "estimate", bad, "--model", MODEL)
+    assert (listing.returncode, listing.stdout.count("problem line")) == (2, 30)
+
+
+async def test_wrong_settings_are_named(world: World) -> None:
+    source = world.write("a.jsonl", [row("a")])
+    for name, value in (("GENAI_BATCH_BACKEND", "vertix"), ("GENAI_BATCH_MAX_COST_USD", "five")):
+        done = run(world, "estimate", source, "--model", MODEL, **{name: value})
+        assert (done.returncode, name in done.stderr) == (2, True)
+    keyless = run(world, "estimate", source, "--model", MODEL, GENAI_BATCH_BACKEND="gemini")
+    assert (keyless.returncode, "GEMINI_API_KEY" in keyless.stderr) == (2, True)
+
+
+async def test_quiet_says_nothing_but_the_answer(world: World) -> None:
+    done = run(world, "run", world.write("a.jsonl", [row("a")]), "--model", MODEL, "--quiet", "--json")
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+async def test_the_command_line_may_read_any_path(world: World, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.jsonl").write_text(json.dumps(row("a")))
+    assert run(world, "estimate", str(tmp_path / "elsewhere.jsonl"), "--model", MODEL).returncode == 0
+
+
+async def test_an_interrupted_run_exits_130_and_the_job_goes_on(world: World) -> None:
+    await world.set(queue_s=1000)
+    source = world.write("a.jsonl", [row("a")])
+    command = [sys.executable, "-m", "genai_batch", "run", source, "--model", MODEL]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env()) as process:
+        assert process.stderr
+        assert "pending 0/1" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert "status job_" in process.stderr.read()
+    await world.advance(1001)
+    listed = answer(run(world, "list", "--json"))["jobs"][0]
+    assert run(world, "status", listed["job_id"], "--wait", "30").returncode == 0
+    assert len(await world.bill()) == 1
+
+
+async def test_escape_sequences_in_answers_reach_the_terminal_as_text(world: World) -> None:
+    source = world.write("a.jsonl", [row("a", "\x1b[2J\x1b]0;owned\x07 \u202e hello")])
+    done = run(world, "run", source, "--model", MODEL)
+    raw = run(world, "results", "--json", done.stdout.split()[0])
+    assert done.returncode == 0
+    for text in (done.stdout, raw.stdout):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "\x1b[2J" in json.loads(raw.stdout)["results"][0]["text"], "the answer itself is not changed"
+
+
+async def test_doctor_says_who_answers_and_where_things_are(world: World) -> None:
+    done = run(world, "doctor", "--json")
+    assert done.returncode == 0
+    assert answer(done)["backend"] == "emulator"
+    assert "no model is called" in answer(done)["connection"]
+
+
+async def test_no_arguments_at_a_pipe_serves_mcp(world: World) -> None:
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "genai_batch"],
+        input=json.dumps(hello) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=world.env(),
+        cwd=world.work,
+        check=False,
+    )
+    assert json.loads(done.stdout.splitlines()[0])["result"]["serverInfo"]["name"] == "genai-batch"
+    assert done.returncode == 0
