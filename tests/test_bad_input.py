@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import anyio
 import pytest
 
 from tests.world import MODEL, World, call, finish, refusal, row, start
@@ -130,14 +129,6 @@ async def test_a_line_of_50_mb_is_refused_and_the_lines_behind_it_are_still_read
             (3, False),
         ]
         assert estimate["requests"] == 2
-
-
-async def test_a_file_over_2_gb_is_refused_without_being_read(world: World) -> None:
-    with (world.work / "big.jsonl").open("wb") as file:
-        file.truncate(2_000_000_001)
-    async with world.client() as client:
-        with anyio.fail_after(5):
-            assert "2,000,000,000" in await refusal(client, "create_batch", source="big.jsonl", model=MODEL)
 
 
 @pytest.mark.parametrize(

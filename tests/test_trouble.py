@@ -13,6 +13,7 @@ import pytest
 from mcp import MCPError
 from mcp_types import TextResourceContents
 
+from genai_batch.resources.requests import Cut
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
@@ -127,6 +128,9 @@ async def test_a_batch_that_the_provider_no_longer_knows_ends_the_job_with_its_r
     async with world.client() as client:
         job_id = await start(client, world.write("a.jsonl", ROWS))
         await world.arm("http_error", call="get", code=404, times=None)
+        early = await call(client, "check_status", job_id=job_id)
+        assert (early["state"], "404" in early["notice"]) == ("JOB_STATE_PENDING", True)
+        world.time += 49 * 3600
         status = await finish(client, job_id)
         assert (status["state"], "404" in status["notice"]) == ("JOB_STATE_FAILED", True)
         assert (status["done"], status["percent"]) == (0, 0)
@@ -254,3 +258,37 @@ async def test_every_call_is_answered_in_time(world: World, monkeypatch: pytest.
         with anyio.fail_after(10):
             assert "goes on" in await refusal(client, "get_results", job_id=job_id)
             assert "goes on" in await refusal(client, "check_status", job_id="batches/" + "z" * 36)
+
+
+async def test_a_batch_of_our_own_that_is_adopted_by_name_is_the_job_it_belongs_to(world: World) -> None:
+    await world.arm("drop_after", call="create")
+    async with workspace(world) as here:
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        name = (await world.bill())[0]["name"]
+        status = await check_status(name, here, 5)
+        assert (status.job_id, status.counts.ok) == (job_id, 60)
+
+
+@pytest.mark.parametrize("code", [400, 404])
+async def test_a_refused_cancel_does_not_keep_a_job_from_being_followed(world: World, code: int) -> None:
+    await world.set(queue_s=1000)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await world.arm("http_error", call="cancel", code=code, times=None)
+        assert (await call(client, "cancel_job", job_id=job_id))["state"] == "JOB_STATE_PENDING"
+        await world.advance(1001)
+        assert (await finish(client, job_id))["counts"] == {"ok": 60}
+
+
+async def test_while_a_wave_waits_gemini_is_asked_no_more_often_than_usual(world: World) -> None:
+    await world.admin("POST", "/clock", {"freeze": True})
+    await world.set(queue_s=1000, enqueued_tokens=300)
+    cut = Cut(tokens=130)
+    async with workspace(world, pace=Pace(5, 5, 60), cut=cut) as here:
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        before = len(await world.calls())
+        for _ in range(60):
+            await world.advance(1)
+            await check_status(job_id, here)
+        asked = len(await world.calls()) - before
+    assert asked <= 60 / 5 * 2 + 12, asked

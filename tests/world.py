@@ -22,7 +22,7 @@ from genai_batch.tools.lanes.batch import Pace
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 
 MODEL = "gemini-3.8-flash"
-OVER = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED")
+OVER = tuple(f"JOB_STATE_{end}" for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))
 Era = Literal["auto", "legacy"]
 
 

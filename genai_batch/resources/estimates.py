@@ -97,7 +97,7 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str) -> Estimate:
         output_tokens=both.answer(),
         cost_usd=_cost(found, outputs, lane, day).answer(6),
         other_lane=OtherLane(lane=other, cost_usd=round(_cost(found, outputs, other, day).likely, 6)),
-        shards=1 if found.requests else 0,
+        shards=len(found.parts),
         price=prices.price(found.model.name, lane, day),
         backend=backend,
         next=_next(found),

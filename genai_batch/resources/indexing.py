@@ -13,7 +13,7 @@ import msgspec
 
 from genai_batch.resources import outcomes, prices
 from genai_batch.resources.errors import UnknownModel
-from genai_batch.resources.jobs import OUTCOMES, Job
+from genai_batch.resources.jobs import OUTCOMES, Job, Outcome
 from genai_batch.resources.lines import SURROGATE
 from genai_batch.resources.outcomes import Verdict
 from genai_batch.resources.untyped import is_object
@@ -60,6 +60,10 @@ def read_row(line: bytes) -> dict[str, Any] | None:
             continue
         return row if is_object(row) else None
     return None
+
+
+_RANK: dict[Outcome, int] = {"ok": 2, "truncated": 1}
+"""Of several answers the better one is kept, of equally good ones the latest."""
 
 
 class _Builder:
@@ -113,8 +117,9 @@ class _Builder:
             self._unmatched(offset, line, verdict.key, "answers no request of this job")
             return
         outcome, attempt = known
-        self._repeated += outcome != "missing"
-        if outcome == "ok" and verdict.outcome != "ok":
+        self._repeated += attempt > self._job.attempt
+        if _RANK.get(verdict.outcome, 0) < _RANK.get(outcome, 0):
+            self._db.execute("UPDATE result SET attempt = ? WHERE key = ?", (attempt + 1, verdict.key))
             return
         use = verdict.usage
         found = (

@@ -53,6 +53,7 @@ class Job(BaseModel):
     cost: float | None = None
     counts: dict[Outcome, int] | None = None
     results_bytes: int = 0
+    attempt: int = 0
     cancelled_at: float | None = None
     notice: str | None = None
     created_at: float
@@ -72,7 +73,8 @@ class Job(BaseModel):
 class Shard(BaseModel):
     """One provider-side batch of a job.
 
-    `batch` is its provider name, once accepted; `tries` counts the calls that failed in a row, and it is left alone
+    Its requests are `length` bytes of requests.jsonl from `start`, or all of them when `length` is 0. `batch` is its
+    provider name, once accepted; `tries` counts the calls that failed in a row, and it is left alone
     until `next_try_at`; `collected_at` says that nothing more is to be had from it.
     """
 
@@ -82,7 +84,11 @@ class Shard(BaseModel):
     number: int
     display_name: str
     requests: int
+    attempt: int = 0
+    start: int = 0
+    length: int = 0
     upload: str | None = None
+    uploaded_at: float | None = None
     sent_at: float | None = None
     batch: str | None = None
     state: str | None = None
@@ -90,6 +96,7 @@ class Shard(BaseModel):
     output: str | None = None
     error: str | None = None
     polled_at: float | None = None
+    changed_at: float | None = None
     finished_at: float | None = None
     collected_at: float | None = None
     tries: int = 0
@@ -141,7 +148,7 @@ class JobStatus(Answer):
     def of(cls, job: Job, shards: list[Shard], now: float, *, existing: bool = False) -> Self:
         """Say where `job` stands at `now`."""
         back = job.requests - (job.counts or {}).get("missing", 0)
-        done = back if job.is_over and job.counts else sum(shard.done for shard in shards)
+        done = back if job.is_over and job.counts else _done(job, shards)
         elapsed = (job.ended_at or now) - job.created_at
         return cls(
             job_id=job.id,
@@ -191,7 +198,7 @@ def new_id() -> str:
 
 def counts_of(job: Job) -> Counts:
     """Count rows by outcome; a row is pending until its answer is here."""
-    if job.counts is None:
+    if job.counts is None or not (job.is_over or job.attempt):
         return Counts(pending=job.requests or None)
     return Counts.model_validate({outcome: count for outcome, count in job.counts.items() if count})
 
@@ -205,6 +212,22 @@ def notice(job: Job) -> str | None:
 def folder(home: Path, job_id: str) -> Path:
     """Where the files of a job are kept."""
     return home / "jobs" / job_id
+
+
+def requests_file(home: Path, job_id: str, attempt: int = 0) -> Path:
+    """What an attempt sent; the first sent everything."""
+    return folder(home, job_id) / (f"requests.{attempt}.jsonl" if attempt else "requests.jsonl")
+
+
+def latest(job: Job, shards: list[Shard]) -> list[Shard]:
+    """The batches of a job's latest attempt, which decide how it stands."""
+    return [shard for shard in shards if shard.attempt == job.attempt]
+
+
+def _done(job: Job, shards: list[Shard]) -> int:
+    """Rows finished, those of earlier attempts that are not sent again among them."""
+    now = latest(job, shards)
+    return max(0, job.requests - sum(shard.requests for shard in now)) + sum(shard.done for shard in now)
 
 
 def _next(job: Job) -> str:

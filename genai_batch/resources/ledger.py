@@ -11,13 +11,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from genai_batch.resources.errors import LedgerError, UnknownJob
+from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
 
+BUSY_S = 10
+"""Seconds to wait for another process that is writing."""
 LEASE_S = 30
 """Seconds a lease lasts unless it is renewed."""
 _JOB = tuple(Job.model_fields)
 _SHARD = tuple(Shard.model_fields)
+_SETTLE_UNSENT = "UPDATE shard SET collected_at = ? WHERE job_id = ? AND batch IS NULL AND collected_at IS NULL"
 _THIS_SHARD = "job_id = :job_id AND number = :number"
 
 
@@ -34,7 +37,9 @@ class Ledger:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         with self._guard():
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._db = sqlite3.connect(home / "ledger.db", timeout=10, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                home / "ledger.db", timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
             self._db.row_factory = sqlite3.Row
             with suppress(sqlite3.OperationalError):  # another process is switching it on; the mode stays in the file
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -121,6 +126,21 @@ class Ledger:
                 self._event(job_id, now, changed.state, note or changed.notice)
         return changed
 
+    def reopen(self, job: Job, shards: list[Shard], estimate: float, now: float) -> Job:
+        """Begin another attempt of a job that is over: its new batches are written down before anything is sent."""
+        with self._transaction():
+            known = self.job(job.id)
+            if not known.is_over or known.attempt != job.attempt:
+                raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
+            self._db.execute(_SETTLE_UNSENT, (now, job.id))
+            changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
+            total = str((job.estimate or 0) + estimate)
+            self._update("job", {**changes, "estimate": total, "notice": None, "id": job.id}, "id = :id")
+            for shard in shards:
+                self._insert("shard", shard.model_dump())
+            self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
+        return self.job(job.id)
+
     def mark(self, shard: Shard, **changes: Any) -> Shard:
         """Change a shard."""
         with self._transaction():
@@ -138,12 +158,29 @@ class Ledger:
                 return None
         return self.shards(shard.job_id)[shard.number]
 
-    def collected(self, shard: Shard, results_bytes: int, now: float) -> Shard:
-        """Record that a shard's rows are in results.jsonl, which is `results_bytes` long with them."""
+    def collected(self, shard: Shard, start: int, end: int, now: float) -> None:
+        """Record that a shard's rows are in results.jsonl from `start` to `end`.
+
+        Nothing is recorded for who has lost the lease or found another start: another process has done it meanwhile.
+        """
+        sql = "UPDATE job SET results_bytes = ? WHERE id = ? AND results_bytes = ? AND lease_owner = ?"
         with self._transaction():
-            self._update("job", {"results_bytes": results_bytes, "id": shard.job_id}, "id = :id")
-            self._update("shard", {"collected_at": now, "job_id": shard.job_id, "number": shard.number}, _THIS_SHARD)
-        return shard.model_copy(update={"collected_at": now})
+            if self._db.execute(sql, (end, shard.job_id, start, self.owner)).rowcount == 1:
+                self._settle(shard, now)
+
+    def settle(self, shard: Shard, now: float, state: str, error: str) -> None:
+        """Record that nothing is to be had from a shard."""
+        with self._transaction():
+            self._settle(shard, now, state=state, error=error)
+
+    def by_display_name(self, name: str) -> Shard | None:
+        """Find a shard by the unique name it was sent under."""
+        rows = self._rows("SELECT * FROM shard WHERE display_name = ?", name)
+        return Shard.model_validate({field: rows[0][field] for field in _SHARD}) if rows else None
+
+    def _settle(self, shard: Shard, now: float, **changes: Any) -> None:
+        where = f"{_THIS_SHARD} AND collected_at IS NULL"
+        self._update("shard", {**changes, "collected_at": now, "job_id": shard.job_id, "number": shard.number}, where)
 
     def claim(self, job_id: str, now: float) -> bool:
         """Take or renew the lease on a job; False while another living process has it."""

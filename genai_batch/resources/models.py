@@ -63,6 +63,15 @@ def find(name: str, today: date) -> Model:
     return model
 
 
+def allowance(model: str, tier: int) -> int:
+    """Input tokens that may wait in all batches of a model on a usage tier (1 to 3)."""
+    by_name: dict[str, list[int]] = catalogue()["allowance"]
+    tiers = next(
+        (tiers for name, tiers in by_name.items() if model.removeprefix("models/").startswith(name)), by_name["gemini-"]
+    )
+    return tiers[tier - 1]
+
+
 def warning(model: Model) -> Problem | None:
     """Say when the model is about to end."""
     if model.ends is None:

@@ -19,7 +19,7 @@ from genai_batch.resources.prices import LONG
 from genai_batch.resources.untyped import as_list, as_object
 
 MAX_FILE = 2_000_000_000
-"""Bytes of one input file that the Batch API takes."""
+"""Bytes of one input file that the Batch API takes; a larger source becomes several batches."""
 MAX_LINE = 32 * 1024 * 1024
 """Bytes of one line; what is longer is refused without being held in memory."""
 _KEPT = 1_000
@@ -43,6 +43,23 @@ class Tier:
     input: float = 0
     bounded: int = 0
     bound: int = 0
+
+
+class Cut(NamedTuple):
+    """At most how much goes into one batch: bytes of its file, and estimated input tokens."""
+
+    bytes: int = MAX_FILE
+    tokens: float = float("inf")
+
+
+@dataclass
+class Part:
+    """A run of lines that becomes one batch: where it lies in requests.jsonl, how many rows, how many tokens."""
+
+    start: int
+    length: int = 0
+    requests: int = 0
+    tokens: float = 0
 
 
 class Findings:
@@ -74,13 +91,14 @@ class Preflight:
     differently.
     """
 
-    def __init__(self, source: Path, model: Model) -> None:
-        """Look at the file from outside.
+    def __init__(self, source: Path, model: Model, cut: Cut | None = None) -> None:
+        """Look at the file from outside; `cut` is what one batch holds.
 
         Raises:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
-        self.source, self.model = source, model
+        self.source, self.model, self.cut = source, model, cut or Cut()
+        self.parts: list[Part] = []
         self.findings = Findings()
         self.requests = self.size = 0
         self.short, self.long = Tier(), Tier()
@@ -128,7 +146,7 @@ class Preflight:
 
     def _keep(self, line: Line, copy: IO[bytes] | None, extras: IO[bytes] | None) -> None:
         self._hash.update(line.sent)
-        self._add(line.request)
+        self._add(line.request, len(line.sent))
         self.requests += 1
         self.size += len(line.sent)
         if copy:
@@ -136,8 +154,13 @@ class Preflight:
         if extras and line.extra:
             extras.write(line.extra)
 
-    def _add(self, request: dict[str, Any]) -> None:
+    def _add(self, request: dict[str, Any], size: int) -> None:
         row = _row(request, self.model)
+        part = self.parts[-1] if self.parts else None
+        if part is None or part.length + size > self.cut.bytes or part.tokens + row.input > self.cut.tokens:
+            part = Part(self.size)
+            self.parts.append(part)
+        part.length, part.requests, part.tokens = part.length + size, part.requests + 1, part.tokens + row.input
         tier = self.long if row.input > LONG else self.short
         tier.rows += 1
         tier.input += row.input
@@ -168,9 +191,6 @@ def _refuse(source: Path) -> None:
     if not source.is_file():
         kind = "a folder" if source.is_dir() else "not a regular file"
         raise InvalidRequests(str(source), [Problem(problem=f"is {kind}", fix="give the path of a .jsonl file")])
-    if (size := source.stat().st_size) > MAX_FILE:
-        fix = "split it, for example with `split -n l/2`; keys must stay unique in each part"
-        raise InvalidRequests(source.name, [Problem(problem=f"is {size:,} bytes; a batch takes {MAX_FILE:,}", fix=fix)])
     try:
         with source.open("rb") as file:
             start = file.read(64)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from genai_batch.resources import jobs, media, outcomes, uris
 from genai_batch.resources.answers import Answer, brief, short
-from genai_batch.resources.errors import UnknownResult
+from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.indexing import made_of, make_index, read_row
 from genai_batch.resources.jobs import Job, Outcome
 from genai_batch.resources.outcomes import MISSING, Media, RowError, Tokens
@@ -127,7 +127,11 @@ class Results:
             return {}
         with (self.folder / "results.jsonl").open("rb") as file:
             file.seek(entry.offset)
-            return read_row(file.read(entry.length)) or {}
+            line = file.read(entry.length)
+        if len(line) < entry.length:
+            said = f"{self.folder / 'results.jsonl'} was cut: the row of {brief(entry.key, 80)!r} is gone from it."
+            raise LedgerError(f"{said} resume_job with rows=[its key] sends it again.")
+        return read_row(line) or {}
 
     def result(self, entry: Entry) -> Result:
         """Tell what came back for an entry, with the whole row."""

@@ -56,3 +56,18 @@ CREATE TABLE event (
     note    TEXT
 );
 CREATE INDEX event_by_job ON event (job_id, at);
+
+-- step: 002_parts
+-- A job becomes several batches: each has its run of lines in requests.jsonl (length 0: all of them), and its upload an age.
+ALTER TABLE shard ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN length INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN uploaded_at REAL;
+
+-- step: 003_attempts
+-- Rows sent again have a file of requests of their own, requests.N.jsonl for attempt N.
+ALTER TABLE shard ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+
+-- step: 004_watchdog
+-- When a batch was last seen to move.
+ALTER TABLE shard ADD COLUMN changed_at REAL;

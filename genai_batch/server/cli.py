@@ -29,6 +29,7 @@ from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
+from genai_batch.tools.resume_job import Rows, resume_job
 from genai_batch.tools.workspace import Workspace
 
 app = typer.Typer(
@@ -148,6 +149,19 @@ def cancel(job: Job, json: Json = False, quiet: Quiet = False) -> None:
     """Stop a job; rows that are finished are kept."""
     answer = _within(lambda workspace: cancel_job(job, workspace), json, quiet)
     _print(answer, showing.status(answer), json)
+
+
+@app.command()
+def resume(
+    job: Job,
+    rows: Annotated[Rows, typer.Option(help="Which rows to send again")] = "unfinished",
+    key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
+    confirm: Confirm = False, json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Send rows of a finished job again; good answers are kept."""
+    answer = _within(lambda workspace: resume_job(job, workspace, key or rows, confirm), json, quiet)
+    _print(answer, showing.status(answer), json)
+    raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
 @app.command()

@@ -84,7 +84,7 @@ class BatchServer(MCPServer[Workspace]):
         )
         if tool := self._tool_manager.get_tool(name):
             tool.parameters = _plain(tool.parameters)
-            tool.fn_metadata.output_schema = _plain(tool.fn_metadata.output_schema or {})
+            tool.fn_metadata.output_schema = _undescribed(_plain(tool.fn_metadata.output_schema or {}))
 
     async def list_resources(self) -> list[Resource]:
         """List what is registered and the most recent jobs."""
@@ -206,3 +206,13 @@ def _plain(schema: Any) -> Any:
         other = next(item for item in either if item != {"type": "null"})
         schema = {**other, **{name: value for name, value in schema.items() if name not in ("anyOf", "default")}}
     return {name: _plain(value) for name, value in schema.items() if name != "title" or not isinstance(value, str)}
+
+
+def _undescribed(schema: Any) -> Any:
+    """Leave out descriptions: an output schema is for programs, and four tools carry that of a job."""
+    if is_list(schema):
+        return [_undescribed(item) for item in schema]
+    if not is_object(schema):
+        return schema
+    kept = (name for name in schema if name != "description" or not isinstance(schema[name], str))
+    return {name: _undescribed(schema[name]) for name in kept}

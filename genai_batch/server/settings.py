@@ -10,6 +10,7 @@ from time import time
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Backend
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.requests import Cut
 from genai_batch.tools.lanes.batch import BatchLane, Pace
 from genai_batch.tools.lanes.gemini import connect
 from genai_batch.tools.workspace import Workspace
@@ -29,6 +30,8 @@ class Settings:
     roots: tuple[Path, ...] | None
     max_cost_usd: float = 5.0
     pace: Pace | None = None
+    tier: int = 1
+    cut: Cut | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False) -> "Settings":
@@ -47,6 +50,7 @@ class Settings:
             home=_home(env),
             roots=None if person else roots,
             max_cost_usd=_dollars(env.get("GENAI_BATCH_MAX_COST_USD") or "5"),
+            tier=_tier(env.get("GENAI_BATCH_TIER") or "1"),
         )
 
 
@@ -60,7 +64,8 @@ async def open_workspace(settings: Settings, now: Callable[[], float] = time) ->
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
             lane = BatchLane(ledger, gemini, settings.backend, now, pace)
             try:
-                yield Workspace(ledger, lane, settings.backend, settings.roots, settings.max_cost_usd, now)
+                limits = (settings.max_cost_usd, now, settings.tier, settings.cut)
+                yield Workspace(ledger, lane, settings.backend, settings.roots, *limits)
             finally:
                 await lane.close()
     finally:
@@ -92,6 +97,12 @@ def _home(env: Mapping[str, str]) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("genai-batch", appauthor=False)
+
+
+def _tier(text: str) -> int:
+    if text not in ("1", "2", "3"):
+        raise BatchError(f"GENAI_BATCH_TIER is {text[:40]!r}; it is the usage tier of the key: 1, 2 or 3.")
+    return int(text)
 
 
 def _dollars(text: str) -> float:

@@ -7,6 +7,7 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.tools.lanes.watchdog import warn
 from genai_batch.tools.workspace import Given, JobId, Workspace
 
 LOOK_S = 20
@@ -35,7 +36,8 @@ async def check_status(
                 await _report(ctx, _status(job, workspace), waited, wait_s)
             await anyio.sleep(min(1.0, max(0.01, workspace.lane.pace.fresh), wait_s - waited))
     status = _status(workspace.ledger.job(job.id), workspace)
-    return status.model_copy(update={"notice": " ".join(filter(None, (status.notice, trouble)))}) if trouble else status
+    warning = warn(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())
+    return status.model_copy(update={"notice": " ".join(filter(None, (status.notice, trouble, warning))) or None})
 
 
 async def _report(ctx: Context, status: JobStatus, waited: float, wait_s: float) -> None:

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 from anyio import move_on_after, to_thread
 from pydantic import Field
 
-from genai_batch.resources import estimates, jobs, models
-from genai_batch.resources.answers import dollars
-from genai_batch.resources.errors import LedgerError, OverBudget
+from genai_batch.resources import estimates, jobs
+from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, JobStatus, Shard
-from genai_batch.resources.requests import Preflight
+from genai_batch.resources.requests import Part, Preflight
+from genai_batch.tools.approval import approve
+from genai_batch.tools.lanes.states import display_name
 from genai_batch.tools.workspace import Given, ModelName, Source, Workspace
 
 SEND_S = 40
@@ -35,7 +36,7 @@ async def create_batch(
     The same content and model asked for twice is the same job. It runs for minutes to hours; follow it with
     check_status.
     """
-    found = Preflight(workspace.path(source), models.find(model, workspace.today))
+    found = workspace.preflight(source, model)
     incoming = workspace.home / "jobs" / f".{jobs.new_id()}"
     try:
         incoming.mkdir(mode=0o700, parents=True)
@@ -47,7 +48,7 @@ async def create_batch(
         planned, shards = _plan(found, price, name or found.source.stem[:100], workspace)
         job = None if again else workspace.ledger.same(planned)
         if job is None:
-            _approve(price, _limit(workspace, max_cost_usd), confirm=confirm)
+            approve(price, _limit(workspace, max_cost_usd), confirm=confirm)
             job = _record(workspace, planned, shards, incoming, again=again)
     except OSError as error:
         said = f"{workspace.home} does not take the requests: {error.strerror}. Nothing was sent."
@@ -83,26 +84,17 @@ def _plan(found: Preflight, price: Estimate, name: str, workspace: Workspace) ->
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
         makes_media=found.makes_media, estimate=price.cost_usd.likely, created_at=workspace.now(),
     )  # fmt: skip
-    shown = f"genai-batch {job.id} 0 {found.digest[:12]}"
-    return job, [Shard(job_id=job.id, number=0, display_name=shown, requests=found.requests)]
+    return job, [_shard(job, number, part) for number, part in enumerate(found.parts)]
+
+
+def _shard(job: Job, number: int, part: Part) -> Shard:
+    """One batch to be."""
+    name = display_name(job.id, number, job.digest)
+    return Shard(
+        job_id=job.id, number=number, display_name=name, requests=part.requests, start=part.start, length=part.length
+    )
 
 
 def _limit(workspace: Workspace, asked: float | None) -> float:
     """The lower of the user's setting and the caller's wish: a caller cannot lift the user's limit."""
     return workspace.max_cost_usd if asked is None else min(asked, workspace.max_cost_usd)
-
-
-def _approve(price: Estimate, limit: float, *, confirm: bool) -> None:
-    """Stop a job that may cost more than the limit, unless the user agreed.
-
-    Raises:
-        OverBudget: nothing was sent.
-    """
-    cost = price.cost_usd
-    if confirm or cost.high <= limit:
-        return
-    expected = f"{dollars(cost.likely)} likely, {dollars(cost.high)} at most"
-    raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. Nothing was sent. Ask the user; if they agree, call "
-        "again with confirm=true (`--confirm`). max_output_tokens in each request narrows it."
-    )

@@ -4,10 +4,9 @@ from functools import partial
 
 from anyio import to_thread
 
-from genai_batch.resources import estimates, models
+from genai_batch.resources import estimates
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.prices import Lane
-from genai_batch.resources.requests import Preflight
 from genai_batch.tools.workspace import Given, ModelName, Source
 
 
@@ -16,7 +15,6 @@ async def estimate_cost(source: Source, model: ModelName, workspace: Given, lane
 
     Call it before create_batch.
     """
-    chosen = models.find(model, workspace.today)
-    found = Preflight(workspace.path(source), chosen)
+    found = workspace.preflight(source, model)
     await to_thread.run_sync(found.run, abandon_on_cancel=True)
     return await to_thread.run_sync(partial(estimates.estimate, found, lane, workspace.today, workspace.backend))

@@ -9,11 +9,16 @@ from typing import Annotated, Any
 from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
+from genai_batch.resources import models
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, PathNotAllowed, ProviderError
 from genai_batch.resources.jobs import Backend, Job
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.tools.lanes.batch import BatchLane
+
+_SHARE = 0.8
+"""Of the provider's allowance that one batch may take, since tokens are estimated."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Workspace:
     """One home, one connection, one set of limits.
 
     `roots` are the folders that may be read and written; None is a person's command line, which may use any path and
-    replace files. `max_cost_usd` is the cost above which a job needs approval.
+    replace files. `max_cost_usd` is the cost above which a job needs approval. `tier` is the usage tier of the key: it
+    decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut` says that outright.
     """
 
     ledger: Ledger
@@ -30,6 +36,8 @@ class Workspace:
     roots: tuple[Path, ...] | None
     max_cost_usd: float
     now: Callable[[], float]
+    tier: int = 1
+    cut: Cut | None = None
 
     @property
     def home(self) -> Path:
@@ -65,6 +73,18 @@ class Workspace:
         raise PathNotAllowed(
             f"{brief(text, 200)} lies outside {roots}. Use a path inside, or set GENAI_BATCH_ROOTS to allow more."
         )
+
+    def preflight(self, source: str, model: str) -> Preflight:
+        """Be ready to read a source for a model, cutting it where one batch would be too much for the provider.
+
+        Raises:
+            BatchError: the path, the file or the model cannot be used.
+        """
+        return Preflight(self.path(source), models.find(model, self.today), self.cut_for(model))
+
+    def cut_for(self, model: str) -> Cut:
+        """How much goes into one batch of a model."""
+        return self.cut or Cut(tokens=models.allowance(model, self.tier) * _SHARE)
 
     async def job(self, job_id: str) -> Job:
         """Find a job by its id, or adopt a provider's batch by its name.

@@ -10,13 +10,16 @@ from anyio import to_thread
 
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
-from genai_batch.resources.errors import LedgerError
-from genai_batch.resources.jobs import Job, Shard
+from genai_batch.resources.errors import LedgerError, ProviderError
+from genai_batch.resources.indexing import read_row
+from genai_batch.resources.jobs import BROKEN, Job, Shard
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.results import Results, read_results
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.wire import Batch
 
+_WHOLE_TRIES = 5
+"""Fetches after which results that lack rows are taken as they are; the rows are then missing and named."""
 _PIECE = 4 * 1024 * 1024
 
 
@@ -30,7 +33,7 @@ async def collect(ledger: Ledger, gemini: Gemini, shard: Shard, batch: Batch, no
         LedgerError: the disk did not take it.
     """
     folder = jobs.folder(ledger.home, shard.job_id)
-    part = folder / f"results.{shard.number}.part"
+    part = folder / f"results.{shard.number}.{ledger.owner}.part"
     size = start = ledger.job(shard.job_id).results_bytes
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,12 +42,31 @@ async def collect(ledger: Ledger, gemini: Gemini, shard: Shard, batch: Batch, no
         elif batch.inline is not None:
             await to_thread.run_sync(_write_rows, part, batch.inline)
         if batch.has_output:
+            if shard.tries < _WHOLE_TRIES:
+                await to_thread.run_sync(_need_whole, part, batch.done)
+            if ledger.job(shard.job_id).results_bytes != start or not ledger.claim(shard.job_id, now):
+                return
             size = await to_thread.run_sync(_append, part, folder / "results.jsonl", start)
     except OSError as error:
         said = f"The results of {shard.job_id} could not be stored in {folder}: {error.strerror or error}."
         raise LedgerError(f"{said} They stay with Gemini; free the cause, then check_status again.") from error
+    finally:
+        part.unlink(missing_ok=True)
     shard = ledger.mark(shard, output=batch.output or ("inline" if batch.has_output else None), error=batch.error)
-    ledger.collected(shard, size, now)
+    ledger.collected(shard, start, size, now)
+
+
+def _need_whole(part: Path, rows: int) -> None:
+    """Refuse what holds fewer rows than the provider says it has finished; after some tries it is taken as it is.
+
+    Raises:
+        ProviderError: the same file may come whole another time.
+    """
+    with part.open("rb") as file:
+        found = sum(read_row(line) is not None for line in file)
+    if found < rows:
+        said = f"The results hold {found} rows; Gemini says it has finished {rows}. They are fetched again."
+        raise ProviderError(said, reason="answer")
 
 
 async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
@@ -55,6 +77,8 @@ async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
     if job.bytes == 0:  # adopted: what came back is all that is known of what was asked
         changes["requests"] = max(job.requests, sum(counts.values()))
         counts |= {"missing": changes["requests"] - sum(counts.values())}
+    if job.attempt and changes["state"] in BROKEN and counts.get("missing", 0) < job.requests:
+        changes["state"] = "JOB_STATE_PARTIALLY_SUCCEEDED"  # a broken retry does not undo what is here
     return ledger.advance(job.id, now, counts=counts, cost=cost, notice=notice, **changes)
 
 

@@ -19,7 +19,11 @@ class EmbeddedTransport(httpx2.AsyncBaseTransport):
         call = _Call(request)
         task = asyncio.create_task(call.run(self._app))
         try:
-            start = await call.messages.get()
+            patience: float | None = request.extensions.get("timeout", {}).get("read")
+            start = await asyncio.wait_for(call.messages.get(), patience)
+        except TimeoutError as error:
+            task.cancel()
+            raise httpx2.ReadTimeout("no answer in time", request=request) from error
         except asyncio.CancelledError:
             task.cancel()
             raise

@@ -22,6 +22,7 @@ from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import ProviderError, ProviderReason
 from genai_batch.resources.untyped import as_list, as_object, is_object
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.window import Window
 from genai_batch.tools.lanes.wire import Batch, batch_of
 
 TIMEOUT_S = 120
@@ -48,11 +49,11 @@ class Gemini:
         if self._http:
             await self._http.aclose()
 
-    async def upload(self, path: Path, display_name: str) -> str:
-        """Upload a JSONL file in pieces and return its name, `files/…`; it lives 48 h."""
+    async def upload(self, path: Path, display_name: str, start: int = 0, length: int = 0) -> str:
+        """Upload a JSONL file, or `length` bytes of it, in pieces and return its name, `files/…`; it lives 48 h."""
         for last, mime in ((mime == _UPLOAD_TYPES[-1], mime) for mime in _UPLOAD_TYPES):
             try:
-                return await self._upload(path, display_name, mime)
+                return await self._upload(path, display_name, mime, start, length)
             except ProviderError as error:
                 if last or error.reason != "invalid":
                     raise
@@ -122,10 +123,10 @@ class Gemini:
         )
         return genai.Client(api_key=self._api_key, http_options=options, vertexai=False)
 
-    async def _upload(self, path: Path, display_name: str, mime: str) -> str:
+    async def _upload(self, path: Path, display_name: str, mime: str, start: int, length: int) -> str:
         client = await self._client()
         async with _translated():
-            with path.open("rb") as file:  # a handle: a path would put its name, perhaps not ASCII, into a header
+            with Window(path, start, length) as file:  # no path: its name, perhaps not ASCII, would go into a header
                 config = {"mime_type": mime, "display_name": display_name}
                 made = await client.files.upload(file=file, config=config)
         if not made.name:

@@ -4,9 +4,8 @@ import re
 from typing import get_args
 
 from genai_batch.resources.answers import Problem, brief, short
-from genai_batch.resources.jobs import BROKEN, FINISHED, Shard, State
+from genai_batch.resources.jobs import FINISHED, Shard, State
 from genai_batch.resources.models import catalogue
-from genai_batch.tools.lanes.wire import Batch
 
 _LINE_ERROR = re.compile(r"Error on line (\d+): ([^\n]+)")
 _ROW_ERROR = re.compile(r"([^.:]*) '[^']*\.requests\[(\d+)\]\.request\.?([^']*)'")
@@ -50,10 +49,31 @@ def refused_lines(said: str) -> list[Problem]:
     return [Problem(line=line, problem=brief(why.strip(), 240)) for line, why in by_line or by_row]
 
 
-def under_way(batch: Batch) -> State:
-    """The state of a job whose batch was just met; it is not over before its rows are here."""
-    state = state_of(batch.state)
-    return "JOB_STATE_RUNNING" if state is None or state in FINISHED or state in BROKEN else state
+def standing(shards: list[Shard]) -> tuple[State, str | None]:
+    """How a job stands whose batches are not all over, and what keeps it. It is not over before its rows are here."""
+    states = [state_of(shard.state or "") for shard in shards if shard.batch]
+    said = [reason for shard in shards if (reason := _kept_by(shard))]
+    waiting = sum(shard.batch is None for shard in shards)
+    if states and waiting:
+        said.insert(0, f"{waiting} of {len(shards)} batches wait for room at Gemini.")
+    queued: State = "JOB_STATE_PENDING" if states else "JOB_STATE_QUEUED"
+    moving = any(state not in ("JOB_STATE_PENDING", "JOB_STATE_QUEUED") for state in states)
+    return "JOB_STATE_RUNNING" if moving else queued, short(" ".join(dict.fromkeys(said)), 450) or None
+
+
+def _kept_by(shard: Shard) -> str | None:
+    """What keeps a batch from being over, in words."""
+    if shard.batch is None:
+        return shard.error
+    state = state_of(shard.state or "")
+    if state in FINISHED and shard.collected_at is None:
+        return WAITING
+    return None if state else UNKNOWN.format(shard.state)
+
+
+def display_name(job_id: str, number: int, digest: str) -> str:
+    """The unique name of a batch to be, by which it is found again after a crash."""
+    return f"genai-batch {job_id} {number} {digest[:12]}"
 
 
 def embeds(model: str) -> bool:

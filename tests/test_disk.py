@@ -1,0 +1,112 @@
+"""A disk that is full, a ledger that is locked or old, files that are torn: told clearly, and nothing is lost."""
+
+import json
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.world import MODEL, World, call, finish, read, refusal, row, start
+
+pytestmark = pytest.mark.anyio
+ROWS = [row(f"k{n}", f"Prompt number {n}.") for n in range(200)]
+HOMES = Path(__file__).parent / "homes"
+
+
+def small_disk() -> None:
+    """No file of this process may grow beyond 60 kB, as if the disk were full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+
+async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(world: World, emulator_url: str) -> None:
+    source = world.write("a.jsonl", ROWS)
+    env = world.env(GENAI_BATCH_BACKEND="gemini", GEMINI_API_KEY="k", GOOGLE_GEMINI_BASE_URL=emulator_url)
+    command = [sys.executable, "-m", "genai_batch"]
+
+    def run(*args: str, full: bool) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *args], env=env, cwd=world.work, capture_output=True, text=True, timeout=60, check=False,
+            preexec_fn=small_disk if full else None,
+        )  # fmt: skip
+
+    job_id = json.loads(run("create", source, "--model", MODEL, "--confirm", "--json", full=False).stdout)["job_id"]
+    full = run("status", job_id, "--wait", "20", full=True)
+    assert "They stay with Gemini" in full.stderr, full.stderr
+    assert full.returncode == 1
+    assert json.loads(run("status", job_id, "--wait", "20", "--json", full=False).stdout)["counts"] == {"ok": 200}
+
+
+async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> None:
+    source = world.write("a.jsonl", [row(f"k{n}", "x" * 2_000) for n in range(100)])
+    done = subprocess.run(
+        [sys.executable, "-m", "genai_batch", "create", source, "--model", MODEL, "--confirm"],
+        env=world.env(), cwd=world.work, capture_output=True, text=True, timeout=60, preexec_fn=small_disk, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "Nothing was sent" in done.stderr) == (1, True), done.stderr
+    assert await world.bill() == []
+    async with world.client() as client:
+        assert (await finish(client, await start(client, source, confirm=True)))["counts"] == {"ok": 100}
+
+
+async def test_a_locked_ledger_is_told_and_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai_batch.resources.ledger.BUSY_S", 0.1)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        await call(client, "list_jobs")
+        with sqlite3.connect(world.home / "ledger.db", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            said = await refusal(client, "create_batch", source=source, model=MODEL, confirm=True)
+            assert ("locked" in said, "Nothing was lost" in said) == (True, True)
+            other.execute("ROLLBACK")
+        other.close()
+        assert (await finish(client, await start(client, source, confirm=True)))["counts"] == {"ok": 200}
+
+
+@pytest.mark.parametrize("home", sorted(HOMES.iterdir()), ids=lambda home: home.name)
+async def test_a_home_of_an_earlier_version_opens_with_all_it_holds(world: World, home: Path) -> None:
+    shutil.copytree(home, world.home, dirs_exist_ok=True)
+    async with world.client() as client:
+        job = (await call(client, "list_jobs"))["jobs"][0]
+        status = await call(client, "check_status", job_id=job["job_id"])
+        assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": 2})
+        assert (await read(client, f"batch://jobs/{job['job_id']}/results/a"))["outcome"] == "ok"
+        await call(client, "resume_job", job_id=job["job_id"], rows=["b"])
+        assert (await finish(client, job["job_id"]))["counts"] == {"ok": 2}
+
+
+async def test_a_job_that_does_not_move_is_told_with_its_clock_and_the_options(world: World) -> None:
+    await world.admin("POST", "/clock", {"freeze": True})
+    await world.arm("pending_forever")
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), confirm=True)
+        assert "No change" not in (await call(client, "check_status", job_id=job_id))["notice"]
+        await world.advance(7 * 3600)
+        said = (await call(client, "check_status", job_id=job_id))["notice"]
+        assert "No change for 7 h; Gemini gives a batch up after 48 h, in 41 h." in said
+        assert "cancel_job" in said
+
+
+async def test_a_model_that_ends_while_the_job_may_run_is_told(world: World) -> None:
+    await world.admin("POST", "/clock", {"freeze": True})
+    await world.set(queue_s=10**6)
+    world.time += 10 * 86_400
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), model="gemini-2.5-flash", confirm=True)
+        said = (await call(client, "check_status", job_id=job_id))["notice"]
+        assert "ends on 2026-12-01" in said
+        assert "gemini-3.5-flash-lite" in said
+
+
+async def test_a_result_file_that_was_cut_is_told_and_its_rows_can_be_sent_again(world: World) -> None:
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), confirm=True)
+        await finish(client, job_id)
+        file = world.home / "jobs" / job_id / "results.jsonl"
+        file.write_bytes(file.read_bytes()[:20_000])
+        said = await refusal(client, "get_results", job_id=job_id, keys=["k199"])
+        assert ("results.jsonl" in said, "resume_job" in said) == (True, True)
+        assert (await call(client, "get_results", job_id=job_id, keys=["k0"]))["results"][0]["outcome"] == "ok"

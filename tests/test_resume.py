@@ -1,0 +1,189 @@
+"""Rows that did not come out well are sent again, by kind, as attempts of the same job; what is good is kept."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.world import MODEL, World, call, finish, read, refusal, row, start
+
+pytestmark = pytest.mark.anyio
+ROWS = [row(f"k{n}", f"Prompt number {n}.", max_output_tokens=2_000) for n in range(60)]
+
+
+async def sent(world: World) -> list[int]:
+    """How many rows each batch had."""
+    return [batch["requests"] for batch in await world.bill()]
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "outcome"),
+    [
+        ({"outcome": "error", "code": 13}, "unfinished", "error"),
+        ({"outcome": "error", "code": 13}, "failed", "error"),
+        ({"outcome": "empty"}, "failed", "empty"),
+        ({"outcome": "max_tokens"}, "truncated", "truncated"),
+    ],
+)
+async def test_only_the_chosen_rows_are_sent_again_and_the_newest_good_answer_wins(
+    world: World, rule: dict[str, Any], rows: str, outcome: str
+) -> None:
+    await world.arm("row", match={"key": "^k[1-3]$"}, times=1, **rule)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        assert (await finish(client, job_id))["counts"] == {"ok": 57, outcome: 3}
+        await call(client, "resume_job", job_id=job_id, rows=rows)
+        status = await finish(client, job_id)
+        assert (status["job_id"], status["counts"], status["done"]) == (job_id, {"ok": 60}, 60)
+        assert "more than once" not in status["notice"]
+        again = await read(client, f"batch://jobs/{job_id}/results/k2")
+        assert (again["outcome"], again["attempt"]) == ("ok", 2)
+    assert await sent(world) == [60, 3]
+    lines = (world.home / "jobs" / job_id / "results.jsonl").read_text().splitlines()
+    assert len(lines) == 63, "the rows of the first attempt are kept as they came"
+
+
+async def test_missing_rows_are_sent_again(world: World) -> None:
+    await world.arm("omit", key="^k(7|8)$")
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        await call(client, "resume_job", job_id=job_id, rows="missing")
+        assert (await finish(client, job_id))["counts"] == {"ok": 60}
+    assert await sent(world) == [60, 2]
+
+
+async def test_a_job_that_expired_is_sent_again_as_a_whole(world: World) -> None:
+    await world.arm("expire", after_s=0)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        assert (await finish(client, job_id))["state"] == "JOB_STATE_EXPIRED"
+        await call(client, "resume_job", job_id=job_id)
+        status = await finish(client, job_id)
+        assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": 60})
+
+
+async def test_truncated_rows_get_twice_the_output(world: World) -> None:
+    rows = [row("short", "Tell me everything about the sea.", max_output_tokens=20), *ROWS[:3]]
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", rows))
+        assert (await finish(client, job_id))["counts"] == {"ok": 3, "truncated": 1}
+        await call(client, "resume_job", job_id=job_id, rows="truncated")
+    again = json.loads((world.home / "jobs" / job_id / "requests.1.jsonl").read_text())
+    assert (again["key"], again["request"]["generation_config"]["max_output_tokens"]) == ("short", 40)
+
+
+async def test_what_would_fail_again_is_not_paid_again(world: World) -> None:
+    await world.arm(
+        "row", match={"key": "^k1$"}, outcome="error", code=3, message="Request contains an invalid argument."
+    )
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        assert "fail again" in await refusal(client, "resume_job", job_id=job_id)
+        await call(client, "resume_job", job_id=job_id, rows=["k1"])
+        status = await finish(client, job_id)
+        assert status["counts"] == {"ok": 59, "error": 1}
+    assert await sent(world) == [60, 1]
+
+
+async def test_a_good_answer_is_not_replaced_by_a_bad_one(world: World) -> None:
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        first = await read(client, f"batch://jobs/{job_id}/results/k1")
+        await world.arm("row", match={"key": "^k1$"}, outcome="error")
+        await call(client, "resume_job", job_id=job_id, rows=["k1"])
+        assert (await finish(client, job_id))["counts"] == {"ok": 60}
+        assert (await read(client, f"batch://jobs/{job_id}/results/k1"))["text"] == first["text"]
+
+
+async def test_while_rows_are_sent_again_the_good_ones_can_be_read(world: World) -> None:
+    await world.arm("row", match={"key": "^k1$"}, outcome="error", times=1)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        await world.set(queue_s=1000)
+        resumed = await call(client, "resume_job", job_id=job_id)
+        assert (resumed["state"], resumed["done"]) == ("JOB_STATE_PENDING", 59)
+        page = await call(client, "get_results", job_id=job_id, keys=["k2"])
+        assert page["results"][0]["outcome"] == "ok"
+
+
+async def test_it_is_refused_where_it_makes_no_sense(world: World) -> None:
+    await world.set(queue_s=1000)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        assert "still under way" in await refusal(client, "resume_job", job_id=job_id)
+        assert "nearest" not in await refusal(client, "resume_job", job_id="job_none")
+
+
+async def test_another_attempt_is_priced_and_held_back_like_the_first(world: World) -> None:
+    await world.arm("expire", after_s=0)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+    async with world.client(max_cost_usd=0.0001) as client:
+        assert "confirm=true" in await refusal(client, "resume_job", job_id=job_id)
+        resumed = await call(client, "resume_job", job_id=job_id, confirm=True)
+        assert resumed["cost_usd"]["estimate"] > 0
+    assert await sent(world) == [60, 60]
+
+
+async def test_a_job_whose_create_was_refused_is_sent_once_when_it_is_resumed(world: World) -> None:
+    await world.arm("http_error", call="create", code=403)
+    rows = ROWS[:20]
+    async with world.client() as client:
+        await refusal(client, "create_batch", source=world.write("a.jsonl", rows), model=MODEL)
+        job_id = (await call(client, "list_jobs"))["jobs"][0]["job_id"]
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 20}
+    assert await sent(world) == [20]
+
+
+async def test_a_retry_that_breaks_leaves_a_good_job_good(world: World) -> None:
+    await world.arm("row", match={"key": "^k1$"}, outcome="error", times=1)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        await finish(client, job_id)
+        await world.arm("expire", after_s=0)
+        await call(client, "resume_job", job_id=job_id)
+        status = await finish(client, job_id)
+        assert (status["state"], status["counts"]["ok"]) == ("JOB_STATE_PARTIALLY_SUCCEEDED", 59)
+        assert (await call(client, "create_batch", source=source, model=MODEL))["existing"]
+    assert await sent(world) == [60, 1]
+
+
+async def test_a_truncated_answer_is_kept_until_a_better_one_comes(world: World) -> None:
+    await world.arm("row", match={"key": "^k1$"}, outcome="max_tokens", times=1)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        await world.arm("row", match={"key": "^k1$"}, outcome="error", times=1)
+        await call(client, "resume_job", job_id=job_id, rows="truncated")
+        assert (await finish(client, job_id))["counts"] == {"ok": 59, "truncated": 1}
+        assert (await read(client, f"batch://jobs/{job_id}/results/k1"))["text"]
+        await call(client, "resume_job", job_id=job_id, rows="truncated")
+    again = json.loads((world.home / "jobs" / job_id / "requests.2.jsonl").read_text())
+    assert again["request"]["generation_config"]["max_output_tokens"] == 8_000
+
+
+async def test_of_two_resumes_at_once_one_is_sent_and_the_other_is_told(world: World) -> None:
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        await world.set(queue_s=1000)
+        said: list[bool | None] = []
+
+        async def resume(keys: list[str]) -> None:
+            said.append((await client.call_tool("resume_job", {"job_id": job_id, "rows": keys})).is_error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resume, ["k1"])
+            tasks.start_soon(resume, ["k20", "k30", "k40"])
+        assert sorted(map(bool, said)) == [False, True]
+        await world.advance(1001)
+        assert (await finish(client, job_id))["counts"] == {"ok": 60}
+    assert len(await sent(world)) == 2
