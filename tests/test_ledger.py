@@ -112,3 +112,14 @@ def test_job_ids_are_unguessable_and_readable() -> None:
     made = {jobs.new_id() for _ in range(100)}
     assert len(made) == 100
     assert all(len(each) == 20 and each[4:].isalnum() and each == each.lower() for each in made)
+
+
+def test_a_late_answer_does_not_undo_what_is_collected(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    made = ledger.record(*job(), again=False)
+    shard = ledger.mark(ledger.shards(made.id)[0], state="BATCH_STATE_SUCCEEDED", output="files/x")
+    ledger.claim(made.id, now=0)
+    ledger.collected(shard, 0, 10, now=1)
+    ledger.mark(shard, state="BATCH_STATE_RUNNING", finished_at=None)
+    assert ledger.shards(made.id)[0].state == "BATCH_STATE_SUCCEEDED"
+    ledger.close()

@@ -142,9 +142,10 @@ class Ledger:
         return self.job(job.id)
 
     def mark(self, shard: Shard, **changes: Any) -> Shard:
-        """Change a shard."""
+        """Change a shard; one that is collected stays as it is, since an older answer may come in late."""
+        where = f"{_THIS_SHARD} AND collected_at IS NULL"
         with self._transaction():
-            self._update("shard", {**changes, "job_id": shard.job_id, "number": shard.number}, _THIS_SHARD)
+            self._update("shard", {**changes, "job_id": shard.job_id, "number": shard.number}, where)
         return shard.model_copy(update=changes)
 
     def intend(self, shard: Shard, now: float) -> Shard | None:

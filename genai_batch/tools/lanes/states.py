@@ -4,7 +4,7 @@ import re
 from typing import get_args
 
 from genai_batch.resources.answers import Problem, brief, short
-from genai_batch.resources.jobs import FINISHED, Shard, State
+from genai_batch.resources.jobs import BROKEN, FINISHED, Shard, State
 from genai_batch.resources.models import catalogue
 
 _LINE_ERROR = re.compile(r"Error on line (\d+): ([^\n]+)")
@@ -23,7 +23,9 @@ def outcome(shards: list[Shard]) -> tuple[State, str | None]:
     ends: list[State] = []
     said: list[str] = []
     for shard in shards:
-        end = state_of(shard.state or "") or "JOB_STATE_FAILED"
+        end = state_of(shard.state or "")
+        if end not in FINISHED and end not in BROKEN:  # it is home, whatever was last heard of it
+            end = "JOB_STATE_SUCCEEDED" if shard.output else "JOB_STATE_FAILED"
         lost = end in FINISHED and shard.output is None
         ends.append("JOB_STATE_FAILED" if lost else end)
         if shard.batch is None:
