@@ -49,6 +49,12 @@ def fast_time() -> float:
 
 async def drive(world: World, source: Path) -> JobStatus:
     """Do the whole job, as a command line would."""
+    with anyio.fail_after(60):  # a job that is stuck is a failure, not a wait
+        return await drive_on(world, source)
+
+
+async def drive_on(world: World, source: Path) -> JobStatus:
+    """Do it, however long it takes."""
     async with open_workspace(settings(world), fast_time) as workspace:
         status = await create_batch(str(source), MODEL, workspace)
         while not status.state.endswith(("SUCCEEDED", "FAILED")):
