@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import stamina
 
 from tests.world import World
 
@@ -23,6 +24,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("GENAI_", "GEMINI_", "GOOGLE_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_second_try() -> Generator[None]:
+    """A call that fails is not made again at once, so that tests see what the ledger does about it."""
+    with stamina.set_testing(True, attempts=1):
+        yield
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
 from genai_batch.tools.lanes import gemini
-from tests.world import World, call, finish, row, start
+from tests.world import OVER, World, call, finish, row, start
 
 pytestmark = pytest.mark.anyio
 ROWS = [row(f"k{n}") for n in range(60)]
@@ -57,6 +58,12 @@ def all_faults() -> list[Fault]:
     return [*at_calls, *refused, *ONCE]
 
 
+def cancel_faults() -> list[Fault]:
+    """Every fault of the call that stops a batch, and of the one that has made it, perhaps without a word."""
+    refused = [{"fault": "http_error", "code": code, "call": "cancel"} for code in REFUSALS]
+    return [{**fault, "call": kind} for kind in ("cancel", "create") for fault in EVERYWHERE] + refused
+
+
 def named(fault: Fault) -> str:
     """A fault as a word."""
     return "-".join(str(value).split("<")[0] for value in fault.values())
@@ -69,15 +76,36 @@ async def survive(world: World, *faults: Fault) -> None:
     async with world.client() as client:
         with anyio.fail_after(60):
             job_id = await start(client, world.write("a.jsonl", ROWS))
-            for _ in range(40):
-                status = await call(client, "check_status", job_id=job_id)
-                if status["state"].endswith(("SUCCEEDED", "FAILED")):
-                    break
-                await world.advance(16)
-            status = await finish(client, job_id)
+            status = await followed(world, client, job_id)
     assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": 60}), status
     made = await world.bill()
     assert len(made) == 1, [batch["display_name"] for batch in made]
+
+
+async def survive_cancelled(world: World, *faults: Fault) -> None:
+    """Cancel a job under way; nothing is at work at Gemini when it is over, and what was paid is here."""
+    await world.set(queue_s=5, run_s=10**6)
+    for fault in faults:
+        await world.arm(**fault)
+    async with world.client() as client:
+        with anyio.fail_after(60):
+            job_id = await start(client, world.write("a.jsonl", ROWS))
+            await world.advance(6)
+            await client.call_tool("cancel_job", {"job_id": job_id})  # the wish holds, even if it ends in an error
+            status = await followed(world, client, job_id)
+    made = await world.bill()
+    assert (status["state"], status["counts"]) == ("JOB_STATE_CANCELLED", {"missing": 60}), status
+    assert [batch["state"] for batch in made] in ([], ["CANCELLED"]), made
+
+
+async def followed(world: World, client: Client, job_id: str) -> dict[str, Any]:
+    """Ask how a job is until it is over, letting time pass."""
+    for _ in range(40):
+        status = await call(client, "check_status", job_id=job_id)
+        if status["state"] in OVER:
+            return status
+        await world.advance(16)
+    return await finish(client, job_id)
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +123,14 @@ async def test_a_job_survives_each_fault_at_each_call(world: World, fault: Fault
 async def test_a_job_survives_two_faults_at_once(world: World, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - a seed, no secret
     await survive(world, *chance.sample(all_faults(), 2))
+
+
+@pytest.mark.parametrize("fault", cancel_faults(), ids=named)
+async def test_a_job_is_cancelled_whatever_becomes_of_the_call(world: World, fault: Fault) -> None:
+    await survive_cancelled(world, fault)
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_a_job_is_cancelled_through_two_faults_at_once(world: World, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a seed, no secret
+    await survive_cancelled(world, chance.choice(cancel_faults()), chance.choice(all_faults() + cancel_faults()))

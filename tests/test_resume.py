@@ -81,7 +81,8 @@ async def test_what_would_fail_again_is_not_paid_again(world: World) -> None:
     async with world.client() as client:
         job_id = await start(client, world.write("a.jsonl", ROWS))
         await finish(client, job_id)
-        assert "fail again" in await refusal(client, "resume_job", job_id=job_id)
+        said = await refusal(client, "resume_job", job_id=job_id)
+        assert "fail again: 1 with error 3: Request contains an invalid argument. (k1)" in said
         await call(client, "resume_job", job_id=job_id, rows=["k1"])
         status = await finish(client, job_id)
         assert status["counts"] == {"ok": 59, "error": 1}
@@ -187,3 +188,27 @@ async def test_of_two_resumes_at_once_one_is_sent_and_the_other_is_told(world: W
         await world.advance(1001)
         assert (await finish(client, job_id))["counts"] == {"ok": 60}
     assert len(await sent(world)) == 2
+
+
+async def test_rows_that_may_pass_are_sent_and_the_others_named_with_their_reasons(world: World) -> None:
+    await world.arm("row", match={"key": "^k[1-3]$"}, outcome="error", code=14, times=1)
+    await world.arm("row", match={"key": "^k[5-9]$"}, outcome="error", code=3, message="Bad argument.")
+    await world.arm("row", match={"key": "^k10$"}, outcome="blocked")
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        said = (await call(client, "resume_job", job_id=job_id))["notice"]
+        assert "Left out, since they would fail again: 5 with error 3: Bad argument. (k5, k6, k7, …); 1 blocked" in said
+        assert (await finish(client, job_id))["counts"] == {"ok": 54, "error": 5, "blocked": 1}
+    assert await sent(world) == [60, 3]
+
+
+async def test_requests_that_were_changed_are_not_sent_again(world: World) -> None:
+    await world.arm("omit", key="^k7$")
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        file = world.home / "jobs" / job_id / "requests.jsonl"
+        file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+        assert "changed or cut" in await refusal(client, "resume_job", job_id=job_id)
+    assert await sent(world) == [60]

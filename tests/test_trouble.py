@@ -18,7 +18,7 @@ from genai_batch.server.settings import open_workspace
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
-from genai_batch.tools.lanes.batch import Pace
+from genai_batch.tools.lanes.means import Pace
 from genai_batch.tools.workspace import Workspace
 from tests.world import MODEL, World, call, finish, read, refusal, row, start, text_of
 
@@ -79,7 +79,7 @@ async def test_a_cancelled_job_that_may_have_been_sent_is_looked_up_before_it_is
         assert (await cancel_job(job_id, here)).state == "JOB_STATE_QUEUED"
         await world.advance(61)
         status = await check_status(job_id, here)
-        assert (status.state, "before it was sent" in (status.notice or "")) == ("JOB_STATE_CANCELLED", True)
+        assert (status.state, "shows no batch of it" in (status.notice or "")) == ("JOB_STATE_CANCELLED", True)
         assert status.done == 0
     assert await world.bill() == []
 

@@ -18,8 +18,8 @@ from genai_batch.resources.untyped import is_object
 from genai_batch.server.app import build_server
 from genai_batch.server.emulator import create_app
 from genai_batch.server.settings import Settings
-from genai_batch.tools.lanes.batch import Pace
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.means import Pace
 
 MODEL = "gemini-3.8-flash"
 OVER = tuple(f"JOB_STATE_{end}" for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))

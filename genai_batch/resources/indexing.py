@@ -1,7 +1,7 @@
 """Making the index of a job's results: a pass over the requests for the keys, a pass over the rows that came back."""
 
 import json
-import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -33,17 +33,18 @@ CREATE TABLE total (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 def make_index(path: Path, job: Job, folder: Path) -> None:
     """Make the index of a job's results at `path`, whole or not at all."""
-    part = path.with_suffix(f".db.{os.getpid()}.part")  # another process may be making it too
-    part.unlink(missing_ok=True)
+    part = path.with_suffix(f".db.{secrets.token_hex(6)}.part")  # others may be making it too
     db = sqlite3.connect(part, isolation_level=None)
     try:
         db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;" + _SCHEMA)
         _Builder(db, job).build(folder)
         db.execute("INSERT INTO total VALUES ('made of', ?)", (made_of(job),))
         db.execute("COMMIT")
+        db.close()
+        part.replace(path)
     finally:
         db.close()
-    part.replace(path)
+        part.unlink(missing_ok=True)
 
 
 def made_of(job: Job) -> str:

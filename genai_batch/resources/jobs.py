@@ -74,8 +74,8 @@ class Shard(BaseModel):
     """One provider-side batch of a job.
 
     Its requests are `length` bytes of requests.jsonl from `start`, or all of them when `length` is 0. `batch` is its
-    provider name, once accepted; `tries` counts the calls that failed in a row, and it is left alone
-    until `next_try_at`; `collected_at` says that nothing more is to be had from it.
+    provider name, once accepted; `tries` counts the calls that failed in a row, `trouble` says why the last one did,
+    and it is left alone until `next_try_at`; `collected_at` says that nothing more is to be had from it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +88,7 @@ class Shard(BaseModel):
     start: int = 0
     length: int = 0
     upload: str | None = None
+    uploads: int = 0
     uploaded_at: float | None = None
     sent_at: float | None = None
     batch: str | None = None
@@ -101,6 +102,7 @@ class Shard(BaseModel):
     collected_at: float | None = None
     tries: int = 0
     next_try_at: float | None = None
+    trouble: str | None = None
 
 
 class Counts(Answer):
@@ -216,7 +218,12 @@ def folder(home: Path, job_id: str) -> Path:
 
 def requests_file(home: Path, job_id: str, attempt: int = 0) -> Path:
     """What an attempt sent; the first sent everything."""
-    return folder(home, job_id) / (f"requests.{attempt}.jsonl" if attempt else "requests.jsonl")
+    return requests_of(folder(home, job_id), attempt)
+
+
+def requests_of(folder: Path, attempt: int = 0) -> Path:
+    """The same, from the folder of a job."""
+    return folder / (f"requests.{attempt}.jsonl" if attempt else "requests.jsonl")
 
 
 def latest(job: Job, shards: list[Shard]) -> list[Shard]:

@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -84,7 +84,11 @@ class Ledger:
     def shards(self, job_id: str) -> list[Shard]:
         """List the shards of a job in order."""
         rows = self._rows("SELECT * FROM shard WHERE job_id = ? ORDER BY number", job_id)
-        return [Shard.model_validate({name: row[name] for name in _SHARD}) for row in rows]
+        return [_shard(row) for row in rows]
+
+    def shard(self, job_id: str, number: int) -> Shard:
+        """Read one shard as it is now."""
+        return _shard(self._rows("SELECT * FROM shard WHERE job_id = ? AND number = ?", job_id, number)[0])
 
     def open_jobs(self) -> list[Job]:
         """List the jobs that are not over, oldest first."""
@@ -112,27 +116,35 @@ class Ledger:
         rows = self._rows(f"SELECT id, state, {done} AS done FROM job WHERE {latest}", most)
         return {row["id"]: (row["state"], row["done"]) for row in rows}
 
-    def advance(self, job_id: str, now: float, note: str | None = None, **changes: Any) -> Job:
-        """Change a job that is not over, one that is stays as it is; a new state becomes an event, an end its time."""
+    def advance(self, job_id: str, now: float, attempt: int | None = None, **changes: Any) -> Job:
+        """Change a job that is not over; a new state becomes an event, an end its time.
+
+        A job that is over stays as it is, and so does one at another than the given attempt: who was held up while
+        others went on has nothing to say about it.
+        """
         with self._transaction():
             job = self.job(job_id)
-            if job.is_over:
+            if job.is_over or attempt not in (None, job.attempt):
                 return job
             changed = job.model_copy(update=changes)
             if changed.is_over:
                 changed = changed.model_copy(update={"ended_at": now})
             self._update("job", _plain(changed), "id = :id")
             if changed.state != job.state:
-                self._event(job_id, now, changed.state, note or changed.notice)
+                self._event(job_id, now, changed.state, changed.notice)
         return changed
 
-    def reopen(self, job: Job, shards: list[Shard], estimate: float, now: float) -> Job:
-        """Begin another attempt of a job that is over: its new batches are written down before anything is sent."""
+    def reopen(self, job: Job, shards: list[Shard], estimate: float, now: float, place: Callable[[], object]) -> Job:
+        """Begin another attempt of a job that is over: its new batches are written down before anything is sent.
+
+        `place` puts the requests where they belong; it is called once it is certain whose attempt it is.
+        """
         with self._transaction():
             known = self.job(job.id)
             if not known.is_over or known.attempt != job.attempt:
                 raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
             self._db.execute(_SETTLE_UNSENT, (now, job.id))
+            place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
             total = str((job.estimate or 0) + estimate)
             self._update("job", {**changes, "estimate": total, "notice": None, "id": job.id}, "id = :id")
@@ -143,9 +155,8 @@ class Ledger:
 
     def mark(self, shard: Shard, **changes: Any) -> Shard:
         """Change a shard; one that is collected stays as it is, since an older answer may come in late."""
-        where = f"{_THIS_SHARD} AND collected_at IS NULL"
         with self._transaction():
-            self._update("shard", {**changes, "job_id": shard.job_id, "number": shard.number}, where)
+            self._change(shard, **changes)
         return shard.model_copy(update=changes)
 
     def intend(self, shard: Shard, now: float) -> Shard | None:
@@ -157,9 +168,25 @@ class Ledger:
         with self._transaction():
             if self._db.execute(sql, given).rowcount != 1:
                 return None
-        return self.shards(shard.job_id)[shard.number]
+        return self.shard(shard.job_id, shard.number)
 
-    def collected(self, shard: Shard, start: int, end: int, now: float) -> None:
+    def accepted(self, shard: Shard, batch: str, state: str, done: int, now: float) -> bool:
+        """Record the batch that was made of a shard; False when it is known to have become another."""
+        told = {"batch": batch, "state": state, "done": done, "polled_at": now, "changed_at": now}
+        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None}
+        with self._transaction():
+            if self.shard(shard.job_id, shard.number).batch not in (None, batch):
+                return False
+            self._change(shard, **told, **calm)
+        return True
+
+    def not_sent(self, shard: Shard) -> None:
+        """Take the intent to send a shard back, unless another process has intended it anew."""
+        sql = f"UPDATE shard SET sent_at = NULL WHERE {_THIS_SHARD} AND batch IS NULL AND sent_at = :sent_at"
+        with self._transaction():
+            self._db.execute(sql, {"job_id": shard.job_id, "number": shard.number, "sent_at": shard.sent_at})
+
+    def collected(self, shard: Shard, start: int, end: int, now: float, **changes: Any) -> None:
         """Record that a shard's rows are in results.jsonl from `start` to `end`.
 
         Nothing is recorded for who has lost the lease or found another start: another process has done it meanwhile.
@@ -167,21 +194,17 @@ class Ledger:
         sql = "UPDATE job SET results_bytes = ? WHERE id = ? AND results_bytes = ? AND lease_owner = ?"
         with self._transaction():
             if self._db.execute(sql, (end, shard.job_id, start, self.owner)).rowcount == 1:
-                self._settle(shard, now)
+                self._change(shard, collected_at=now, **changes)
 
     def settle(self, shard: Shard, now: float, state: str, error: str) -> None:
         """Record that nothing is to be had from a shard."""
         with self._transaction():
-            self._settle(shard, now, state=state, error=error)
+            self._change(shard, collected_at=now, state=state, error=error)
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""
         rows = self._rows("SELECT * FROM shard WHERE display_name = ?", name)
-        return Shard.model_validate({field: rows[0][field] for field in _SHARD}) if rows else None
-
-    def _settle(self, shard: Shard, now: float, **changes: Any) -> None:
-        where = f"{_THIS_SHARD} AND collected_at IS NULL"
-        self._update("shard", {**changes, "collected_at": now, "job_id": shard.job_id, "number": shard.number}, where)
+        return _shard(rows[0]) if rows else None
 
     def claim(self, job_id: str, now: float) -> bool:
         """Take or renew the lease on a job; False while another living process has it."""
@@ -221,6 +244,11 @@ class Ledger:
 
     def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
         self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})
+
+    def _change(self, shard: Shard, **changes: Any) -> None:
+        """Change a shard inside a transaction, unless it is collected already."""
+        this = {"job_id": shard.job_id, "number": shard.number}
+        self._update("shard", {**changes, **this}, f"{_THIS_SHARD} AND collected_at IS NULL")
 
     def _insert(self, table: str, values: dict[str, Any]) -> None:
         names = ", ".join(values)
@@ -266,6 +294,10 @@ def _steps() -> list[tuple[str, str]]:
 def _plain(job: Job) -> dict[str, Any]:
     values = job.model_dump()
     return values | {"counts": json.dumps(job.counts) if job.counts is not None else None}
+
+
+def _shard(row: sqlite3.Row) -> Shard:
+    return Shard.model_validate({name: row[name] for name in _SHARD})
 
 
 def _job(row: sqlite3.Row) -> Job:

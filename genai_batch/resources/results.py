@@ -159,7 +159,10 @@ class Results:
         return self._db.execute("SELECT value FROM total WHERE name = ?", (name,)).fetchone()[0]
 
     def _made_again(self) -> sqlite3.Connection:
-        make_index(self._path, self.job, self.folder)
+        try:
+            make_index(self._path, self.job, self.folder)
+        except (sqlite3.OperationalError, OSError) as error:  # the disk, not the content
+            raise _unusable(self.folder, error) from error
         return sqlite3.connect(self._path, check_same_thread=False)
 
     def _open(self) -> sqlite3.Connection | None:
@@ -174,14 +177,29 @@ class Results:
 
 
 def read_results(home: Path, job: Job, read: Callable[[Results], T]) -> T:
-    """Open the results of a job and read in them; an index that turns out to be torn is made again."""
+    """Open the results of a job and read in them; an index that turns out to be torn is made again.
+
+    Raises:
+        LedgerError: the disk does not take, or not give, the index.
+    """
     try:
-        with Results(home, job) as results:
-            return read(results)
+        return _read(home, job, read)
     except sqlite3.DatabaseError:
         jobs.folder(home, job.id).joinpath("results.db").unlink(missing_ok=True)
-        with Results(home, job) as results:
-            return read(results)
+    try:
+        return _read(home, job, read)
+    except sqlite3.DatabaseError as error:
+        raise _unusable(jobs.folder(home, job.id), error) from error
+
+
+def _read(home: Path, job: Job, read: Callable[[Results], T]) -> T:
+    with Results(home, job) as results:
+        return read(results)
+
+
+def _unusable(folder: Path, error: Exception) -> LedgerError:
+    said = f"The index of {folder} cannot be made or read: {error}."
+    return LedgerError(f"{said} The results are safe; free space or mend the folder, then try again.")
 
 
 _ENTRY = ", ".join(Entry._fields)

@@ -71,3 +71,8 @@ ALTER TABLE job ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
 -- step: 004_watchdog
 -- When a batch was last seen to move.
 ALTER TABLE shard ADD COLUMN changed_at REAL;
+
+-- step: 005_trouble
+-- Why the last call about a batch failed, empty once one has succeeded; and how often its requests were uploaded.
+ALTER TABLE shard ADD COLUMN trouble TEXT;
+ALTER TABLE shard ADD COLUMN uploads INTEGER NOT NULL DEFAULT 0;

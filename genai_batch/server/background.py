@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from genai_batch.resources import uris
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.leftovers import sweep
 from genai_batch.server.extensions import BatchServer
 from genai_batch.tools.workspace import Workspace
 
@@ -20,6 +22,7 @@ async def run(server: BatchServer, workspace: Workspace) -> None:
     """Go on until cancelled."""
     pause = min(1.0, max(_SHORTEST_S, workspace.lane.pace.least))
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, sweep, workspace.home, workspace.now())
         tasks.start_soon(_repeat, partial(_drive, workspace), pause)
         tasks.start_soon(_repeat, _Watch(server, workspace).look, pause)
 

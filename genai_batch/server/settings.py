@@ -11,8 +11,9 @@ from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Backend
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.requests import Cut
-from genai_batch.tools.lanes.batch import BatchLane, Pace
+from genai_batch.tools.lanes.batch import BatchLane
 from genai_batch.tools.lanes.gemini import connect
+from genai_batch.tools.lanes.means import Pace
 from genai_batch.tools.workspace import Workspace
 
 OFFLINE_KEY = "offline"

@@ -1,7 +1,9 @@
 """Stop a job."""
 
+from anyio import move_on_after
+
 from genai_batch.resources.jobs import JobStatus
-from genai_batch.tools.workspace import Given, JobId
+from genai_batch.tools.workspace import LOOK_S, Given, JobId
 
 
 async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
@@ -9,5 +11,6 @@ async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
     job = await workspace.job(job_id)
     if not job.is_over:
         workspace.need_to_own(job)
-        await workspace.lane.cancel(job)
+        with move_on_after(LOOK_S):  # the wish is recorded; whatever is under way obeys it
+            await workspace.lane.cancel(job)
     return JobStatus.of(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())

@@ -8,10 +8,7 @@ from pydantic import Field
 
 from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.tools.lanes.watchdog import warn
-from genai_batch.tools.workspace import Given, JobId, Workspace
-
-LOOK_S = 20
-"""Seconds one look may take when the caller does not wait longer anyway."""
+from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 
 async def check_status(

@@ -12,9 +12,9 @@ from genai_batch.resources import estimates, jobs
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, JobStatus, Shard
-from genai_batch.resources.requests import Part, Preflight
+from genai_batch.resources.requests import Preflight
 from genai_batch.tools.approval import approve
-from genai_batch.tools.lanes.states import display_name
+from genai_batch.tools.lanes.states import shards_of
 from genai_batch.tools.workspace import Given, ModelName, Source, Workspace
 
 SEND_S = 40
@@ -84,15 +84,7 @@ def _plan(found: Preflight, price: Estimate, name: str, workspace: Workspace) ->
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
         makes_media=found.makes_media, estimate=price.cost_usd.likely, created_at=workspace.now(),
     )  # fmt: skip
-    return job, [_shard(job, number, part) for number, part in enumerate(found.parts)]
-
-
-def _shard(job: Job, number: int, part: Part) -> Shard:
-    """One batch to be."""
-    name = display_name(job.id, number, job.digest)
-    return Shard(
-        job_id=job.id, number=number, display_name=name, requests=part.requests, start=part.start, length=part.length
-    )
+    return job, shards_of(job.id, job.digest, found.parts)
 
 
 def _limit(workspace: Workspace, asked: float | None) -> float:

@@ -1,34 +1,25 @@
 """Send chosen rows of a finished job again."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-import msgspec
-from anyio import move_on_after, to_thread
+from anyio import fail_after, move_on_after, to_thread
 from pydantic import Field
 
-from genai_batch.resources import estimates, jobs
+from genai_batch.resources import attempts, estimates, jobs
+from genai_batch.resources.answers import short
+from genai_batch.resources.attempts import Rows
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job, JobStatus, Outcome, Shard
+from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.resources.models import find
 from genai_batch.resources.requests import Preflight
-from genai_batch.resources.results import Entry, Results, read_results
-from genai_batch.resources.untyped import as_object
+from genai_batch.resources.results import read_results
 from genai_batch.tools.approval import approve
-from genai_batch.tools.lanes.states import display_name
-from genai_batch.tools.workspace import Given, JobId, Workspace
+from genai_batch.tools.lanes.states import shards_of
+from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
-Rows = Literal["unfinished", "failed", "truncated", "missing"]
-_OUTCOMES: dict[Rows, tuple[Outcome, ...]] = {
-    "unfinished": ("empty", "error", "missing"),
-    "failed": ("empty", "error"),
-    "truncated": ("truncated",),
-    "missing": ("missing",),
-}
-SEND_S = 40
-_LARGEST_OUTPUT = 65_536
+SEND_S = 25
 
 
 async def resume_job(
@@ -43,89 +34,57 @@ async def resume_job(
     """
     job = await workspace.job(job_id)
     workspace.need_to_own(job)
-    job = await workspace.lane.alone(job.id, lambda: _reopened(workspace, job.id, rows, confirm=confirm))
+    again = _Again(workspace, job.id, rows, confirm=confirm)
+    try:
+        with fail_after(LOOK_S):
+            job = await workspace.lane.alone(job.id, again.reopened)
+    except TimeoutError:
+        said = f"{job.id} is busy in this process and goes on; check_status shows the attempt once it is recorded."
+        raise BatchError(said) from None
     with move_on_after(SEND_S):
         await workspace.lane.step(job)
-    return JobStatus.of(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())
+    status = JobStatus.of(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())
+    return status.model_copy(update={"notice": " ".join(filter(None, (status.notice, again.left_out))) or None})
 
 
-async def _reopened(workspace: Workspace, job_id: str, rows: Rows | list[str], *, confirm: bool) -> Job:
-    """Write the chosen requests down, price them, and open the job for another attempt."""
-    async with workspace.lane.lease(job_id) as mine:
-        job = workspace.ledger.job(job_id)
-        if not mine or not job.is_over or job.bytes == 0:
-            why = "was adopted, so its requests are not known here" if job.bytes == 0 else "is still under way"
-            raise BatchError(f"{job.id} {why}; nothing was sent. check_status tells how it stands.")
-        target = jobs.requests_file(workspace.home, job.id, job.attempt + 1)
-        await to_thread.run_sync(_choose, workspace, job, rows, target)
-        found = Preflight(target, find(job.model, workspace.today), workspace.cut_for(job.model))
-        await to_thread.run_sync(found.run)
+class _Again:
+    """Another attempt of a job in the making."""
+
+    def __init__(self, workspace: Workspace, job_id: str, rows: Rows | list[str], *, confirm: bool) -> None:
+        self._workspace, self._job_id, self._confirm = workspace, job_id, confirm
+        self._rows: Rows | list[str] = rows
+        self.left_out = ""
+
+    async def reopened(self) -> Job:
+        """Write the chosen requests down, price them, and open the job for the attempt."""
+        workspace = self._workspace
+        async with workspace.lane.means.lease(self._job_id) as mine:
+            job = workspace.ledger.job(self._job_id)
+            if not mine or not job.is_over or job.bytes == 0:
+                why = "was adopted, so its requests are not known here" if job.bytes == 0 else "is still under way"
+                raise BatchError(f"{job.id} {why}; nothing was sent. check_status tells how it stands.")
+            target = jobs.requests_file(workspace.home, job.id, job.attempt + 1)
+            draft = target.with_suffix(f".{workspace.ledger.owner}.part")
+            try:
+                return await self._recorded(job, draft, target)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    async def _recorded(self, job: Job, draft: Path, target: Path) -> Job:
+        workspace = self._workspace
+        found = await to_thread.run_sync(self._chosen, job, draft)
         price = await to_thread.run_sync(
             partial(estimates.estimate, found, "batch", workspace.today, workspace.backend)
         )
-        approve(price, workspace.max_cost_usd, confirm=confirm)
-        return workspace.ledger.reopen(job, _shards(workspace, job, found), price.cost_usd.likely, workspace.now())
+        approve(price, workspace.max_cost_usd, confirm=self._confirm)
+        first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
+        shards = shards_of(job.id, found.digest, found.parts, first=first, attempt=number)
+        place = partial(draft.replace, target)
+        return workspace.ledger.reopen(job, shards, price.cost_usd.likely, workspace.now(), place)
 
-
-def _choose(workspace: Workspace, job: Job, rows: Rows | list[str], target: Path) -> None:
-    """Write the chosen requests to `target`, in their order.
-
-    Raises:
-        BatchError: there is nothing to send.
-    """
-    chosen = read_results(workspace.home, job, partial(_entries, rows=rows))
-    with jobs.requests_file(workspace.home, job.id).open("rb") as file, target.open("wb") as out:
-        for line in file:
-            if (outcome := chosen.get(msgspec.json.decode(line)["key"])) is not None:
-                out.write(_larger(line, 2 ** (job.attempt + 1)) if outcome == "truncated" else line)
-    if not target.stat().st_size:
-        target.unlink()
-        what = f"no row of {job.id} is {rows!r}" if isinstance(rows, str) else "no key was given"
-        raise BatchError(f"Nothing to send: {what}, or what failed would fail again. Counts are in check_status.")
-
-
-def _entries(results: Results, rows: Rows | list[str]) -> dict[str, Outcome]:
-    if not isinstance(rows, str):
-        return {key: results.entry(key).outcome for key in rows}
-    found = (entry for outcome in _OUTCOMES[rows] for entry in _all(results, outcome))
-    return {entry.key: entry.outcome for entry in found if _may_succeed(results, entry)}
-
-
-def _all(results: Results, outcome: Outcome) -> Iterator[Entry]:
-    after = 0
-    while page := results.page(outcome, after, 1_000):
-        yield from page
-        after = page[-1].n
-
-
-def _may_succeed(results: Results, entry: Entry) -> bool:
-    """Whether sending the row again can help; a permanent error would only be paid again."""
-    if entry.outcome != "error":
-        return True
-    error = results.result(entry).error
-    return error is None or error.retryable
-
-
-def _larger(line: bytes, times: int) -> bytes:
-    """Give a request more room for its output; one that had all there is is left out."""
-    value = msgspec.json.decode(line)
-    request = as_object(value["request"])
-    name = "generationConfig" if "generationConfig" in request else "generation_config"
-    settings: dict[str, Any] = dict(as_object(request.get(name)))
-    limit = "maxOutputTokens" if "maxOutputTokens" in settings else "max_output_tokens"
-    given = int(settings.get(limit) or _LARGEST_OUTPUT)
-    if given * times // 2 >= _LARGEST_OUTPUT:
-        return b""
-    settings[limit] = min(_LARGEST_OUTPUT, given * times)
-    return msgspec.json.encode({**value, "request": {**request, name: settings}}) + b"\n"
-
-
-def _shards(workspace: Workspace, job: Job, found: Preflight) -> list[Shard]:
-    first = len(workspace.ledger.shards(job.id))
-    return [
-        Shard(
-            job_id=job.id, number=number, attempt=job.attempt + 1, requests=part.requests, start=part.start,
-            length=part.length, display_name=display_name(job.id, number, found.digest),
-        )
-        for number, part in enumerate(found.parts, first)
-    ]  # fmt: skip
+    def _chosen(self, job: Job, target: Path) -> Preflight:
+        """Write the requests of the attempt to `target` and check them like the first ones."""
+        left = read_results(self._workspace.home, job, partial(attempts.write, rows=self._rows, target=target))
+        self.left_out = short(left.tell(), 600)
+        found = Preflight(target, find(job.model, self._workspace.today), self._workspace.cut_for(job.model))
+        return found.run()

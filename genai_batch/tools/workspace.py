@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+from anyio import move_on_after
 from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.tools.lanes.batch import BatchLane
 
+LOOK_S = 20
+"""Seconds one look at a job may take when the caller does not wait longer anyway."""
 _SHARE = 0.8
 """Of the provider's allowance that one batch may take, since tokens are estimated."""
 
@@ -92,8 +95,10 @@ class Workspace:
         Raises:
             UnknownJob: neither is known.
         """
-        if (job := self.ledger.find(job_id)) is None and job_id.startswith("batches/"):
-            return await self.lane.adopt(job_id)
+        if (job := self.ledger.find(job_id)) is not None or not job_id.startswith("batches/"):
+            return job or self.ledger.job(job_id)
+        with move_on_after(LOOK_S):  # what is under way goes on in the background
+            job, _ = await self.look(await self.lane.adopt(job_id))
         return job or self.ledger.job(job_id)
 
     async def look(self, job: Job) -> tuple[Job, str | None]:
@@ -125,8 +130,15 @@ class Workspace:
         return "The job was made with another API key; only a process with that key can see or stop it."
 
     def _put_off(self, job: Job) -> str | None:
-        again = max((shard.next_try_at or 0 for shard in self.ledger.shards(job.id)), default=0) - self.now()
-        return f"Last known state: Gemini could not be asked; the next try is in {again:.0f} s." if again > 1 else None
+        """What kept the driver from asking, and when it asks again; waiting for room is told by the job itself."""
+        waiting = [
+            each for each in self.ledger.shards(job.id) if each.batch and (each.next_try_at or 0) > self.now() + 1
+        ]
+        if not waiting:
+            return None
+        last = max(waiting, key=lambda shard: shard.next_try_at or 0)
+        again = f"Last known state; Gemini is asked again in {(last.next_try_at or 0) - self.now():.0f} s."
+        return short(f"{again} {last.trouble or ''}", 450)
 
 
 def current(ctx: Context[Workspace, Any]) -> Workspace:

@@ -1,12 +1,14 @@
 """Bringing the rows of a finished batch home: whole before they count, once however often it is tried."""
 
 import json
+import logging
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
+from filelock import AsyncFileLock, Timeout
 
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
@@ -16,14 +18,18 @@ from genai_batch.resources.jobs import BROKEN, Job, Shard
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.results import Results, read_results
 from genai_batch.tools.lanes.gemini import Gemini
+from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.wire import Batch
 
+log = logging.getLogger("genai_batch")
 _WHOLE_TRIES = 5
 """Fetches after which results that lack rows are taken as they are; the rows are then missing and named."""
+_LOCK_S = 5
+"""Seconds to wait for another process that is storing rows of the job."""
 _PIECE = 4 * 1024 * 1024
 
 
-async def collect(ledger: Ledger, gemini: Gemini, shard: Shard, batch: Batch, now: float) -> None:
+async def collect(means: Means, shard: Shard, batch: Batch) -> None:
     """Add the rows of a batch that is over to results.jsonl; a batch without output adds none.
 
     A crash at any point leaves either nothing or a tail beyond `results_bytes` that the next try cuts off.
@@ -32,28 +38,48 @@ async def collect(ledger: Ledger, gemini: Gemini, shard: Shard, batch: Batch, no
         ProviderError: the file could not be fetched.
         LedgerError: the disk did not take it.
     """
-    folder = jobs.folder(ledger.home, shard.job_id)
-    part = folder / f"results.{shard.number}.{ledger.owner}.part"
-    size = start = ledger.job(shard.job_id).results_bytes
+    folder = jobs.folder(means.ledger.home, shard.job_id)
+    part = folder / f"results.{shard.number}.{means.ledger.owner}.part"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if batch.output:
-            await gemini.download(batch.output, part)
-        elif batch.inline is not None:
-            await to_thread.run_sync(_write_rows, part, batch.inline)
-        if batch.has_output:
-            if shard.tries < _WHOLE_TRIES:
-                await to_thread.run_sync(_need_whole, part, batch.done)
-            if ledger.job(shard.job_id).results_bytes != start or not ledger.claim(shard.job_id, now):
-                return
-            size = await to_thread.run_sync(_append, part, folder / "results.jsonl", start)
+        await _fetch(means.gemini, shard, batch, part)
+        await _store(means, shard, batch, part)
     except OSError as error:
         said = f"The results of {shard.job_id} could not be stored in {folder}: {error.strerror or error}."
         raise LedgerError(f"{said} They stay with Gemini; free the cause, then check_status again.") from error
     finally:
         part.unlink(missing_ok=True)
-    shard = ledger.mark(shard, output=batch.output or ("inline" if batch.has_output else None), error=batch.error)
-    ledger.collected(shard, start, size, now)
+
+
+async def _fetch(gemini: Gemini, shard: Shard, batch: Batch, part: Path) -> None:
+    """Bring what the batch has to show to `part`, all of it."""
+    if batch.output:
+        await gemini.download(batch.output, part)
+    elif batch.inline is not None:
+        await to_thread.run_sync(_write_rows, part, batch.inline)
+    if batch.has_output and shard.tries < _WHOLE_TRIES:
+        await to_thread.run_sync(_need_whole, part, batch.done)
+
+
+async def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> None:
+    """Append and record under a lock of the file itself.
+
+    A lease lapses while its owner sleeps, and a write that was begun is ended on waking: only a lock that the system
+    frees with the process keeps two from writing. Whoever sleeps with it holds up this job, and loses nothing.
+    """
+    ledger, folder = means.ledger, part.parent
+    try:
+        async with AsyncFileLock(folder / ".storing", timeout=_LOCK_S):
+            if ledger.shard(shard.job_id, shard.number).collected_at or not ledger.claim(shard.job_id, means.now()):
+                return
+            start = size = ledger.job(shard.job_id).results_bytes
+            if batch.has_output:
+                size = await to_thread.run_sync(_append, part, folder / "results.jsonl", start)
+            output = batch.output or ("inline" if batch.has_output else None)
+            ledger.collected(shard, start, size, means.now(), output=output, error=batch.error)
+    except Timeout:
+        means.put_off(shard)
+        log.warning("%s is being stored by another process, or by one that was stopped: end or continue it", folder)
 
 
 def _need_whole(part: Path, rows: int) -> None:
@@ -71,7 +97,10 @@ def _need_whole(part: Path, rows: int) -> None:
 
 async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
     """Index what came back and end the job with its counts and cost."""
-    jobs.folder(ledger.home, job.id).mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = jobs.folder(ledger.home, job.id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.glob("results.[0-9]*.part"):  # of processes that were killed
+        left.unlink(missing_ok=True)
     counts, cost, said = await to_thread.run_sync(partial(_sum_up, ledger.home, job))
     notice = short(" ".join(filter(None, (changes.pop("notice", None), said))), 600) or None
     if job.bytes == 0:  # adopted: what came back is all that is known of what was asked
@@ -79,7 +108,7 @@ async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
         counts |= {"missing": changes["requests"] - sum(counts.values())}
     if job.attempt and changes["state"] in BROKEN and counts.get("missing", 0) < job.requests:
         changes["state"] = "JOB_STATE_PARTIALLY_SUCCEEDED"  # a broken retry does not undo what is here
-    return ledger.advance(job.id, now, counts=counts, cost=cost, notice=notice, **changes)
+    return ledger.advance(job.id, now, job.attempt, counts=counts, cost=cost, notice=notice, **changes)
 
 
 def _write_rows(part: Path, rows: list[Any]) -> None:
@@ -89,14 +118,16 @@ def _write_rows(part: Path, rows: list[Any]) -> None:
 
 
 def _append(part: Path, results: Path, start: int) -> int:
-    """Put `part` behind the first `start` bytes of `results` and return the new size, all of it on disk."""
+    """Put `part` behind the first `start` bytes of `results` and return the new size, all of it on disk.
+
+    Where somebody has cut `results` shorter than that, what is left of it stays.
+    """
     _end_with_newline(part)
-    if start == 0:
+    if start == 0 or not results.exists():
         part.replace(results)
     else:
-        with results.open("r+b") as target, part.open("rb") as source:
-            target.truncate(start)
-            target.seek(start)
+        _cut_to(results, start)
+        with results.open("ab") as target, part.open("rb") as source:
             while piece := source.read(_PIECE):
                 target.write(piece)
     with results.open("rb") as file:
@@ -104,6 +135,14 @@ def _append(part: Path, results: Path, start: int) -> int:
         size = file.seek(0, os.SEEK_END)
     part.unlink(missing_ok=True)
     return size
+
+
+def _cut_to(results: Path, start: int) -> None:
+    """Leave out a torn tail, and close a last row that was cut."""
+    with results.open("r+b") as file:
+        if file.seek(0, os.SEEK_END) > start:
+            file.truncate(start)
+    _end_with_newline(results)
 
 
 def _end_with_newline(part: Path) -> None:

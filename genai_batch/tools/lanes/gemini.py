@@ -11,6 +11,10 @@ import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +26,22 @@ from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import ProviderError, ProviderReason
 from genai_batch.resources.untyped import as_list, as_object, is_object
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.retrying import again
 from genai_batch.tools.lanes.window import Window
 from genai_batch.tools.lanes.wire import Batch, batch_of
 
 TIMEOUT_S = 120
+CREATE_S = 30
+"""A create whose outcome is not known by then is looked up instead."""
 OFFLINE_URL = "http://emulator.invalid"
 _UPLOAD_TYPES = ("application/jsonl", "application/json", "text/plain")
 _NAME = re.compile(r"batches/[A-Za-z0-9_-]+")
 _LIST_PAGE = 100
 _LIST_PAGES = 100
+
+
+_STILL: ContextVar[Callable[[], bool]] = ContextVar("still")
+"""Of the create under way: whether it may still be sent."""
 
 
 class Gemini:
@@ -49,20 +60,28 @@ class Gemini:
         if self._http:
             await self._http.aclose()
 
+    async def load(self) -> None:
+        """Load the SDK now, so that the next call leaves at once."""
+        await self._client()
+
     async def upload(self, path: Path, display_name: str, start: int = 0, length: int = 0) -> str:
         """Upload a JSONL file, or `length` bytes of it, in pieces and return its name, `files/…`; it lives 48 h."""
         for last, mime in ((mime == _UPLOAD_TYPES[-1], mime) for mime in _UPLOAD_TYPES):
             try:
-                return await self._upload(path, display_name, mime, start, length)
+                return await again(partial(self._upload, path, display_name, mime, start, length))
             except ProviderError as error:
                 if last or error.reason != "invalid":
                     raise
         raise AssertionError("unreachable")
 
-    async def create(self, model: str, display_name: str, source: str | list[dict[str, Any]], *, embeds: bool) -> Batch:
+    async def create(
+        self, model: str, display_name: str, source: str | list[dict[str, Any]], *, embeds: bool,
+        still: Callable[[], bool] = lambda: True,
+    ) -> Batch:  # fmt: skip
         """Start a batch over an uploaded file (by name) or over rows `{key, request}` sent inline.
 
         It is not idempotent: when the outcome is not known, `sent` of the error is True and only `find` can tell.
+        `still` is asked last before the first byte leaves, with the connection open, whether it may.
         """
         if isinstance(source, str):
             given: dict[str, Any] = {"fileName": source}
@@ -71,7 +90,11 @@ class Gemini:
             given = {"requests": {"requests": rows}}
         verb = "asyncBatchEmbedContent" if embeds else "batchGenerateContent"
         body = {"batch": {"displayName": display_name, "inputConfig": given}}
-        made = batch_of(await self._json(f"models/{model}:{verb}", body), "")
+        mark = _STILL.set(still)
+        try:
+            made = batch_of(await self._json(f"models/{model}:{verb}", body), "")
+        finally:
+            _STILL.reset(mark)
         if not _NAME.fullmatch(made.name):
             raise ProviderError(f"Gemini accepted the batch but named none. {_CREATING}", reason="answer", sent=True)
         return made
@@ -80,7 +103,7 @@ class Gemini:
         """Read a batch as it is now."""
         if not _NAME.fullmatch(name):
             raise ProviderError(f"{name!r} is not the name of a batch (batches/…).", reason="invalid")
-        return batch_of(await self._json(name), name)
+        return batch_of(await again(partial(self._json, name)), name)
 
     async def find(self, display_name: str) -> Batch | None:
         """Look through the provider's list for a batch of our display name."""
@@ -92,15 +115,11 @@ class Gemini:
 
     async def cancel(self, name: str) -> None:
         """Ask for a batch to be stopped; rows it has finished may still be charged."""
-        client = await self._client()
-        async with _translated():
-            await client.batches.cancel(name=name)
+        await again(partial(self._cancel, name))
 
     async def download(self, name: str, path: Path) -> None:
         """Stream a result file to `path`, which holds all of it or the call fails."""
-        client = await self._client()
-        async with _translated():
-            await client.files.download(file=name, destination=str(path))
+        await again(partial(self._download, name, path))
 
     async def _client(self) -> Any:
         """The SDK's async client. Importing the SDK takes a second, so it happens at the first call and in a thread."""
@@ -114,7 +133,10 @@ class Gemini:
         from google.genai import types
 
         transport = EmbeddedTransport(self._offline()) if self._offline else None
-        self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_S, follow_redirects=True)
+        hooks = {"request": [_only_if_still]}
+        self._http = httpx2.AsyncClient(
+            transport=transport, timeout=TIMEOUT_S, follow_redirects=True, event_hooks=hooks
+        )
         options = types.HttpOptions(
             base_url=OFFLINE_URL if self._offline else None,
             timeout=TIMEOUT_S * 1000,
@@ -133,20 +155,33 @@ class Gemini:
             raise ProviderError("Gemini took the file but named none; nothing was charged.", reason="answer")
         return made.name
 
+    async def _cancel(self, name: str) -> None:
+        client = await self._client()
+        async with _translated():
+            await client.batches.cancel(name=name)
+
+    async def _download(self, name: str, path: Path) -> None:
+        client = await self._client()
+        async with _translated():
+            await client.files.download(file=name, destination=str(path))
+
     async def _list(self) -> AsyncIterator[dict[str, Any]]:
         token = ""
         for _ in range(_LIST_PAGES):
-            page = await self._json(f"batches?pageSize={_LIST_PAGE}" + (f"&pageToken={token}" if token else ""))
+            path = f"batches?pageSize={_LIST_PAGE}" + (f"&pageToken={token}" if token else "")
+            page = await again(partial(self._json, path))
             for operation in as_list(page.get("operations")):
                 yield as_object(operation)
             if not (token := str(page.get("nextPageToken") or "")):
                 return
+        raise ProviderError(f"Gemini lists more than {_LIST_PAGES * _LIST_PAGE:,} batches.", reason="answer")
 
     async def _json(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Get, or with a body create, as raw JSON through the SDK's own connection."""
         client, verb, creating = await self._client(), "post" if body else "get", body is not None
         async with _translated(creating=creating):
-            reply = await client._api_client.async_request(verb, path, body or {})  # noqa: SLF001 - public calls drop fields
+            limit = {"timeout": int(1000 * min(CREATE_S, TIMEOUT_S))} if creating else None
+            reply = await client._api_client.async_request(verb, path, body or {}, limit)  # noqa: SLF001 - public calls drop fields
             value = json.loads(reply.body)
         if not is_object(value) or ("error" in value and "name" not in value):
             said = f"Gemini answered {path} with something else: {brief(str(reply.body), 200)}. "
@@ -170,6 +205,20 @@ async def connect(api_key: str, offline: Callable[[], object] | None = None) -> 
 def fingerprint(api_key: str) -> str:
     """A short name of an API key that does not give it away; jobs are visible only to the key that made them."""
     return hashlib.sha256(b"genai-batch " + api_key.encode()).hexdigest()[:12]
+
+
+async def _only_if_still(request: httpx2.Request) -> None:
+    """Let a create leave only if it still may: asked now, and again when the connection stands."""
+    if (still := _STILL.get(None)) is None:
+        return
+
+    async def ask(event: str, _about: object = None) -> None:
+        if event.endswith("send_request_headers.started") and not still():
+            said = "This process was held up before the batch was sent; it is tried again. Nothing was charged."
+            raise ProviderError(said, reason="outage")
+
+    await ask("send_request_headers.started")
+    request.extensions = {**request.extensions, "trace": ask}
 
 
 @asynccontextmanager
@@ -213,7 +262,7 @@ def _refusal(error: Any, *, creating: bool) -> ProviderError:
         reason, advice = _REFUSALS[401]
     unknown = creating and (code >= 500 or code in (0, 408) or code < 400)
     text = f"Gemini answered {code}: {message} {advice} {_CREATING if unknown else 'Nothing was charged.'}"
-    return ProviderError(re.sub(" +", " ", text), reason=reason, sent=unknown, retry_after_s=_retry_after(error))
+    return ProviderError(re.sub(" +", " ", text), reason=reason, sent=unknown, retry_after_s=retry_after(error))
 
 
 _REFUSALS: dict[int, tuple[ProviderReason, str]] = {
@@ -233,16 +282,26 @@ _REFUSALS: dict[int, tuple[ProviderReason, str]] = {
 }
 
 
-def _retry_after(error: Any) -> float | None:
+def retry_after(error: Any) -> float | None:
     """Read the provider's own advice: the Retry-After header or google.rpc.RetryInfo, in seconds."""
     headers = getattr(error.response, "headers", None)
-    if headers and (header := str(headers.get("retry-after", ""))).isdigit():
-        return float(header)
+    if headers and (found := _seconds(str(headers.get("retry-after", "")))) is not None:
+        return found
     body = as_object(as_object(error.details).get("error"))
     for detail in as_list(body.get("details")):
         if found := re.fullmatch(r"([\d.]+)s", str(as_object(detail).get("retryDelay", ""))):
             return float(math.ceil(float(found[1])))
     return None
+
+
+def _seconds(header: str) -> float | None:
+    """Read a Retry-After header: seconds, or the day and hour (RFC 9110 §10.2.3)."""
+    if header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None
 
 
 def _words(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import get_args
 from genai_batch.resources.answers import Problem, brief, short
 from genai_batch.resources.jobs import BROKEN, FINISHED, Shard, State
 from genai_batch.resources.models import catalogue
+from genai_batch.resources.requests import Part
 
 _LINE_ERROR = re.compile(r"Error on line (\d+): ([^\n]+)")
 _ROW_ERROR = re.compile(r"([^.:]*) '[^']*\.requests\[(\d+)\]\.request\.?([^']*)'")
@@ -55,7 +56,7 @@ def standing(shards: list[Shard]) -> tuple[State, str | None]:
     """How a job stands whose batches are not all over, and what keeps it. It is not over before its rows are here."""
     states = [state_of(shard.state or "") for shard in shards if shard.batch]
     said = [reason for shard in shards if (reason := _kept_by(shard))]
-    waiting = sum(shard.batch is None for shard in shards)
+    waiting = sum(shard.batch is None and shard.collected_at is None for shard in shards)
     if states and waiting:
         said.insert(0, f"{waiting} of {len(shards)} batches wait for room at Gemini.")
     queued: State = "JOB_STATE_PENDING" if states else "JOB_STATE_QUEUED"
@@ -73,9 +74,15 @@ def _kept_by(shard: Shard) -> str | None:
     return None if state else UNKNOWN.format(shard.state)
 
 
-def display_name(job_id: str, number: int, digest: str) -> str:
-    """The unique name of a batch to be, by which it is found again after a crash."""
-    return f"genai-batch {job_id} {number} {digest[:12]}"
+def shards_of(job_id: str, digest: str, parts: list[Part], *, first: int = 0, attempt: int = 0) -> list[Shard]:
+    """The batches to be of an attempt, each with a unique name by which it is found again after a crash."""
+    return [
+        Shard(
+            job_id=job_id, number=number, attempt=attempt, requests=part.requests, start=part.start, length=part.length,
+            display_name=f"genai-batch {job_id} {number} {digest[:12]}",
+        )
+        for number, part in enumerate(parts, first)
+    ]  # fmt: skip
 
 
 def embeds(model: str) -> bool:

@@ -38,7 +38,10 @@ class Window(io.RawIOBase):
         """Read up to the end of the window."""
         view = memoryview(buffer).cast("B")
         left = max(0, self._length - self.tell())
-        return self._file.readinto(view[: min(len(view), left)])
+        read = self._file.readinto(view[: min(len(view), left)])
+        if left and len(view) and not read:
+            raise OSError(f"{self._file.name} ends before it should")
+        return read
 
     def close(self) -> None:
         """Close the file."""

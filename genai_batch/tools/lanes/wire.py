@@ -1,5 +1,6 @@
 """A batch as the wire tells it: int64 as strings, zeros left out, results in either of two places and two shapes."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from genai_batch.resources.answers import short
@@ -7,7 +8,10 @@ from genai_batch.resources.untyped import as_list, as_object
 
 
 class Batch(NamedTuple):
-    """A provider-side batch on the wire. Counts are rows; `output` is a file name, `inline` the rows themselves."""
+    """A provider-side batch on the wire.
+
+    Counts are rows; `output` is a file name, `inline` the rows themselves; `created` is in seconds since 1970.
+    """
 
     name: str
     model: str
@@ -18,6 +22,7 @@ class Batch(NamedTuple):
     output: str | None
     inline: list[Any] | None
     error: str | None
+    created: float | None
 
     @property
     def has_output(self) -> bool:
@@ -45,6 +50,7 @@ def batch_of(operation: dict[str, Any], name: str) -> Batch:
         output=output.get("responsesFile"),
         inline=_inline(output),
         error=short(f"{failed.get('message', 'no reason given')} (code {failed.get('code')})", 300) if failed else None,
+        created=_time(about.get("createTime")),
     )
 
 
@@ -58,3 +64,10 @@ def _inline(output: dict[str, Any]) -> list[Any] | None:
 def _int(value: Any) -> int:
     """Read an int64, which the wire writes as a string and leaves out when zero."""
     return int(value) if isinstance(value, int | str) and str(value).isdigit() else 0
+
+
+def _time(value: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,16 @@
+"""What killed processes leave in a home: files that were never finished. After a day nobody is at them any more."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+AGE_S = 86_400
+
+
+def sweep(home: Path, now: float) -> None:
+    """Remove unfinished sources, downloads and indexes that nobody has touched for a day."""
+    folder = home / "jobs"
+    for path in [*folder.glob(".job_*"), *folder.glob("*/*.part")]:
+        with suppress(OSError):  # another process may be sweeping too
+            if now - path.stat().st_mtime > AGE_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

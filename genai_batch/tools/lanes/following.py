@@ -1,0 +1,77 @@
+"""Following a batch: ask how it is, obey a wish to stop it, and bring its rows home once it is over."""
+
+import logging
+
+from genai_batch.resources.errors import ProviderError
+from genai_batch.resources.jobs import BROKEN, FINISHED, Shard
+from genai_batch.tools.lanes.collection import collect
+from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.states import state_of
+from genai_batch.tools.lanes.watchdog import EXPIRY_S
+from genai_batch.tools.lanes.wire import Batch
+
+log = logging.getLogger("genai_batch")
+_OUTPUT_S = 600
+"""Seconds a succeeded batch may take to show its output."""
+
+
+async def ask(means: Means, shard: Shard, *, stop: bool) -> None:
+    """Read how a batch is, write it down, and bring its rows home once it is over; `stop` asks for its end first.
+
+    Raises:
+        ProviderError: it cannot be asked, or its rows cannot be had, now.
+        LedgerError: the disk did not take the rows.
+    """
+    if stop and shard.finished_at is None:
+        await _stop(means, shard)
+    batch = await means.gemini.get(shard.batch or "")
+    shard = _told(means, shard, batch)
+    late = means.now() - (shard.finished_at or 0) >= _OUTPUT_S
+    if _over(batch) and (batch.has_output or state_of(batch.state) in BROKEN or late):
+        await _bring_home(means, shard, batch)
+        _make_room(means, shard.job_id)
+
+
+def _over(batch: Batch) -> bool:
+    return state_of(batch.state) in FINISHED | BROKEN
+
+
+def _told(means: Means, shard: Shard, batch: Batch) -> Shard:
+    """Write down what the provider says of a batch."""
+    now = means.now()
+    moved = shard.changed_at is None or (batch.state, batch.done) != (shard.state, shard.done)
+    return means.ledger.mark(
+        shard, state=batch.state, done=batch.done, error=batch.error, polled_at=now,
+        output=batch.output or ("inline" if batch.has_output else None),
+        changed_at=now if moved else shard.changed_at,
+        finished_at=shard.finished_at or (now if _over(batch) else None),
+    )  # fmt: skip
+
+
+async def _stop(means: Means, shard: Shard) -> None:
+    """Ask for a batch to be stopped; a refusal, of one that is over perhaps, is no reason not to follow it."""
+    try:
+        await means.gemini.cancel(shard.batch or "")
+    except ProviderError as error:
+        log.warning("%s could not be cancelled: %s", shard.batch, error)
+
+
+async def _bring_home(means: Means, shard: Shard, batch: Batch) -> None:
+    """Store a batch's rows; where there are none to be had any more, say so."""
+    async with means.lease(shard.job_id) as mine:
+        shard = means.ledger.shard(shard.job_id, shard.number)
+        if not mine or shard.collected_at is not None:
+            return
+        try:
+            await collect(means, shard, batch)
+        except ProviderError as error:
+            if error.passing or means.now() - (shard.finished_at or means.now()) < EXPIRY_S:
+                raise
+            await collect(means, shard, batch.without_output(f"{error}"[:400]))
+
+
+def _make_room(means: Means, job_id: str) -> None:
+    """A batch has ended: whatever waits for room is tried at once."""
+    for shard in means.ledger.shards(job_id):
+        if shard.batch is None and shard.next_try_at is not None:
+            means.ledger.mark(shard, next_try_at=None)

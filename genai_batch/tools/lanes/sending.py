@@ -1,0 +1,152 @@
+"""Sending a batch: upload, record the intent, create; after a create of unknown outcome the provider's list decides."""
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from genai_batch.resources import jobs
+from genai_batch.resources.answers import short
+from genai_batch.resources.errors import InvalidRequests, LedgerError, ProviderError
+from genai_batch.resources.jobs import Job, Shard
+from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.states import embeds, refused_lines
+from genai_batch.tools.lanes.window import Window
+from genai_batch.tools.lanes.wire import Batch
+
+log = logging.getLogger("genai_batch")
+INLINE_ROWS, INLINE_BYTES = 50, 1_000_000
+"""Up to both a job is sent inline; above either, or when it makes media, as a file."""
+_RESEND_S = 60
+"""Seconds after the outcome of a create became unknown before its absence from the list is believed."""
+_UPLOAD_S = 46 * 3600
+"""Age up to which an upload is used again; Gemini keeps it 48 h."""
+_UPLOADS = 3
+"""Times the requests are uploaded, where the reason of a refusal may be that the upload is lost."""
+
+
+async def send(means: Means, shard: Shard) -> None:
+    """Take a shard that no batch is known of as far as it goes; who has no lease on its job does nothing.
+
+    Raises:
+        ProviderError: Gemini cannot be asked now; or it refused for good, and the job has failed.
+        InvalidRequests: Gemini refused lines of the job, which has failed.
+        LedgerError: the requests cannot be read.
+    """
+    async with means.lease(shard.job_id) as mine:
+        job, shard = means.ledger.job(shard.job_id), means.ledger.shard(shard.job_id, shard.number)
+        if not mine or job.is_over or shard.batch is not None or shard.collected_at is not None:
+            return
+        if shard.sent_at is not None:
+            await _reconcile(means, job, shard)
+        elif job.cancelled_at is not None:
+            _never_sent(means, shard)
+        else:
+            await _create(means, job, shard)
+
+
+async def accept(means: Means, shard: Shard, batch: Batch) -> None:
+    """Record the batch that the provider has made of a shard; a second one, of who was held up too long, is stopped."""
+    if not means.ledger.accepted(shard, batch.name, batch.state, batch.done, means.now()):
+        log.warning("%s was made beside another of %s; it is cancelled.", batch.name, shard.job_id)
+        await means.gemini.cancel(batch.name)
+
+
+async def _reconcile(means: Means, job: Job, shard: Shard) -> None:
+    """After a create of unknown outcome: adopt what the provider has; send again once its absence is certain."""
+    if found := await means.gemini.find(shard.display_name):
+        await accept(means, shard, found)
+    elif means.now() - (shard.sent_at or 0) < _RESEND_S:
+        means.put_off(shard)
+    elif job.cancelled_at is None:
+        await _create(means, job, shard)
+    else:
+        _never_sent(means, shard)
+
+
+async def _create(means: Means, job: Job, shard: Shard) -> None:
+    """Upload, record the intent, send. Who lost the lease on the way does not send: another process is at it."""
+    try:
+        await means.gemini.load()
+        source = await _source(means, job, shard)
+        if (intended := means.ledger.intend(shard, means.now())) is None:
+            return
+        shard = intended
+        batch = await means.gemini.create(
+            job.model, shard.display_name, source, embeds=embeds(job.model), still=partial(_still, means, shard)
+        )
+    except ProviderError as error:
+        _not_accepted(means, job, shard, error)
+    else:
+        await accept(means, shard, batch)
+
+
+def _still(means: Means, shard: Shard) -> bool:
+    """Whether the intent is so young that nobody can believe by now that nothing came of it."""
+    return means.now() - (shard.sent_at or 0) < _RESEND_S / 3
+
+
+def _never_sent(means: Means, shard: Shard) -> None:
+    certain = "Cancelled before it was sent; nothing was charged."
+    likely = "Cancelled; Gemini shows no batch of it. Should one appear, check_status with its name adopts it."
+    said = likely if shard.sent_at else certain
+    means.ledger.settle(shard, means.now(), "BATCH_STATE_CANCELLED", said)
+
+
+def _need_whole(path: Path, shard: Shard) -> None:
+    """Refuse to send part of what was recorded."""
+    size = path.stat().st_size if path.exists() else 0
+    if size < shard.start + shard.length:
+        said = f"{path} was cut: it has {size:,} bytes, {shard.start + shard.length:,} were recorded."
+        raise LedgerError(f"{said} Nothing was sent. Put the file back, or cancel_job and create_batch again.")
+
+
+async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, object]]:
+    """Upload the requests, or read them when they are few and small enough to be sent inline."""
+    path = jobs.requests_file(means.ledger.home, job.id, shard.attempt)
+    _need_whole(path, shard)
+    small = shard.requests <= INLINE_ROWS and (shard.length or job.bytes) <= INLINE_BYTES
+    try:
+        if small and not job.makes_media and not embeds(job.model):
+            with Window(path, shard.start, shard.length) as part:
+                return [msgspec.json.decode(line) for line in part.readall().split(b"\n") if line]
+        if shard.upload is None or means.now() - (shard.uploaded_at or 0) > _UPLOAD_S:
+            name = await means.gemini.upload(path, shard.display_name, shard.start, shard.length)
+            shard = means.ledger.mark(shard, upload=name, uploaded_at=means.now(), uploads=shard.uploads + 1)
+    except OSError as error:
+        said = f"The requests of {job.id} cannot be read: {path}: {error.strerror or error}. Nothing was sent."
+        raise LedgerError(f"{said} Put the file back, or cancel_job and create_batch from its source.") from error
+    return shard.upload or ""
+
+
+def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError) -> None:
+    """Wait, reconcile later, or give the shard up, as the refusal demands."""
+    if error.sent:
+        means.ledger.mark(shard, sent_at=means.now())
+    elif shard.sent_at is not None:
+        means.ledger.not_sent(shard)
+    stale = error.reason in ("permission", "missing") and shard.upload is not None and shard.uploads < _UPLOADS
+    if stale:
+        means.ledger.mark(shard, upload=None)  # the upload may have expired: it is made again
+    if error.sent or error.passing or stale:
+        means.ledger.mark(shard, error=short(f"Not accepted yet; it is tried again. {error}", 400))
+        means.put_off(shard, error)
+    else:
+        _refused(means, job, shard, error)
+
+
+def _refused(means: Means, job: Job, shard: Shard, error: ProviderError) -> None:
+    """Give up the shard, and with it a job of which nothing was accepted yet."""
+    shards = means.ledger.shards(job.id)
+    why = short(str(error), 300)
+    if job.attempt or any(other.batch for other in shards):  # the rest stays as it is
+        means.ledger.settle(shard, means.now(), "BATCH_STATE_FAILED", why)
+        return
+    for other in shards:
+        means.ledger.settle(other, means.now(), "BATCH_STATE_FAILED", why)
+    counts = {"missing": job.requests}
+    means.ledger.advance(job.id, means.now(), state="JOB_STATE_FAILED", notice=short(str(error), 450), counts=counts)
+    if problems := refused_lines(str(error)):
+        raise InvalidRequests(f"{job.name} as sent", problems) from error
+    raise error
