@@ -55,8 +55,10 @@ class Left:
         return iter(sorted(self._counts.items(), key=lambda pair: -pair[1]))
 
 
-def write(results: Results, rows: Rows | list[str], target: Path) -> Left:
+def write(results: Results, rows: Rows | list[str], target: Path, sent: frozenset[int]) -> Left:
     """Write the requests of the chosen rows to `target`, in their order, and say which were left out.
+
+    `sent` are the numbers of earlier attempts that became batches.
 
     Raises:
         BatchError: there is nothing to send.
@@ -65,7 +67,9 @@ def write(results: Results, rows: Rows | list[str], target: Path) -> Left:
     """
     asked: frozenset[str] = frozenset() if isinstance(rows, str) else frozenset(results.entry(key).key for key in rows)
     wanted: frozenset[Outcome] = _OUTCOMES[rows] if isinstance(rows, str) else frozenset()
-    left, budgets = Left(), _budgets(results)
+    left, budgets = Left(), _budgets(results, sent)
+    if not results.has_requests:
+        raise _unfit(results)
     with jobs.requests_of(results.folder).open("rb") as file, target.open("wb") as out:
         for line, entry in zip_longest(file, _entries(results)):
             if line is None or entry is None:
@@ -118,10 +122,10 @@ def _permanent(results: Results, entry: Entry) -> str | None:
     return f"with error {error.code}: {short(error.message, 120)}"
 
 
-def _budgets(results: Results) -> dict[str, int]:
+def _budgets(results: Results, sent: frozenset[int]) -> dict[str, int]:
     """The room for output that rows had when they were last sent again; each is doubled by itself."""
     found: dict[str, int] = {}
-    for number in range(1, results.job.attempt + 1):
+    for number in sorted(sent - {0}):
         if (file := jobs.requests_of(results.folder, number)).exists():
             with file.open("rb") as lines:
                 for value in map(msgspec.json.decode, lines):

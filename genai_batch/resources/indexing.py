@@ -12,7 +12,7 @@ from typing import IO, Any
 import msgspec
 
 from genai_batch.resources import outcomes, prices
-from genai_batch.resources.errors import UnknownModel
+from genai_batch.resources.errors import LedgerError, UnknownModel
 from genai_batch.resources.jobs import OUTCOMES, Job, Outcome
 from genai_batch.resources.lines import SURROGATE
 from genai_batch.resources.outcomes import Verdict
@@ -81,6 +81,10 @@ class _Builder:
         requests = folder / "requests.jsonl"
         self._adopted = not requests.exists()
         if not self._adopted:
+            if self._job.bytes and requests.stat().st_size != self._job.bytes:
+                raise LedgerError(
+                    f"{requests} is not what was sent; it was changed or cut. Put it back, then try again."
+                )
             with requests.open("rb", buffering=2**22) as file:
                 keys = ((_decode(line)["key"],) for line in file)
                 self._db.executemany("INSERT INTO result (key, outcome) VALUES (?, 'missing')", keys)

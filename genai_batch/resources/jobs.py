@@ -89,6 +89,9 @@ class Shard(BaseModel):
     length: int = 0
     upload: str | None = None
     uploads: int = 0
+    shorts: int = 0
+    made_at: float | None = None
+    denied_at: float | None = None
     uploaded_at: float | None = None
     sent_at: float | None = None
     batch: str | None = None

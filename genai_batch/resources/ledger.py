@@ -47,6 +47,12 @@ class Ledger:
             self._migrate()
             (home / "ledger.db").chmod(0o600)
 
+    def twin(self) -> "Ledger":
+        """The same ledger, and the same owner of leases, through a connection of its own: for use in a thread."""
+        made = Ledger(self.home)
+        made.owner = self.owner
+        return made
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
@@ -58,7 +64,7 @@ class Ledger:
                 return known
             self._insert("job", _plain(job))
             for shard in shards:
-                self._insert("shard", shard.model_dump())
+                self._insert("shard", {**shard.model_dump(), "made_at": job.created_at})
             self._event(job.id, job.created_at, job.state, "recorded")
         return job
 
@@ -149,7 +155,7 @@ class Ledger:
             total = str((job.estimate or 0) + estimate)
             self._update("job", {**changes, "estimate": total, "notice": None, "id": job.id}, "id = :id")
             for shard in shards:
-                self._insert("shard", shard.model_dump())
+                self._insert("shard", {**shard.model_dump(), "made_at": now})
             self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
         return self.job(job.id)
 
@@ -171,12 +177,13 @@ class Ledger:
         return self.shard(shard.job_id, shard.number)
 
     def accepted(self, shard: Shard, batch: str, state: str, done: int, now: float) -> bool:
-        """Record the batch that was made of a shard; False when it is known to have become another."""
+        """Record the batch that was made of a shard; False when it has become another, or was given up, meanwhile."""
         told = {"batch": batch, "state": state, "done": done, "polled_at": now, "changed_at": now}
-        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None}
+        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None}
         with self._transaction():
-            if self.shard(shard.job_id, shard.number).batch not in (None, batch):
-                return False
+            known = self.shard(shard.job_id, shard.number)
+            if known.batch not in (None, batch) or known.collected_at is not None:
+                return known.batch == batch
             self._change(shard, **told, **calm)
         return True
 

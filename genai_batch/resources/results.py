@@ -75,6 +75,12 @@ class Results:
         self._db.close()
 
     @property
+    def has_requests(self) -> bool:
+        """Whether the requests lie here as they were sent."""
+        requests = jobs.requests_of(self.folder)
+        return requests.exists() and requests.stat().st_size == self.job.bytes
+
+    @property
     def counts(self) -> dict[Outcome, int]:
         """Rows by outcome, zeros left out."""
         return json.loads(self._total("counts"))

@@ -73,6 +73,10 @@ ALTER TABLE job ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shard ADD COLUMN changed_at REAL;
 
 -- step: 005_trouble
--- Why the last call about a batch failed, empty once one has succeeded; and how often its requests were uploaded.
+-- Why the last call about a batch failed, and since when the provider does not show it to this key; both empty once a
+-- call has succeeded. How often its requests were uploaded, its rows came short, and when it was written down.
 ALTER TABLE shard ADD COLUMN trouble TEXT;
+ALTER TABLE shard ADD COLUMN denied_at REAL;
 ALTER TABLE shard ADD COLUMN uploads INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN shorts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN made_at REAL;

@@ -84,7 +84,10 @@ class _Again:
 
     def _chosen(self, job: Job, target: Path) -> Preflight:
         """Write the requests of the attempt to `target` and check them like the first ones."""
-        left = read_results(self._workspace.home, job, partial(attempts.write, rows=self._rows, target=target))
+        shards = self._workspace.ledger.shards(job.id)
+        sent = frozenset(shard.attempt for shard in shards if shard.batch)
+        write = partial(attempts.write, rows=self._rows, target=target, sent=sent)
+        left = read_results(self._workspace.home, job, write)
         self.left_out = short(left.tell(), 600)
         found = Preflight(target, find(job.model, self._workspace.today), self._workspace.cut_for(job.model))
         return found.run()

@@ -159,8 +159,8 @@ class BatchLane:
             self.means.put_off(shard, error)
             raise
         known = self.ledger.shard(shard.job_id, shard.number)
-        if known.tries and known.next_try_at == shard.next_try_at:
-            self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None)
+        if known.tries and known.tries == shard.tries:
+            self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None)
 
     def _tell(self, job_id: str) -> Job:
         """Make a job's state and notice out of those of its shards."""

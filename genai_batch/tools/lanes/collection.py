@@ -1,14 +1,14 @@
 """Bringing the rows of a finished batch home: whole before they count, once however often it is tried."""
 
 import json
-import logging
 import os
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
-from filelock import AsyncFileLock, Timeout
+from filelock import FileLock, Timeout
 
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
@@ -21,12 +21,16 @@ from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.wire import Batch
 
-log = logging.getLogger("genai_batch")
+_TAKEN = "{} is being written by another process; if one was stopped in the middle of it, continue or end it."
 _WHOLE_TRIES = 5
 """Fetches after which results that lack rows are taken as they are; the rows are then missing and named."""
 _LOCK_S = 5
 """Seconds to wait for another process that is storing rows of the job."""
 _PIECE = 4 * 1024 * 1024
+
+
+class _Short(ProviderError):
+    """Fewer rows came than were promised."""
 
 
 async def collect(means: Means, shard: Shard, batch: Batch) -> None:
@@ -42,8 +46,12 @@ async def collect(means: Means, shard: Shard, batch: Batch) -> None:
     part = folder / f"results.{shard.number}.{means.ledger.owner}.part"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await _fetch(means.gemini, shard, batch, part)
-        await _store(means, shard, batch, part)
+        await _fetch(means.gemini, batch, part, whole=shard.shorts < _WHOLE_TRIES)
+        if not await to_thread.run_sync(_store, means, shard, batch, part):
+            means.put_off(shard, LedgerError(_TAKEN.format(folder)))
+    except _Short:
+        means.ledger.mark(shard, shorts=shard.shorts + 1)
+        raise
     except OSError as error:
         said = f"The results of {shard.job_id} could not be stored in {folder}: {error.strerror or error}."
         raise LedgerError(f"{said} They stay with Gemini; free the cause, then check_status again.") from error
@@ -51,48 +59,48 @@ async def collect(means: Means, shard: Shard, batch: Batch) -> None:
         part.unlink(missing_ok=True)
 
 
-async def _fetch(gemini: Gemini, shard: Shard, batch: Batch, part: Path) -> None:
-    """Bring what the batch has to show to `part`, all of it."""
+async def _fetch(gemini: Gemini, batch: Batch, part: Path, *, whole: bool) -> None:
+    """Bring what the batch has to show to `part`; `whole` refuses less than it says it has."""
     if batch.output:
         await gemini.download(batch.output, part)
     elif batch.inline is not None:
         await to_thread.run_sync(_write_rows, part, batch.inline)
-    if batch.has_output and shard.tries < _WHOLE_TRIES:
+    if batch.has_output and whole:
         await to_thread.run_sync(_need_whole, part, batch.done)
 
 
-async def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> None:
-    """Append and record under a lock of the file itself.
+def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> bool:
+    """Append and record under a lock of the file itself, in a thread that nothing interrupts; False if it is taken.
 
     A lease lapses while its owner sleeps, and a write that was begun is ended on waking: only a lock that the system
     frees with the process keeps two from writing. Whoever sleeps with it holds up this job, and loses nothing.
     """
-    ledger, folder = means.ledger, part.parent
+    folder = part.parent
     try:
-        async with AsyncFileLock(folder / ".storing", timeout=_LOCK_S):
+        with FileLock(folder / ".storing", timeout=_LOCK_S), closing(means.ledger.twin()) as ledger:
             if ledger.shard(shard.job_id, shard.number).collected_at or not ledger.claim(shard.job_id, means.now()):
-                return
+                return True
             start = size = ledger.job(shard.job_id).results_bytes
             if batch.has_output:
-                size = await to_thread.run_sync(_append, part, folder / "results.jsonl", start)
+                size = _append(part, folder / "results.jsonl", start)
             output = batch.output or ("inline" if batch.has_output else None)
             ledger.collected(shard, start, size, means.now(), output=output, error=batch.error)
     except Timeout:
-        means.put_off(shard)
-        log.warning("%s is being stored by another process, or by one that was stopped: end or continue it", folder)
+        return False
+    return True
 
 
 def _need_whole(part: Path, rows: int) -> None:
     """Refuse what holds fewer rows than the provider says it has finished; after some tries it is taken as it is.
 
     Raises:
-        ProviderError: the same file may come whole another time.
+        _Short: the same file may come whole another time.
     """
     with part.open("rb") as file:
         found = sum(read_row(line) is not None for line in file)
     if found < rows:
         said = f"The results hold {found} rows; Gemini says it has finished {rows}. They are fetched again."
-        raise ProviderError(said, reason="answer")
+        raise _Short(said, reason="answer")
 
 
 async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:

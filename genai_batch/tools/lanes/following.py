@@ -7,7 +7,6 @@ from genai_batch.resources.jobs import BROKEN, FINISHED, Shard
 from genai_batch.tools.lanes.collection import collect
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.states import state_of
-from genai_batch.tools.lanes.watchdog import EXPIRY_S
 from genai_batch.tools.lanes.wire import Batch
 
 log = logging.getLogger("genai_batch")
@@ -65,7 +64,7 @@ async def _bring_home(means: Means, shard: Shard, batch: Batch) -> None:
         try:
             await collect(means, shard, batch)
         except ProviderError as error:
-            if error.passing or means.now() - (shard.finished_at or means.now()) < EXPIRY_S:
+            if error.reason not in ("missing", "permission") or not means.given_up(shard):
                 raise
             await collect(means, shard, batch.without_output(f"{error}"[:400]))
 

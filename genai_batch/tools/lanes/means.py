@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from genai_batch.resources.answers import short
-from genai_batch.resources.errors import LedgerError, ProviderError
+from genai_batch.resources.errors import BatchError, LedgerError, ProviderError
 from genai_batch.resources.jobs import Shard
 from genai_batch.resources.ledger import LEASE_S, Ledger
 from genai_batch.tools.lanes.gemini import Gemini
-from genai_batch.tools.lanes.watchdog import EXPIRY_S
 
 log = logging.getLogger("genai_batch")
+GIVE_UP_S = 24 * 3600
+"""Seconds without a break in which the provider says that there is no such batch or file, until that is believed."""
 _LONGEST_PAUSE_S = 300
 
 
@@ -55,13 +56,18 @@ class Means(NamedTuple):
             except LedgerError as error:
                 log.warning("%s", error)  # the next try may come in time
 
-    def put_off(self, shard: Shard, error: ProviderError | None = None) -> None:
-        """Leave a shard alone for a while, longer each time; one that stays unknown to the provider is given up."""
+    def put_off(self, shard: Shard, error: BatchError | None = None) -> None:
+        """Leave a shard alone for a while, longer each time; one that is not shown for a whole day is given up."""
         pause = min(_LONGEST_PAUSE_S, self.pace.least * 2 ** min(shard.tries, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-        again = self.now() + max(pause, (error and error.retry_after_s) or 0)
+        refused = error if isinstance(error, ProviderError) else None
+        again = self.now() + max(pause, (refused and refused.retry_after_s) or 0)
+        denied = refused is not None and refused.reason in ("missing", "permission")
+        since = (shard.denied_at or self.now()) if denied else shard.denied_at
         why = short(f"{error}", 400) if error else None
-        self.ledger.mark(shard, tries=shard.tries + 1, next_try_at=again, trouble=why)
-        unknown_for = self.now() - (shard.sent_at or self.ledger.job(shard.job_id).created_at)
-        denied = error is not None and error.reason in ("missing", "permission")
-        if denied and shard.batch and not shard.finished_at and unknown_for > EXPIRY_S:
+        self.ledger.mark(shard, tries=shard.tries + 1, next_try_at=again, trouble=why, denied_at=since)
+        if denied and shard.batch and not shard.finished_at and self.given_up(shard):
             self.ledger.settle(shard, self.now(), "BATCH_STATE_FAILED", short(f"{error}", 300))
+
+    def given_up(self, shard: Shard) -> bool:
+        """Whether the provider has not shown a batch, or its file, for so long that it will not any more."""
+        return shard.denied_at is not None and self.now() - shard.denied_at > GIVE_UP_S

@@ -20,6 +20,8 @@ INLINE_ROWS, INLINE_BYTES = 50, 1_000_000
 """Up to both a job is sent inline; above either, or when it makes media, as a file."""
 _RESEND_S = 60
 """Seconds after the outcome of a create became unknown before its absence from the list is believed."""
+_LOOKS = 2
+"""Failures in a row, a look at the list without finding it among them, before that too: lists may lag."""
 _UPLOAD_S = 46 * 3600
 """Age up to which an upload is used again; Gemini keeps it 48 h."""
 _UPLOADS = 3
@@ -57,7 +59,7 @@ async def _reconcile(means: Means, job: Job, shard: Shard) -> None:
     """After a create of unknown outcome: adopt what the provider has; send again once its absence is certain."""
     if found := await means.gemini.find(shard.display_name):
         await accept(means, shard, found)
-    elif means.now() - (shard.sent_at or 0) < _RESEND_S:
+    elif means.now() - (shard.sent_at or 0) < _RESEND_S or shard.tries < _LOOKS:
         means.put_off(shard)
     elif job.cancelled_at is None:
         await _create(means, job, shard)
@@ -67,6 +69,7 @@ async def _reconcile(means: Means, job: Job, shard: Shard) -> None:
 
 async def _create(means: Means, job: Job, shard: Shard) -> None:
     """Upload, record the intent, send. Who lost the lease on the way does not send: another process is at it."""
+    unknown = shard.sent_at is not None  # an earlier create may still have become a batch
     try:
         await means.gemini.load()
         source = await _source(means, job, shard)
@@ -77,7 +80,7 @@ async def _create(means: Means, job: Job, shard: Shard) -> None:
             job.model, shard.display_name, source, embeds=embeds(job.model), still=partial(_still, means, shard)
         )
     except ProviderError as error:
-        _not_accepted(means, job, shard, error)
+        _not_accepted(means, job, shard, error, unknown=unknown)
     else:
         await accept(means, shard, batch)
 
@@ -120,11 +123,14 @@ async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, 
     return shard.upload or ""
 
 
-def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError) -> None:
-    """Wait, reconcile later, or give the shard up, as the refusal demands."""
+def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError, *, unknown: bool) -> None:
+    """Wait, reconcile later, or give the shard up, as the refusal demands.
+
+    While an earlier create is of `unknown` outcome the list is looked through before each that follows.
+    """
     if error.sent:
         means.ledger.mark(shard, sent_at=means.now())
-    elif shard.sent_at is not None:
+    elif shard.sent_at is not None and not unknown:
         means.ledger.not_sent(shard)
     stale = error.reason in ("permission", "missing") and shard.upload is not None and shard.uploads < _UPLOADS
     if stale:

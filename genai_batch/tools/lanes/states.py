@@ -70,7 +70,7 @@ def _kept_by(shard: Shard) -> str | None:
         return shard.error
     state = state_of(shard.state or "")
     if state in FINISHED and shard.collected_at is None:
-        return WAITING
+        return shard.trouble or WAITING
     return None if state else UNKNOWN.format(shard.state)
 
 

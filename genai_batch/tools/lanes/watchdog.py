@@ -23,7 +23,7 @@ def warn(job: Job, shards: list[Shard], now: float) -> str | None:
     open_ones = [shard for shard in shards if shard.collected_at is None and shard.attempt == job.attempt]
     running = [shard for shard in open_ones if shard.batch and shard.changed_at and shard.finished_at is None]
     said = [
-        *_denied([shard for shard in open_ones if shard.batch]),
+        *_denied([shard for shard in open_ones if shard.batch and shard.finished_at is None]),
         *_stalled(running, len(shards), now),
         *_unsent(job, [shard for shard in open_ones if not shard.batch], now),
         *_ending(running, now),
@@ -61,7 +61,7 @@ def _stalled(running: list[Shard], of: int, now: float) -> Iterator[str]:
 
 def _unsent(job: Job, unsent: list[Shard], now: float) -> Iterator[str]:
     """Batches that Gemini has had no room for, for long."""
-    waited = now - max([job.created_at, *(shard.sent_at or 0 for shard in unsent)])
+    waited = now - max([job.created_at, *(shard.sent_at or shard.made_at or 0 for shard in unsent)])
     if unsent and waited >= STALLED_S:
         yield (
             f"Batches not accepted after {waited / 3600:.0f} h: {len(unsent)}. Options: wait, cancel other jobs "
