@@ -5,7 +5,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format lock surface clean
+.PHONY: help demo test bench soak check format lock surface clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -14,10 +14,14 @@ demo: $(READY) ## the whole job through a real MCP client, offline
 	@$(BIN)/genai-batch demo
 
 test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --ignore tests/benchmarks
+	$(BIN)/pytest tests/benchmarks
 
 soak: $(READY) ## kill several hundred processes at random moments, and count
 	$(BIN)/pytest tests/test_kills.py --kills 150 -s
+
+bench: $(READY) ## how long the preflight takes, against a bare parser, with the targets
+	$(BIN)/python tests/benchmarks/preflight.py
 
 check: $(READY) ## ruff, pyright and the import layers, without the tests
 	$(BIN)/ruff check .

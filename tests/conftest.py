@@ -7,10 +7,15 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import stamina
 
 from tests.world import World
+
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
+"""Every run draws the same examples: what is red here is red everywhere."""
 
 
 @pytest.fixture

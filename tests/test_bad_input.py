@@ -150,7 +150,7 @@ async def test_a_model_that_cannot_run_is_refused_with_one_that_can(world: World
 
 
 async def test_a_model_about_to_end_is_accepted_with_a_warning(world: World) -> None:
-    source = world.write("a.jsonl", [row("a")])
+    source = world.write("a.jsonl", [row("a", max_output_tokens=2_000)])
     async with world.client() as client:
         warnings = (await call(client, "estimate_cost", source=source, model="gemini-2.5-pro"))["warnings"]
     assert [warning["fix"] for warning in warnings] == ["use gemini-3.8-flash"]
@@ -178,6 +178,17 @@ async def test_of_many_faults_an_answer_shows_those_that_fit_and_counts_all(worl
         assert estimate["problem_count"] == 1_000
         assert 5 <= len(estimate["problems"]) < 50
         assert "1000 problems" in await refusal(client, "create_batch", source=source, model=MODEL)
+
+
+async def test_names_beside_the_request_and_nulls_in_it_are_nobodys_business(world: World) -> None:
+    nulls: dict[str, object] = {"generationConfig": None, "contents": [{"parts": [{"text": "a", "inlineData": None}]}]}
+    rows = [
+        {**row("a"), "userId": 1, "user_id": 2, "meta": {"aB": 1, "a_b": 2}},
+        {"key": "b", "request": nulls},
+    ]
+    async with world.client() as client:
+        answer = await call(client, "estimate_cost", source=world.write("a.jsonl", rows), model=MODEL)
+    assert answer["problem_count"] == 0, answer["problems"]
 
 
 async def test_rows_that_only_look_wrong_are_sent(world: World) -> None:

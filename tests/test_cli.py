@@ -1,6 +1,7 @@
 """The command line: the same answers, exit codes that tell how it went, and nothing on stdout but the answer."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -100,6 +101,42 @@ async def test_refusals_exit_with_their_own_code_and_say_why_on_stderr(world: Wo
     assert (listing.returncode, listing.stdout.count("problem line")) == (2, 30)
 
 
+async def test_a_corrected_copy_tells_what_it_changed_and_what_it_left(world: World) -> None:
+    misplaced = {"key": "a", "request": {"contents": "hi", "temperature": 1}}
+    misspelt = row("b", temprature=1)
+    source = world.write("a.jsonl", [misplaced, misspelt, row("c")])
+    told = run(world, "estimate", source, "--model", MODEL, "--fix", "good.jsonl")
+    assert told.returncode == 2, "one line is left to its owner"
+    assert "lines corrected: 1" in told.stdout
+    assert "line 1: key 'a': moved 'temperature' into generation_config; made contents a list" in told.stdout
+    assert "problem line 2: key 'b': no such field 'temprature'" in told.stdout
+    again = answer(run(world, "estimate", "good.jsonl", "--model", MODEL, "--fix", "better.jsonl", "--json"))
+    assert (again["fixed_count"], again["problem_count"], again["requests"]) == (0, 1, 2)
+    assert (world.work / "better.jsonl").read_bytes() == (world.work / "good.jsonl").read_bytes()
+    assert (world.work / "good.jsonl").read_text().splitlines()[1:] == (world.work / source).read_text().splitlines()[
+        1:
+    ]
+
+
+async def test_a_corrected_copy_can_be_sent_and_never_replaces_its_source(world: World) -> None:
+    source = world.write("a.jsonl", [{"custom_id": "a", "request": {"contents": "hi"}}])
+    before = (world.work / source).read_bytes()
+    for target in (source, f"./{source}", "."):
+        refused = run(world, "estimate", source, "--model", MODEL, "--fix", target)
+        assert (refused.returncode, "name another file" in refused.stderr) == (2, True)
+    assert (world.work / source).read_bytes() == before
+    fixed = answer(run(world, "estimate", source, "--model", MODEL, "--fix", "good.jsonl", "--json"))
+    assert fixed["fixed"] == [
+        {
+            "line": 1,
+            "key": "a",
+            "changed": "renamed 'custom_id' to 'key'; made contents a list; made a turn of a string",
+        }
+    ]
+    assert "source=good.jsonl" in fixed["next"]
+    assert run(world, "run", "good.jsonl", "--model", MODEL, "--quiet").returncode == 0
+
+
 async def test_wrong_settings_are_named(world: World) -> None:
     source = world.write("a.jsonl", [row("a")])
     for name, value in (("GENAI_BATCH_BACKEND", "vertix"), ("GENAI_BATCH_MAX_COST_USD", "five")):
@@ -171,3 +208,30 @@ async def test_no_arguments_at_a_pipe_serves_mcp(world: World) -> None:
     )
     assert json.loads(done.stdout.splitlines()[0])["result"]["serverInfo"]["name"] == "genai-batch"
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("usd", ["nan", "-1", "inf"])
+@pytest.mark.parametrize("command", [["create"], ["estimate", "--pilot", "20"]])
+async def test_what_is_no_amount_of_money_is_refused(world: World, usd: str, command: list[str]) -> None:
+    source = world.write("a.jsonl", [row(f"k{n}") for n in range(60)])
+    done = run(world, command[0], source, "--model", MODEL, *command[1:], "--max-cost-usd", usd)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"n\n", 6)])
+async def test_a_person_at_a_terminal_is_asked_before_the_limit_is_passed(
+    world: World, typed: bytes, code: int
+) -> None:
+    source = world.work / world.write("a.jsonl", [row(f"k{n}", max_output_tokens=1_000) for n in range(100)])
+    command = [sys.executable, "-m", "genai_batch", "create", str(source), "--model", MODEL, "--max-cost-usd", "0.01"]
+    terminal, theirs = os.openpty()
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env()) as process:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(terminal, 1_000)
+        os.write(terminal, typed)
+        process.communicate(timeout=30)
+        os.close(terminal)
+    assert b"may cost more than $0.01" in shown
+    assert (process.returncode, len(await world.bill())) == (code, int(code == 0))

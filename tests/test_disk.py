@@ -18,8 +18,8 @@ HOMES = Path(__file__).parent / "homes"
 
 
 def small_disk() -> None:
-    """No file of this process may grow beyond 60 kB, as if the disk were full."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    """No file of this process may grow beyond 120 kB, as if the disk were full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
 
 
 async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(world: World, emulator_url: str) -> None:
@@ -41,7 +41,9 @@ async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(w
 
 
 async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> None:
-    source = world.write("a.jsonl", [row(f"k{n}", "x" * 2_000) for n in range(100)])
+    source = world.write("a.jsonl", [row(f"k{n}", "x" * 9_000) for n in range(100)])
+    async with world.client() as client:
+        await call(client, "list_jobs")  # the ledger is there before the disk is full
     done = subprocess.run(
         [sys.executable, "-m", "genai_batch", "create", source, "--model", MODEL, "--confirm"],
         env=world.env(), cwd=world.work, capture_output=True, text=True, timeout=60, preexec_fn=small_disk, check=False,

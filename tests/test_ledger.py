@@ -98,7 +98,15 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
     Ledger(tmp_path).close()
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         names = [name for (name,) in db.execute("SELECT name FROM migration")]
-    assert names == ["001_jobs", "002_parts", "003_attempts", "004_watchdog", "005_trouble"]
+    assert names == [
+        "001_jobs",
+        "002_parts",
+        "003_attempts",
+        "004_watchdog",
+        "005_trouble",
+        "006_spend",
+        "007_calibration",
+    ]
     db.close()
 
 

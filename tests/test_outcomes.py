@@ -180,7 +180,7 @@ async def test_a_cancelled_batch_ends_cancelled(world: World) -> None:
 
 
 async def test_lines_that_gemini_refuses_are_told_by_line_and_the_job_has_failed(world: World) -> None:
-    rows = [row("a"), row("b", "x", thinking_config={"thinkingBudget": {"nested": 1}})]
+    rows = [row("a"), row("b", "x", speech_config={"voice_config": {"no_such_field": 1}})]
     async with world.client() as client:
         said = await refusal(client, "create_batch", source=world.write("a.jsonl", rows), model=MODEL)
         assert "line 2" in said

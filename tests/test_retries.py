@@ -73,6 +73,7 @@ async def test_a_create_is_never_repeated_blindly(world: World, fault: str) -> N
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [("7", 7, 7), (format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), 3_600, 7_200), ("soon", 0, 0)],
+    ids=["seconds", "date", "neither"],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, least: float, most: float) -> None:
     reply = httpx2.Response(503, headers={"Retry-After": header})

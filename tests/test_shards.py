@@ -11,9 +11,9 @@ from tests.world import MODEL, World, call, finish, read, row, start
 
 pytestmark = pytest.mark.anyio
 PROMPT = "Say something about this subject. " * 12
-"""About a hundred tokens."""
+"""About eighty tokens."""
 ROWS = [row(f"k{n}", f"{n}: {PROMPT}", max_output_tokens=500) for n in range(100)]
-CUT = Cut(tokens=2_200)
+CUT = Cut(tokens=1_700)
 """Some twenty rows."""
 
 

@@ -67,10 +67,13 @@ class World:
         return {**kept, **own, **more}
 
     @asynccontextmanager
-    async def client(self, mode: Era = "auto", message_handler: Any = None, **changes: Any) -> AsyncGenerator[Client]:
+    async def client(
+        self, mode: Era = "auto", message_handler: Any = None, elicitation_callback: Any = None, **changes: Any
+    ) -> AsyncGenerator[Client]:
         """A real MCP client of a real server, in this process."""
-        heard = {"message_handler": message_handler} if message_handler else {}
-        async with Client(build_server(self.settings(**changes), lambda: self.time), mode=mode, **heard) as client:
+        hears = {"message_handler": message_handler, "elicitation_callback": elicitation_callback}
+        given = {name: what for name, what in hears.items() if what}
+        async with Client(build_server(self.settings(**changes), lambda: self.time), mode=mode, **given) as client:
             yield client
 
     @asynccontextmanager

@@ -52,9 +52,14 @@ class InvalidRequests(BatchError):
 
 
 class OverBudget(BatchError):
-    """The job may cost more than is allowed without approval. Nothing was sent."""
+    """The job may cost more than is allowed, or allowed without approval where it is `approvable`. Nothing was sent."""
 
     exit_code = 6
+
+    def __init__(self, message: str, *, approvable: bool = False) -> None:
+        """Say the cost, the limit, and how to approve it."""
+        super().__init__(message)
+        self.approvable = approvable
 
 
 class NotFinished(BatchError):

@@ -11,12 +11,13 @@ from typing import IO, Any
 
 import msgspec
 
-from genai_batch.resources import outcomes, prices
+from genai_batch.resources import charges, outcomes, prices
 from genai_batch.resources.errors import LedgerError, UnknownModel
 from genai_batch.resources.jobs import OUTCOMES, Job, Outcome
 from genai_batch.resources.lines import SURROGATE
+from genai_batch.resources.models import Model
 from genai_batch.resources.outcomes import Verdict
-from genai_batch.resources.untyped import is_object
+from genai_batch.resources.untyped import as_object, is_object
 
 _decode = msgspec.json.Decoder().decode
 VERSION = 1
@@ -71,7 +72,7 @@ class _Builder:
     """Fills a new index from the files of a job."""
 
     def __init__(self, db: sqlite3.Connection, job: Job) -> None:
-        self._db, self._job = db, job
+        self._db, self._job, self._model = db, job, Model(name=job.model)
         self._day = datetime.fromtimestamp(job.created_at, UTC).date()
         self._cost: Decimal | None = Decimal(0)
         self._repeated = 0
@@ -98,16 +99,17 @@ class _Builder:
             self._unmatched(offset, line, None, "a row that is not JSON, perhaps cut off")
             return
         verdict = outcomes.judge(row)
-        cost = self._price(verdict.usage)
+        cost = self._price(verdict.usage, as_object(row.get("response")))
         if verdict.key is None:
             self._unmatched(offset, line, None, "a row without a key")
         else:
             self._match(offset, line, verdict, cost)
 
-    def _price(self, usage: prices.Usage) -> Decimal | None:
+    def _price(self, usage: prices.Usage, response: dict[str, Any]) -> Decimal | None:
         """USD of one row; None for an adopted job on a model without a known price, whose cost stays unknown."""
         try:
             cost = prices.cost(self._job.model, self._job.lane, self._day, usage)
+            cost += charges.of_response(response, self._model)
         except UnknownModel:
             self._cost = None
             return None

@@ -50,6 +50,8 @@ class Job(BaseModel):
     ]
     makes_media: bool
     estimate: float | None = None
+    shape: str | None = None
+    expected: Annotated[float | None, Field(description="Likely USD, not corrected by earlier jobs")] = None
     cost: float | None = None
     counts: dict[Outcome, int] | None = None
     results_bytes: int = 0

@@ -9,10 +9,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from genai_batch.resources import spend
+from genai_batch.resources.calibration import Past
 from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
+from genai_batch.resources.spend import Budget
 
 BUSY_S = 10
 """Seconds to wait for another process that is writing."""
@@ -22,6 +25,30 @@ _JOB = tuple(Job.model_fields)
 _SHARD = tuple(Shard.model_fields)
 _SETTLE_UNSENT = "UPDATE shard SET collected_at = ? WHERE job_id = ? AND batch IS NULL AND collected_at IS NULL"
 _THIS_SHARD = "job_id = :job_id AND number = :number"
+
+
+class Attempt(NamedTuple):
+    """Rows of a finished job that are to be sent again.
+
+    `estimate` is the likely cost; `place` puts the requests where they belong, once it is certain whose attempt it is.
+    """
+
+    shards: list[Shard]
+    estimate: float
+    budget: Budget
+    place: Callable[[], object]
+
+
+class Told(NamedTuple):
+    """What a pilot told of a source, in USD for all of it in one lane."""
+
+    digest: str
+    model: str
+    lane: str
+    backend: str
+    low: float
+    likely: float
+    high: float
 
 
 class Ledger:
@@ -57,12 +84,18 @@ class Ledger:
         """Let go of the file."""
         self._db.close()
 
-    def record(self, job: Job, shards: list[Shard], *, again: bool) -> Job:
-        """Write a new job down before anything is sent; unless `again`, return the same job recorded before instead."""
+    def record(self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None) -> Job:
+        """Write a new job down before anything is sent; unless `again`, return the same job recorded before instead.
+
+        Raises:
+            OverBudget: the day's limit would be passed; nothing is recorded.
+        """
         with self._transaction():
             if not again and (known := self.same(job)):
                 return known
             self._insert("job", _plain(job))
+            if budget:
+                spend.reserve(self._db, job.id, job.attempt, job.created_at, budget)
             for shard in shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": job.created_at})
             self._event(job.id, job.created_at, job.state, "recorded")
@@ -138,23 +171,27 @@ class Ledger:
             self._update("job", _plain(changed), "id = :id")
             if changed.state != job.state:
                 self._event(job_id, now, changed.state, changed.notice)
+            if changed.is_over:
+                spend.settle(self._db, changed)
         return changed
 
-    def reopen(self, job: Job, shards: list[Shard], estimate: float, now: float, place: Callable[[], object]) -> Job:
+    def reopen(self, job: Job, attempt: Attempt, now: float) -> Job:
         """Begin another attempt of a job that is over: its new batches are written down before anything is sent.
 
-        `place` puts the requests where they belong; it is called once it is certain whose attempt it is.
+        Raises:
+            BatchError: another process has begun one; or OverBudget: the day's limit would be passed. All is as it was.
         """
         with self._transaction():
             known = self.job(job.id)
             if not known.is_over or known.attempt != job.attempt:
                 raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
             self._db.execute(_SETTLE_UNSENT, (now, job.id))
-            place()
+            spend.reserve(self._db, job.id, job.attempt + 1, now, attempt.budget)
+            attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
-            total = str((job.estimate or 0) + estimate)
+            total = str((job.estimate or 0) + attempt.estimate)
             self._update("job", {**changes, "estimate": total, "notice": None, "id": job.id}, "id = :id")
-            for shard in shards:
+            for shard in attempt.shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": now})
             self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
         return self.job(job.id)
@@ -207,6 +244,33 @@ class Ledger:
         """Record that nothing is to be had from a shard."""
         with self._transaction():
             self._change(shard, collected_at=now, state=state, error=error)
+
+    def spent(self, now: float) -> float:
+        """USD spent or set aside on the day of `now`."""
+        with self._guard():
+            return spend.of_day(self._db, now)
+
+    def past(self, model: str, backend: str, shape: str, most: int = 20) -> list[Past]:
+        """Find what the latest jobs of a model and shape were thought to cost and did cost."""
+        sql = (
+            "SELECT expected, cost * 1.0 AS actual FROM job WHERE model = ? AND backend = ? AND shape = ? "
+            "AND attempt = 0 AND state = 'JOB_STATE_SUCCEEDED' AND cost * 1.0 > 0 AND expected > 0 "
+            "AND NOT EXISTS (SELECT 1 FROM json_each(counts) WHERE key NOT IN ('ok', 'truncated')) "
+            "ORDER BY created_at DESC LIMIT ?"
+        )
+        return [Past(row["expected"], row["actual"]) for row in self._rows(sql, model, backend, shape, most)]
+
+    def note_pilot(self, told: Told, now: float) -> None:
+        """Keep what a pilot told of a source."""
+        with self._transaction():
+            values = ", ".join("?" for _ in (*told, now))
+            self._db.execute(f"INSERT OR REPLACE INTO piloted VALUES ({values})", (*told, now))
+
+    def pilot_of(self, digest: str, model: str, lane: str, backend: str) -> Told | None:
+        """Find what a pilot told of the same content."""
+        sql = "SELECT * FROM piloted WHERE digest = ? AND model = ? AND lane = ? AND backend = ?"
+        rows = self._rows(sql, digest, model, lane, backend)
+        return Told(*tuple(rows[0])[:-1]) if rows else None
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""

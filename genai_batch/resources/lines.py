@@ -12,11 +12,12 @@ from genai_batch.resources import lint
 from genai_batch.resources.answers import brief
 from genai_batch.resources.lint import Fault
 from genai_batch.resources.models import Model
-from genai_batch.resources.untyped import as_object, is_object, kind_of
+from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
 
 MAX_KEY = 256
 """Bytes of a key; it travels in URIs and answers."""
 
+_LONG = 4_096
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 SURROGATE = re.compile(
@@ -46,11 +47,12 @@ def parse(raw: bytes, model: Model) -> Line:
         return Line(None, {}, b"", b"", (fault,))
     key, request = value.get("key"), as_object(value.get("request"))
     found = lint.shape(value)
-    faults = (*_key(value), *_form(raw, value, found), *_request(value, model))
+    judged = lint.judge(request, model) if is_object(value.get("request")) else lint.CLEAN
+    faults = (*_key(value), *_form(raw, value, found), *_request(value), *judged.faults)
     good = key if isinstance(key, str) and key else None
     if faults:
         return Line(good, {}, b"", b"", faults)
-    return Line(good, request, *_split(raw, value), faults, tuple(_doubts(value, request, model)))
+    return Line(good, request, *_split(raw, value), faults, (*_doubts(value, request, model), *judged.doubts))
 
 
 def _value(raw: bytes) -> Any:
@@ -102,7 +104,7 @@ def _key(value: dict[str, Any]) -> Iterator[Fault]:
 def _form(raw: bytes, value: dict[str, Any], found: lint.Shape) -> Iterator[Fault]:
     if found.depth > lint.MAX_DEPTH:
         yield Fault(f"is nested {found.depth} levels deep; Gemini reads {lint.MAX_DEPTH}", "flatten it")
-    elif twice := _repeated(raw, found.members):
+    elif twice := _repeated(raw, value, found.members):
         yield Fault(f"has the member {twice!r} twice in one object", "keep one of them")
     if found.clash:
         yield Fault(f"has both {found.clash[0]!r} and {found.clash[1]!r}, which are one field", "keep one spelling")
@@ -113,24 +115,28 @@ def _form(raw: bytes, value: dict[str, Any], found: lint.Shape) -> Iterator[Faul
             yield Fault(f"{name!r} stands beside request, where it is ignored", f"move it into {home}")
 
 
-def _request(value: dict[str, Any], model: Model) -> Iterator[Fault]:
+def _request(value: dict[str, Any]) -> Iterator[Fault]:
     request = value.get("request")
     if "request" not in value:
         yield Fault("has no request", 'add "request": {"contents": […]}')
     elif not is_object(request):
         yield Fault(f"request is {kind_of(request)}", "make it an object with contents")
-    else:
-        yield from lint.faults(request, model)
 
 
 def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Iterator[Fault]:
     for name in value:
         if lint.snake(name) in lint.GENERATION:
-            yield Fault(f"{name!r} stands beside request and is not sent", "a setting belongs into generation_config")
+            yield Fault(
+                f"{name!r} stands beside request and is not sent",
+                "a setting belongs into generation_config",
+                "not-sent",
+            )
     named = request.get("model")
     if isinstance(named, str) and named.removeprefix("models/") != model.name:
         yield Fault(
-            f"names the model {brief(named, 60)!r}; the job runs on {model.name}", "leave model out of the request"
+            f"names the model {brief(named, 60)!r}; the job runs on {model.name}",
+            "leave model out of the request",
+            "row-model",
         )
 
 
@@ -142,13 +148,14 @@ def _split(raw: bytes, value: dict[str, Any]) -> tuple[bytes, bytes]:
     return _encode({"key": value["key"], "request": value["request"]}) + b"\n", _encode(extra) + b"\n"
 
 
-def _repeated(raw: bytes, members: int) -> str | None:
+def _repeated(raw: bytes, value: dict[str, Any], members: int) -> str | None:
     """Find a member that stands twice in one object.
 
     A decoder keeps one of the two, so fewer members come out than `":` went in. That count can be off only where a
     colon is spaced or a string begins with one; then the line is read again, slowly and exactly.
     """
-    if raw.count(b'":') == members and not _SPACED_COLON.search(raw):
+    bare = _without_media(raw, value) if len(raw) > _LONG else raw
+    if bare.count(b'":') == members and not _SPACED_COLON.search(bare):
         return None
     twice: list[str] = []
 
@@ -159,3 +166,26 @@ def _repeated(raw: bytes, members: int) -> str | None:
 
     json.loads(raw, object_pairs_hook=look)
     return brief(twice[0], 60) if twice else None
+
+
+def _without_media(raw: bytes, value: dict[str, Any]) -> bytes:
+    """Leave inline data out of a line: a string without an escape or a quotation mark says nothing of its structure.
+
+    It begins with a letter or a digit, which outside a string cannot follow a quotation mark.
+    """
+    for data in _data(value):
+        content = data.encode()
+        start = raw.find(content[:_LONG])
+        end = start + len(content)
+        found = raw[start - 1 : start] == raw[end : end + 1] == b'"' and raw.startswith(content, start)
+        if found and content[:1].isalnum() and b'"' not in content and b"\\" not in content:
+            raw = raw[:start] + raw[end:]
+    return raw
+
+
+def _data(value: dict[str, Any]) -> Iterator[str]:
+    for turn in as_list(as_object(value.get("request")).get("contents")):
+        for part in as_list(as_object(turn).get("parts")):
+            for blob in as_object(part).values():
+                if isinstance(data := as_object(blob).get("data"), str) and len(data) >= _LONG:
+                    yield data

@@ -2,7 +2,7 @@
 
 import tomllib
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -21,17 +21,37 @@ class Model(Answer):
     kind: ModelKind = "text"
     ends: Annotated[date | None, Field(description="Day of shutdown, where announced")] = None
     next: Annotated[str | None, Field(description="What to use after that day")] = None
+    fixed_sampling: Annotated[bool, Field(exclude=True)] = False
+    """Ignores temperature, top_p and top_k."""
+    ends_with_user: Annotated[bool, Field(exclude=True)] = False
+    """Refuses contents whose last turn is the model's."""
+    levels: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """Thinking levels it takes; empty where it is all of them."""
+    budget: Annotated[tuple[int, int] | None, Field(exclude=True)] = None
+    """Least and most `thinking_budget` of models before Gemini 3."""
+    can_rest: Annotated[bool, Field(exclude=True)] = False
+    """Whether a budget of 0 switches thinking off."""
+    most_output: Annotated[int, Field(exclude=True)] = 65_536
+    """Tokens of the longest answer."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def era(self) -> float:
-        """The generation in the name (2.0, 2.5, 3.0 …), which decides how media is counted."""
-        words = self.name.removeprefix("gemini-").split("-")
-        return next((float(w) for w in words if w.replace(".", "", 1).isdigit() and float(w) < 100), 3.0)
+        """The generation in the name (2.0, 2.5, 3.0 …), which decides how media is counted; without one the newest."""
+        return _era(self.name)
 
     @property
     def thinks(self) -> bool:
         """Whether it spends thinking tokens unless told not to."""
         return self.kind == "text" and self.era >= 2.5 and "2.5-flash-lite" not in self.name
+
+
+@lru_cache(256)
+def _era(name: str) -> float:
+    word = name.removeprefix("gemini-").partition("-")[0]
+    return float(word) if word.replace(".", "", 1).isdigit() and float(word) < 100 else 3.0
 
 
 @cache
@@ -73,7 +93,12 @@ def allowance(model: str, tier: int) -> int:
 
 
 def warning(model: Model) -> Problem | None:
-    """Say when the model is about to end."""
+    """Say when the model is about to end, or is one today and another tomorrow."""
+    if model.name.endswith("-latest"):
+        text = (
+            f"{model.name} is a name that moves: the model behind it, and its price, can change before the batch runs."
+        )
+        return Problem(problem=text, fix="name a model of batch://models")
     if model.ends is None:
         return None
     text = f"{model.name} ends on {model.ends}; a batch may still be running then."

@@ -164,14 +164,23 @@ def _usage(response: dict[str, Any]) -> tuple[PricedUsage, int]:
     given = as_object(response.get("usageMetadata"))
     thinking = _count(given.get("thoughtsTokenCount"))
     asked = _count(given.get("promptTokenCount")) or _count(response.get("tokenCount"))
-    images = [d for d in as_list(given.get("candidatesTokensDetails")) if as_object(d).get("modality") == "IMAGE"]
+    read, made = given.get("promptTokensDetails"), given.get("candidatesTokensDetails")
     usage = PricedUsage(
         input=asked + _count(given.get("toolUsePromptTokenCount")),
         output=_count(given.get("candidatesTokenCount")) + thinking,
         cached=_count(given.get("cachedContentTokenCount")),
-        image_output=sum(_count(detail.get("tokenCount")) for detail in images),
+        image_output=_of(made, "IMAGE"),
+        audio_input=_of(read, "AUDIO"),
+        image_input=_of(read, "IMAGE") + _of(read, "DOCUMENT"),
+        video_input=_of(read, "VIDEO"),
     )
     return usage, thinking
+
+
+def _of(details: Any, modality: str) -> int:
+    """Tokens of one modality in a list of them."""
+    found = (as_object(each) for each in as_list(details) if details)
+    return sum(_count(each.get("tokenCount")) for each in found if each.get("modality") == modality)
 
 
 def _count(value: Any) -> int:

@@ -31,21 +31,27 @@ class Price(Answer):
 
 
 class Rates(NamedTuple):
-    """USD per token, for requests of up to, or above, `LONG` input tokens."""
+    """USD per token, for requests of up to, or above, `LONG` input tokens; `input` is that of text."""
 
     input: Decimal
     output: Decimal
     cached: Decimal
     image_output: Decimal
+    audio_input: Decimal
+    image_input: Decimal
+    video_input: Decimal
 
 
 class Usage(NamedTuple):
-    """Tokens of one answer as Gemini reports them; `output` includes thinking, `cached` is part of `input`."""
+    """Tokens of one answer as Gemini reports them; `output` includes thinking, `input` every kind of input."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     image_output: int = 0
+    audio_input: int = 0
+    image_input: int = 0
+    video_input: int = 0
 
 
 def is_listed(model: str) -> bool:
@@ -83,8 +89,11 @@ def price(model: str, lane: Lane, day: date) -> Price:
 def cost(model: str, lane: Lane, day: date, usage: Usage) -> Decimal:
     """USD of one answer."""
     rate = rates(model, lane, day, long=usage.input > LONG)
-    plain, text = usage.input - usage.cached, usage.output - usage.image_output
-    return plain * rate.input + usage.cached * rate.cached + text * rate.output + usage.image_output * rate.image_output
+    seen = usage.audio_input * rate.audio_input + usage.image_input * rate.image_input
+    seen += usage.video_input * rate.video_input + usage.cached * rate.cached
+    plain = max(0, usage.input - usage.cached - usage.audio_input - usage.image_input - usage.video_input)
+    text = usage.output - usage.image_output
+    return seen + plain * rate.input + text * rate.output + usage.image_output * rate.image_output
 
 
 def _lacks_batch(model: str, lane: Lane, when: datetime) -> bool:
@@ -95,7 +104,12 @@ def _rates(model: str, lane: Lane, when: datetime, size: int) -> Rates:
     text = _calculate(model, lane, when, input_tokens=size, output_tokens=_MTOK)
     cached = _calculate(model, lane, when, input_tokens=size, cache_read_tokens=size)
     image = _calculate(model, lane, when, input_tokens=size, output_tokens=_MTOK, output_image_tokens=_MTOK)
+    media = {
+        kind: _calculate(model, lane, when, input_tokens=size, **{f"input_{kind}_tokens": size}).input_price / size
+        for kind in ("audio", "image", "video")
+    }
     return Rates(
+        **{f"{kind}_input": rate for kind, rate in media.items()},
         input=text.input_price / size,
         output=text.output_price / _MTOK,
         cached=cached.input_price / size,

@@ -80,3 +80,38 @@ ALTER TABLE shard ADD COLUMN denied_at REAL;
 ALTER TABLE shard ADD COLUMN uploads INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shard ADD COLUMN shorts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE shard ADD COLUMN made_at REAL;
+
+-- step: 006_spend
+-- Money set aside for an attempt before it is sent, at the high end of its estimate, and what it did cost once known.
+CREATE TABLE spend (
+    job_id   TEXT NOT NULL REFERENCES job (id),
+    attempt  INTEGER NOT NULL,
+    at       REAL NOT NULL,
+    reserved REAL NOT NULL,
+    actual   REAL,
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
+CREATE INDEX spend_by_day ON spend (at);
+INSERT INTO spend
+SELECT id, attempt, created_at, coalesce(estimate, 0), CASE WHEN ended_at IS NOT NULL THEN coalesce(cost, 0) END
+FROM job WHERE bytes > 0;
+
+-- step: 007_calibration
+-- What the next estimate for the same model and shape learns from: the settings of the rows, and what they were thought
+-- to cost before earlier jobs were asked.
+ALTER TABLE job ADD COLUMN shape TEXT;
+ALTER TABLE job ADD COLUMN expected REAL;
+CREATE INDEX job_by_shape ON job (model, shape);
+
+-- What a pilot told of a source, in USD for all of it: the limits are held against that from then on.
+CREATE TABLE piloted (
+    digest  TEXT NOT NULL,
+    model   TEXT NOT NULL,
+    lane    TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    low     REAL NOT NULL,
+    likely  REAL NOT NULL,
+    high    REAL NOT NULL,
+    at      REAL NOT NULL,
+    PRIMARY KEY (digest, model, lane, backend)
+) WITHOUT ROWID;

@@ -1,5 +1,6 @@
 """Decoded JSON of unknown shape, narrowed without trust: what is not there, or is something else, reads as empty."""
 
+from functools import cache
 from typing import Any, TypeGuard
 
 _KINDS: dict[type[object], str] = {
@@ -30,3 +31,20 @@ def as_list(value: object) -> list[Any]:
 def kind_of(value: object) -> str:
     """Name the JSON type of a value, with its article."""
     return _KINDS.get(type(value), "null")
+
+
+def items(value: object) -> list[Any]:
+    """The array; a lone value that stands for an array of one counts as that, and nothing as none."""
+    return value if is_list(value) else [] if value is None or value == "" else [value]
+
+
+def field(value: dict[str, Any], name: str) -> Any:
+    """A field by its snake_case name, in either spelling that Gemini reads."""
+    found = value.get(name)
+    return value.get(_camel(name)) if found is None else found
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(map(str.title, rest))

@@ -70,7 +70,7 @@ def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchSe
         cache_hints={"tools/list": _FOREVER, "server/discover": _FOREVER, "resources/templates/list": _FOREVER},
         log_level="WARNING",
     )
-    server.offer(estimate_cost, "Check and price requests", READS)
+    server.offer(estimate_cost, "Check and price requests", SPENDS)  # with pilot it does
     server.offer(create_batch, "Start a batch job", SPENDS)
     server.offer(check_status, "Follow a job", ASKS)
     server.offer(get_results, "Read or export results", WRITES)

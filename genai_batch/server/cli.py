@@ -3,26 +3,28 @@
 Answers go to stdout, everything else to stderr.
 """
 
-import logging
 import os
-import sys
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import anyio
-import msgspec
 import typer
+from anyio import to_thread
 
 from genai_batch import __version__
-from genai_batch.resources.answers import Answer, printable
-from genai_batch.resources.errors import BatchError, InvalidRequests, leaves
+from genai_batch.resources import corrections
+from genai_batch.resources.answers import brief
+from genai_batch.resources.corrections import Corrected
+from genai_batch.resources.errors import BatchError, leaves
+from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, Outcome, State
 from genai_batch.resources.pages import ResultPage
 from genai_batch.resources.prices import Lane
 from genai_batch.server import showing
-from genai_batch.server.settings import Settings, open_workspace
+from genai_batch.server.settings import Settings
+from genai_batch.server.terminal import amount, approved, exit_code, fail, format_of, show, within
 from genai_batch.server.waiting import follow
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.create_batch import create_batch
@@ -40,23 +42,35 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-T = TypeVar("T")
 SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL file, one {key, request} a line")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="job_… or batches/…")]
 Model = Annotated[str, typer.Option(help="Gemini model, e.g. gemini-3.8-flash")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
 Name = Annotated[str | None, typer.Option(help="What to call the job")]
-Limit = Annotated[float | None, typer.Option(help="Refuse a job that may cost more")]
+Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
 Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
 
 
 @app.command()
-def estimate(source: SourcePath, model: Model, lane: Lane = "batch", json: Json = False, quiet: Quiet = False) -> None:
-    """Check a file of requests line by line and price it. Nothing is sent."""
-    answer = _within(lambda workspace: estimate_cost(source, model, workspace, lane), json, quiet)
-    _print(answer, showing.estimate(answer), json)
+def estimate(
+    source: SourcePath, model: Model, lane: Lane = "batch",
+    fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
+    pilot: Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")] = None,
+    max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
+    json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
+    if fix and pilot:
+        fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
+    if fix:
+        answer = within(lambda workspace: _corrected(workspace, source, fix, model, lane), json, quiet)
+        show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
+    else:
+        arguments = (source, model, lane, pilot, max_cost_usd)
+        answer = within(lambda workspace: _estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
+        show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
 
 
@@ -68,11 +82,11 @@ def create(
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
     if lane != "batch":
-        _fail(BatchError(f"There is no lane {lane!r}; it is batch."), json=json)
-    answer = _within(
+        fail(BatchError(f"There is no lane {lane!r}; it is batch."), json=json)
+    answer = within(
         lambda workspace: _create(workspace, source, model, name, max_cost_usd, confirm, again), json, quiet
     )
-    _print(answer, showing.status(answer), json)
+    show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
@@ -90,13 +104,13 @@ def run_job(
         started = await _create(workspace, source, model, name, max_cost_usd, confirm, again)
         status = await follow(workspace, started.job_id, None, quiet=quiet)
         status = status.model_copy(update={"existing": started.existing})
-        return status, await get_results(status.job_id, workspace, output_path=output, format=form or _format(output))
+        return status, await get_results(status.job_id, workspace, output_path=output, format=form or format_of(output))
 
-    status, page = _within(whole, json, quiet)
+    status, page = within(whole, json, quiet)
     shown = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "notice", "uri"})
     whole_run = Run.model_validate({**status.model_dump(mode="json"), **shown})
-    _print(whole_run, [*showing.status(status), "", *showing.results(page)], json)
-    raise typer.Exit(_exit_code(status))
+    show(whole_run, [*showing.status(status), "", *showing.results(page)], json)
+    raise typer.Exit(exit_code(status))
 
 
 @app.command()
@@ -111,9 +125,9 @@ def status(
     async def ask(workspace: Workspace) -> JobStatus:
         return await follow(workspace, job, wait, quiet=quiet or json)
 
-    answer = _within(ask, json, quiet)
-    _print(answer, showing.status(answer), json)
-    raise typer.Exit(_exit_code(answer))
+    answer = within(ask, json, quiet)
+    show(answer, showing.status(answer), json)
+    raise typer.Exit(exit_code(answer))
 
 
 @app.command()
@@ -126,12 +140,12 @@ def results(
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show the answers of a finished job, or write them to a file."""
-    answer = _within(
-        lambda workspace: get_results(job, workspace, outcome, key, limit, cursor, output, form or _format(output)),
+    answer = within(
+        lambda workspace: get_results(job, workspace, outcome, key, limit, cursor, output, form or format_of(output)),
         json,
         quiet,
     )
-    _print(answer, showing.results(answer), json)
+    show(answer, showing.results(answer), json)
 
 
 @app.command("list")
@@ -140,15 +154,15 @@ def list_(
     cursor: Annotated[str | None, typer.Option()] = None, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """List the jobs of this machine, those with results to fetch first."""
-    answer = _within(lambda workspace: list_jobs(workspace, state, limit, cursor), json, quiet)
-    _print(answer, showing.jobs(answer), json)
+    answer = within(lambda workspace: list_jobs(workspace, state, limit, cursor), json, quiet)
+    show(answer, showing.jobs(answer), json)
 
 
 @app.command()
 def cancel(job: Job, json: Json = False, quiet: Quiet = False) -> None:
     """Stop a job; rows that are finished are kept."""
-    answer = _within(lambda workspace: cancel_job(job, workspace), json, quiet)
-    _print(answer, showing.status(answer), json)
+    answer = within(lambda workspace: cancel_job(job, workspace), json, quiet)
+    show(answer, showing.status(answer), json)
 
 
 @app.command()
@@ -159,8 +173,8 @@ def resume(
     confirm: Confirm = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Send rows of a finished job again; good answers are kept."""
-    answer = _within(lambda workspace: resume_job(job, workspace, key or rows, confirm), json, quiet)
-    _print(answer, showing.status(answer), json)
+    answer = within(lambda workspace: approved(partial(resume_job, job, workspace, key or rows), confirm), json, quiet)
+    show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
@@ -175,7 +189,7 @@ def serve(
         server = build_server(Settings.read())
         anyio.run(serve_http, server, http) if http else anyio.run(serve_stdio, server)
     except* BatchError as group:
-        _fail(next(leaves(group)), json=False)
+        fail(next(leaves(group)), json=False)
 
 
 @app.command()
@@ -203,8 +217,8 @@ def doctor(json: Json = False) -> None:
     """Check the settings, the home and the connection."""
     from genai_batch.server.doctor import examine
 
-    answer = _within(examine, json, quiet=True)
-    _print(answer, showing.plain(answer), json)
+    answer = within(examine, json, quiet=True)
+    show(answer, showing.plain(answer), json)
     raise typer.Exit(0 if answer.ok else 4)
 
 
@@ -218,53 +232,35 @@ class Run(JobStatus, ResultPage):
     """What `run --json` prints: how the job ended and what it wrote."""
 
 
+async def _estimated(
+    workspace: Workspace, source: str, model: str, lane: Lane, pilot: int | None, most: float | None, *, quiet: bool
+) -> Estimate:
+    """Estimate; a pilot is waited for, with a progress bar."""
+    answer = await estimate_cost(source, model, workspace, lane, pilot, most)
+    if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
+        await follow(workspace, answer.pilot.job_id, None, quiet=quiet)
+        answer = await estimate_cost(source, model, workspace, lane, pilot, most)
+    return answer
+
+
+async def _corrected(workspace: Workspace, source: str, fix: str, model: str, lane: Lane) -> Corrected:
+    found, target = workspace.preflight(source, model), workspace.path(fix)
+    if target.is_dir() or (target.exists() and target.samefile(found.source)):
+        raise BatchError(f"{brief(fix, 200)} is {'a folder' if target.is_dir() else 'the source'}; name another file.")
+    done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
+    answer = await estimate_cost(str(target), model, workspace, lane)
+    told = answer.next.replace("the same source", f"source={brief(fix, 200)}")
+    more = {"next": told, "fixed_path": str(target), "fixed_count": done.count, "fixed": done.kept}
+    return Corrected.model_validate({**answer.model_dump(), **more})
+
+
 async def _create(
     workspace: Workspace, source: str, model: str, name: str | None, most: float | None, confirm: bool, again: bool
 ) -> JobStatus:
-    status = await create_batch(source, model, workspace, name, "batch", most, confirm, again)
+    begin = partial(create_batch, source, model, workspace, name, "batch", most, again=again)
+    status = await approved(lambda yes: begin(confirm=yes), confirm)
     if not workspace.lane.is_at(status.job_id):
         return status
     await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
     job, shards = workspace.ledger.job(status.job_id), workspace.ledger.shards(status.job_id)
     return JobStatus.of(job, shards, workspace.now(), existing=bool(status.existing))
-
-
-def _within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool) -> T:
-    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.ERROR if quiet else logging.WARNING, format="genai-batch: %(message)s"
-    )
-
-    async def whole() -> T:
-        async with open_workspace(Settings.read(person=True)) as workspace:
-            return await act(workspace)
-
-    try:
-        return anyio.run(whole)
-    except BatchError as error:
-        _fail(error, json=json)
-
-
-def _fail(error: BatchError, *, json: bool) -> NoReturn:
-    text = error.tell(most=10**9, budget=10**9) if isinstance(error, InvalidRequests) else str(error)
-    if json:
-        typer.echo(msgspec.json.encode({"error": text, "exit_code": error.exit_code}))
-    typer.echo(f"genai-batch: {printable(text)}", err=True)
-    raise typer.Exit(error.exit_code)
-
-
-def _print(answer: Answer, lines: list[str], json: bool) -> None:
-    typer.echo(answer.compact() if json else printable("\n".join(lines)))
-
-
-def _exit_code(status: JobStatus) -> int:
-    """What the design promises for how a job ended."""
-    if status.state in BROKEN:
-        return 4
-    if status.state not in FINISHED:
-        return 5
-    return 0 if (status.counts.ok or 0) == status.requests else 3
-
-
-def _format(output: str | None) -> Format:
-    return "csv" if output and output.lower().endswith(".csv") else "jsonl"

@@ -33,6 +33,7 @@ class Settings:
     pace: Pace | None = None
     tier: int = 1
     cut: Cut | None = None
+    max_cost_usd_per_day: float | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False) -> "Settings":
@@ -50,8 +51,9 @@ class Settings:
             api_key=key if backend == "gemini" else OFFLINE_KEY,
             home=_home(env),
             roots=None if person else roots,
-            max_cost_usd=_dollars(env.get("GENAI_BATCH_MAX_COST_USD") or "5"),
+            max_cost_usd=_dollars("GENAI_BATCH_MAX_COST_USD", env, "5") or 0,
             tier=_tier(env.get("GENAI_BATCH_TIER") or "1"),
+            max_cost_usd_per_day=_dollars("GENAI_BATCH_MAX_COST_USD_PER_DAY", env),
         )
 
 
@@ -65,7 +67,7 @@ async def open_workspace(settings: Settings, now: Callable[[], float] = time) ->
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
             lane = BatchLane(ledger, gemini, settings.backend, now, pace)
             try:
-                limits = (settings.max_cost_usd, now, settings.tier, settings.cut)
+                limits = (settings.max_cost_usd, now, settings.tier, settings.cut, settings.max_cost_usd_per_day)
                 yield Workspace(ledger, lane, settings.backend, settings.roots, *limits)
             finally:
                 await lane.close()
@@ -106,11 +108,14 @@ def _tier(text: str) -> int:
     return int(text)
 
 
-def _dollars(text: str) -> float:
+def _dollars(name: str, env: Mapping[str, str], default: str = "") -> float | None:
+    """An amount, or None where the setting is empty."""
+    if not (text := env.get(name) or default):
+        return None
     try:
         amount = float(text)
     except ValueError:
         amount = -1
     if not 0 <= amount < float("inf"):
-        raise BatchError(f"GENAI_BATCH_MAX_COST_USD is {text[:40]!r}; it is an amount of USD, 0 or more.")
+        raise BatchError(f"{name} is {text[:40]!r}; it is an amount of USD, 0 or more.")
     return amount

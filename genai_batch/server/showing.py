@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
-from genai_batch.resources.estimates import Estimate
+from genai_batch.resources.corrections import Corrected
+from genai_batch.resources.estimates import Estimate, PilotRun
 from genai_batch.resources.jobs import Counts, JobList, JobStatus
 from genai_batch.resources.outcomes import RowError
 from genai_batch.resources.pages import ResultLine, ResultPage
@@ -16,7 +17,11 @@ def estimate(answer: Estimate) -> list[str]:
         f"requests that can be sent: {answer.requests:,}, problems: {answer.problem_count:,}",
         f"input   {_tokens(answer.input_tokens)}",
         f"output  {_tokens(answer.output_tokens)}",
+        *([f"        of it thinking {_tokens(answer.thinking_tokens)}"] if answer.thinking_tokens else []),
+        *(f"{fee.tool}  {_usd(fee.cost_usd)} ({fee.price})" for fee in answer.tools or []),
         f"cost    {_usd(cost)}; {other.lane} lane {dollars(other.cost_usd)}",
+        *([f"learnt  {answer.learnt}"] if answer.learnt else []),
+        *([_pilot(answer.pilot)] if answer.pilot else []),
         f"prices  {answer.price.source}, {answer.price.checked}",
     ]
     return [
@@ -24,6 +29,21 @@ def estimate(answer: Estimate) -> list[str]:
         *_problems("problem", answer.problems),
         *_problems("warning", answer.warnings),
         f"next    {answer.next}",
+    ]
+
+
+def _pilot(run: PilotRun) -> str:
+    cost = f", {dollars(run.cost_usd)} paid" if run.cost_usd is not None else ""
+    return f"pilot   {run.job_id}, {run.rows} rows: {run.state}{cost}"
+
+
+def corrections(answer: Corrected) -> list[str]:
+    """What was changed in a corrected copy, line by line."""
+    more = answer.fixed_count - len(answer.fixed)
+    return [
+        f"wrote   {answer.fixed_path}, lines corrected: {answer.fixed_count:,}",
+        *(f"fixed   {each.sentence()}" for each in answer.fixed),
+        *([f"fixed   and {more:,} lines more"] if more else []),
     ]
 
 

@@ -1,21 +1,126 @@
-"""The gate before money is spent."""
+"""The gate before money is spent: who may approve a cost, and how the user is asked.
 
+A cost above the limit needs the user's word. It comes as the argument `confirm`, or, where the host can ask its user,
+as the answer to a question that is put through `Resolve`; a question that is declined, cancelled or never shown is no
+approval. What was approved is an amount: a file that became dearer meanwhile is asked about again.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, NamedTuple
+
+from anyio import move_on_after
+from mcp.server.mcpserver import (
+    AcceptedElicitation,
+    CancelledElicitation,
+    Context,
+    DeclinedElicitation,
+    Elicit,
+)
+from pydantic import BaseModel, Field
+
+from genai_batch.resources import estimates
 from genai_batch.resources.answers import dollars
-from genai_batch.resources.errors import OverBudget
+from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Estimate
+from genai_batch.resources.prices import Lane
+from genai_batch.resources.requests import Preflight
+from genai_batch.resources.spend import Budget
+from genai_batch.resources.triples import Triple
+from genai_batch.tools.workspace import Workspace
+
+PRICE_S = 10
+"""Seconds that pricing may take before a question; a source that takes longer is not asked about but refused."""
 
 
-def approve(price: Estimate, limit: float, *, confirm: bool) -> None:
+class Consent(BaseModel):
+    """What the user is asked."""
+
+    approve: Annotated[bool, Field(description="Start the job at this cost")] = False
+
+
+Answer = AcceptedElicitation[Consent] | DeclinedElicitation | CancelledElicitation | None
+"""What became of the question; None where none was put, as on the command line."""
+
+
+class Quote(NamedTuple):
+    """What the user was asked about: USD at most, and the limit that this is above."""
+
+    most: float
+    limit: float
+
+
+def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch") -> Estimate:
+    """Estimate what a preflight has found, as a pilot of it, or earlier jobs of its model and shape, teach."""
+    past = workspace.ledger.past(found.model.name, workspace.backend, found.shape)
+    price = estimates.estimate(found, lane, workspace.today, workspace.backend, past)
+    told = workspace.ledger.pilot_of(found.digest, found.model.name, lane, workspace.backend)
+    return price.known(Triple(told.low, told.likely, told.high)) if told else price
+
+
+def limit_of(workspace: Workspace, asked: float | None) -> float:
+    """The lower of the user's setting and the caller's wish: a caller cannot lift the user's limit."""
+    return workspace.max_cost_usd if asked is None else min(asked, workspace.max_cost_usd)
+
+
+def may_ask(ctx: Context) -> bool:
+    """Whether the host says that it can put a question to its user."""
+    return ctx.client_capabilities is not None and ctx.client_capabilities.elicitation is not None
+
+
+async def quote(most: Callable[[], Awaitable[float]], limit: float) -> Quote | None:
+    """Find out what to ask, from what a job may cost at most; what is wrong with it is told by the tool itself."""
+    cost = 0.0
+    with move_on_after(PRICE_S), suppress(BatchError):
+        cost = await most()
+    return Quote(cost, limit) if cost > limit else None
+
+
+def question(quoted: Quote | None) -> Consent | Elicit[Consent]:
+    """Ask about a quote; without one there is nothing to ask."""
+    if quoted is None:
+        return Consent()
+    said = f"It may cost up to {dollars(quoted.most)}, which is above your limit of {dollars(quoted.limit)}. Start it?"
+    return Elicit(said, Consent)
+
+
+def approve(
+    price: Estimate, limit: float, *, confirm: bool, quoted: Quote | None = None, answer: Answer = None
+) -> None:
     """Stop a job that may cost more than the limit, unless the user agreed.
 
     Raises:
         OverBudget: nothing was sent.
     """
     cost = price.cost_usd
-    if confirm or cost.high <= limit:
+    agreed = isinstance(answer, AcceptedElicitation) and answer.data.approve and quoted and price.most <= quoted.most
+    if confirm or agreed or price.most <= limit:
         return
-    expected = f"{dollars(cost.likely)} likely, {dollars(cost.high)} at most"
+    expected = f"{dollars(cost.likely)} likely, {dollars(price.most)} at most"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. Nothing was sent. Ask the user; if they agree, call "
-        "again with confirm=true (`--confirm`). max_output_tokens in each request narrows it."
+        f"The job may cost more than {dollars(limit)}: {expected}. {_answered(quoted, answer)}Nothing was sent. Ask "
+        "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
+        approvable=True,
     )
+
+
+def _answered(quoted: Quote | None, answer: Answer) -> str:
+    """What became of the question, where one was put."""
+    if quoted is None:
+        return ""
+    if isinstance(answer, DeclinedElicitation) or (isinstance(answer, AcceptedElicitation) and not answer.data.approve):
+        return "The question was declined. "
+    if isinstance(answer, CancelledElicitation):
+        return "The question was cancelled, or the host could not show it. "
+    return "It became dearer than what was approved. "
+
+
+def budget(workspace: Workspace, price: Estimate) -> Budget:
+    """What is set aside for an attempt, and within which limit of the day."""
+    return Budget(price.most, workspace.max_cost_usd_per_day)
+
+
+def over_the_day(workspace: Workspace, price: Estimate) -> bool:
+    """Whether the limit of the day leaves no room for it."""
+    per_day = workspace.max_cost_usd_per_day
+    return per_day is not None and workspace.ledger.spent(workspace.now()) + price.most > per_day

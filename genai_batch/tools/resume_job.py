@@ -1,43 +1,80 @@
 """Send chosen rows of a finished job again."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from anyio import fail_after, move_on_after, to_thread
+from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
-from genai_batch.resources import attempts, estimates, jobs
+from genai_batch.resources import attempts, jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.attempts import Rows
 from genai_batch.resources.errors import BatchError
+from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.ledger import Attempt
 from genai_batch.resources.models import find
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
-from genai_batch.tools.approval import approve
+from genai_batch.tools.approval import (
+    Answer,
+    Consent,
+    Quote,
+    approve,
+    budget,
+    may_ask,
+    over_the_day,
+    priced,
+    question,
+    quote,
+)
 from genai_batch.tools.lanes.states import shards_of
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 SEND_S = 25
 
 
+async def _quote(job_id: str, rows: Rows | list[str], confirm: bool, workspace: Given, ctx: Context) -> Quote | None:
+    """Price the rows before the tool runs, where that may lead to a question."""
+
+    async def most() -> float:
+        job = await workspace.job(job_id)
+        again = _Again(workspace, job.id, rows)
+        with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
+            found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
+            price = await to_thread.run_sync(priced, workspace, found)
+            return 0 if over_the_day(workspace, price) else price.most
+
+    return await quote(most, workspace.max_cost_usd) if may_ask(ctx) and not confirm else None
+
+
+def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
+    return question(quoted)
+
+
 async def resume_job(
     job_id: JobId,
     workspace: Given,
     rows: Annotated[Rows | list[str], Field(description="Which rows, or their keys")] = "unfinished",
-    confirm: Annotated[bool, Field(description="True once the user approved the cost")] = False,
+    confirm: Annotated[bool, Field(description="True once the user approved")] = False,
+    quoted: Annotated[Quote | None, Resolve(_quote)] = None,
+    answer: Annotated[Answer, Resolve(_question)] = None,
 ) -> JobStatus:
     """Send rows of a finished job again, as a new attempt of the same job; good answers are kept.
 
-    Truncated rows get twice the max_output_tokens; rows that would fail again are left out.
+    Truncated rows get twice the output; rows that would fail again are left out.
     """
     job = await workspace.job(job_id)
     workspace.need_to_own(job)
-    again = _Again(workspace, job.id, rows, confirm=confirm)
+    again = _Again(workspace, job.id, rows)
+    gate = partial(approve, limit=workspace.max_cost_usd, confirm=confirm, quoted=quoted, answer=answer)
     try:
         with fail_after(LOOK_S):
-            job = await workspace.lane.alone(job.id, again.reopened)
+            job = await workspace.lane.alone(job.id, partial(again.reopened, gate))
     except TimeoutError:
         said = f"{job.id} is busy in this process and goes on; check_status shows the attempt once it is recorded."
         raise BatchError(said) from None
@@ -50,12 +87,12 @@ async def resume_job(
 class _Again:
     """Another attempt of a job in the making."""
 
-    def __init__(self, workspace: Workspace, job_id: str, rows: Rows | list[str], *, confirm: bool) -> None:
-        self._workspace, self._job_id, self._confirm = workspace, job_id, confirm
+    def __init__(self, workspace: Workspace, job_id: str, rows: Rows | list[str]) -> None:
+        self._workspace, self._job_id = workspace, job_id
         self._rows: Rows | list[str] = rows
         self.left_out = ""
 
-    async def reopened(self) -> Job:
+    async def reopened(self, approve: Callable[[Estimate], None]) -> Job:
         """Write the chosen requests down, price them, and open the job for the attempt."""
         workspace = self._workspace
         async with workspace.lane.means.lease(self._job_id) as mine:
@@ -66,23 +103,21 @@ class _Again:
             target = jobs.requests_file(workspace.home, job.id, job.attempt + 1)
             draft = target.with_suffix(f".{workspace.ledger.owner}.part")
             try:
-                return await self._recorded(job, draft, target)
+                return await self._recorded(job, draft, target, approve)
             finally:
                 draft.unlink(missing_ok=True)
 
-    async def _recorded(self, job: Job, draft: Path, target: Path) -> Job:
+    async def _recorded(self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], None]) -> Job:
         workspace = self._workspace
-        found = await to_thread.run_sync(self._chosen, job, draft)
-        price = await to_thread.run_sync(
-            partial(estimates.estimate, found, "batch", workspace.today, workspace.backend)
-        )
-        approve(price, workspace.max_cost_usd, confirm=self._confirm)
+        found = await to_thread.run_sync(self.chosen, job, draft)
+        approve(price := await to_thread.run_sync(priced, workspace, found))
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, found.parts, first=first, attempt=number)
-        place = partial(draft.replace, target)
-        return workspace.ledger.reopen(job, shards, price.cost_usd.likely, workspace.now(), place)
+        aside = budget(workspace, price)
+        attempt = Attempt(shards, price.cost_usd.likely, aside, partial(draft.replace, target))
+        return workspace.ledger.reopen(job, attempt, workspace.now())
 
-    def _chosen(self, job: Job, target: Path) -> Preflight:
+    def chosen(self, job: Job, target: Path) -> Preflight:
         """Write the requests of the attempt to `target` and check them like the first ones."""
         shards = self._workspace.ledger.shards(job.id)
         sent = frozenset(shard.attempt for shard in shards if shard.batch)

@@ -29,7 +29,8 @@ class Workspace:
     """One home, one connection, one set of limits.
 
     `roots` are the folders that may be read and written; None is a person's command line, which may use any path and
-    replace files. `max_cost_usd` is the cost above which a job needs approval. `tier` is the usage tier of the key: it
+    replace files. `max_cost_usd` is the cost above which a job needs approval, `max_cost_usd_per_day` what all jobs of
+    a day may cost together, approved or not. `tier` is the usage tier of the key: it
     decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut` says that outright.
     """
 
@@ -41,6 +42,7 @@ class Workspace:
     now: Callable[[], float]
     tier: int = 1
     cut: Cut | None = None
+    max_cost_usd_per_day: float | None = None
 
     @property
     def home(self) -> Path:

@@ -4,6 +4,7 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
+from .drawn import Drawn
 from .media import AUDIO_MIME_TYPE, picture, sound, vector
 from .models import LIMITS, Model
 from .outcomes import OK, Outcome
@@ -42,10 +43,11 @@ WORDS = [
 ]
 AUDIO_TOKENS = 32
 IMAGE_TOKENS = {"512": 747, "0.5K": 747, "1K": 1120, "2K": 1680, "4K": 2520}
+NOT_DRAWN = Drawn()
 Part = dict[str, Any]
 
 
-def answer(model: Model, request: Object, outcome: Outcome = OK) -> Object:
+def answer(model: Model, request: Object, outcome: Outcome = OK, drawn: Drawn = NOT_DRAWN) -> Object:
     """A GenerateContentResponse."""
     seed = _seed(model, request)
     base: Object = {"modelVersion": f"{model.id}-emulator", "responseId": seed.hex()[:22]}
@@ -54,7 +56,9 @@ def answer(model: Model, request: Object, outcome: Outcome = OK) -> Object:
         return {"promptFeedback": {"blockReason": outcome.block_reason}, "usageMetadata": _usage(prompt)} | base
     if outcome.kind == "empty":
         return {"usageMetadata": _usage(prompt)} | base
-    candidates, output, thoughts = _candidates(model, request, outcome, seed)
+    candidates, output, thoughts = _candidates(model, request, outcome, drawn, seed)
+    if queries := drawn.queries(seed, request):
+        candidates[0]["groundingMetadata"] = {"webSearchQueries": queries}
     return {"candidates": candidates, "usageMetadata": _usage(prompt, output, thoughts)} | base
 
 
@@ -71,26 +75,32 @@ def _seed(model: Model, request: Object) -> bytes:
     return sha256(model.id.encode() + b"\0" + canonical(asked)).digest()
 
 
-def _candidates(model: Model, request: Object, outcome: Outcome, seed: bytes) -> tuple[list[Object], Counter[str], int]:
+def _candidates(
+    model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes
+) -> tuple[list[Object], Counter[str], int]:
     config = as_object(request.get("generationConfig"))
     limit = int(config.get("maxOutputTokens") or LIMITS[model.family][1])
     found: list[Object] = []
     output: Counter[str] = Counter()
     for index in range(int(config.get("candidateCount") or 1)):
-        parts, used = _parts(model, request, outcome, sha256(seed + bytes([index])).digest() if index else seed)
+        own = sha256(seed + bytes([index])).digest() if index else seed
+        parts, used = _parts(model, request, outcome, drawn, own)
         parts, used, cut = _cut(parts, used, limit, outcome)
         output += used
         reason = "MAX_TOKENS" if cut and outcome.finish_reason == "STOP" else outcome.finish_reason
         content: Object = {"parts": parts, "role": "model"} if parts else {"role": "model"}
         found.append({"content": content, "finishReason": reason, "index": index})
-    thoughts = _thoughts(model, config, seed, max(0, limit - output["TEXT"]))
+    wanted = drawn.thoughts(seed, config)
+    thoughts = _thoughts(model, config, 40 + seed[2] if wanted is None else wanted, max(0, limit - output["TEXT"]))
     if thoughts and as_object(config.get("thinkingConfig")).get("includeThoughts"):
         thought = {"text": "[emulator] A thought was asked for; none was had.", "thought": True}
         found[0]["content"]["parts"] = [thought, *as_list(found[0]["content"].get("parts"))]
     return found, output, thoughts
 
 
-def _parts(model: Model, request: Object, outcome: Outcome, seed: bytes) -> tuple[list[Part], Counter[str]]:
+def _parts(
+    model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes
+) -> tuple[list[Part], Counter[str]]:
     config = as_object(request.get("generationConfig"))
     modalities = {str(one).upper() for one in as_list(config.get("responseModalities"))}
     if outcome.kind in ("blocked", "no_parts"):
@@ -107,11 +117,11 @@ def _parts(model: Model, request: Object, outcome: Outcome, seed: bytes) -> tupl
     call = _function_call(request, seed)
     if call:
         return [{"functionCall": call}], Counter(TEXT=text_tokens(canonical(call).decode()))
-    text = _answer_text(model, request, outcome, seed)
+    text = _answer_text(model, request, outcome, drawn, seed)
     return [{"text": text}], Counter(TEXT=text_tokens(text))
 
 
-def _answer_text(model: Model, request: Object, outcome: Outcome, seed: bytes) -> str:
+def _answer_text(model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes) -> str:
     config = as_object(request.get("generationConfig"))
     mime_type = str(config.get("responseMimeType", ""))
     schema = as_object(config.get("responseSchema") or config.get("responseJsonSchema"))
@@ -121,11 +131,14 @@ def _answer_text(model: Model, request: Object, outcome: Outcome, seed: bytes) -
     if mime_type == "application/json":
         return f'{{"emulator": "no model was called", "answer": "[emulator] {_words(seed, 8)}"}}'
     text = _text(model, request, seed)
-    if outcome.output_chars:
-        filler = _words(seed, 200) + " "
-        text += " " + filler * (outcome.output_chars // len(filler) + 1)
-        return text[: outcome.output_chars]
-    return text
+    tokens = drawn.output(seed)
+    chars = outcome.output_chars or (tokens and tokens * 4)
+    return _filled(text, seed, chars) if chars else text
+
+
+def _filled(text: str, seed: bytes, chars: int) -> str:
+    filler = _words(seed, 200) + " "
+    return f"{text} {filler * (chars // len(filler) + 1)}"[:chars]
 
 
 def _text(model: Model, request: Object, seed: bytes) -> str:
@@ -150,12 +163,11 @@ def _cut(parts: list[Part], used: Counter[str], limit: int, outcome: Outcome) ->
     return [{"text": kept}, *parts[1:]], counts, True
 
 
-def _thoughts(model: Model, config: Object, seed: bytes, room: int) -> int:
+def _thoughts(model: Model, config: Object, wanted: int, room: int) -> int:
     thinking = as_object(config.get("thinkingConfig"))
     budget = thinking.get("thinkingBudget")
     if not model.thinks or budget == 0 or str(thinking.get("thinkingLevel", "")).lower() in ("none", "off"):
         return 0
-    wanted = 40 + seed[2]
     most = room if budget is None or int(budget) < 0 else min(room, int(budget))
     return min(wanted, most)
 

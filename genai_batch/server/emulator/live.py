@@ -23,13 +23,13 @@ async def generate(call: Call) -> Response:
     model = find_model(call.path("model"), "generateContent", call.version)
     owner = call.owner
     request = read_request("GenerateContentRequest", await call.json())
-    latency = read_settings(call.store).latency_s
-    if latency:
-        await anyio.sleep(latency)
+    settings = read_settings(call.store)
+    if settings.latency_s:
+        await anyio.sleep(settings.latency_s)
     outcome = _outcome(call, model, request)
     if outcome.error is not None:
         raise _http_error(outcome.error)
-    response = answer(model, request, outcome)
+    response = answer(model, request, outcome, settings.drawn)
     _bill(call, owner, model, as_object(response["usageMetadata"]))
     return reply(response)
 

@@ -14,10 +14,12 @@ import msgspec
 
 from .answers import answer, embedding
 from .batches import Batch, input_path
+from .drawn import Drawn
 from .models import Model, find_model
 from .outcomes import outcome_of
 from .plan import Plan
 from .rows import Row, read_rows
+from .settings import read_settings
 from .store import Store
 from .wire import Object, as_object, timestamp
 
@@ -77,11 +79,11 @@ def _write(store: Store, batch: Batch, path: Path) -> Used:
 
 
 def _lines(store: Store, batch: Batch, used: Used) -> Iterator[bytes]:
-    model, plan = find_model(batch.model.rpartition("/")[2]), batch.plan
+    model, plan, drawn = find_model(batch.model.rpartition("/")[2]), batch.plan, read_settings(store).drawn
     for row in read_rows(input_path(store, batch.id), batch.kind):
         if not isinstance(row, Row):
             continue
-        line = _result_line(row, batch, model, used)
+        line = _result_line(row, batch, model, drawn, used)
         if plan.strikes_key("omit", row.key):
             continue
         if plan.strikes_key("cut_line", row.key):
@@ -91,7 +93,7 @@ def _lines(store: Store, batch: Batch, used: Used) -> Iterator[bytes]:
             yield line
 
 
-def _result_line(row: Row, batch: Batch, model: Model, used: Used) -> bytes:
+def _result_line(row: Row, batch: Batch, model: Model, drawn: Drawn, used: Used) -> bytes:
     outcome = outcome_of(row, model, batch.plan)
     echo = dict(row.echo)
     if batch.plan.strikes_key("drop_key", row.key):
@@ -102,7 +104,9 @@ def _result_line(row: Row, batch: Batch, model: Model, used: Used) -> bytes:
         if batch.kind == "vertex":
             body = {"status": outcome.error["message"], "response": {}}
     else:
-        response = embedding(model, row.request) if batch.kind == "embed" else answer(model, row.request, outcome)
+        response = (
+            embedding(model, row.request) if batch.kind == "embed" else answer(model, row.request, outcome, drawn)
+        )
         used.count(response)
         body = {"response": response} | ({"status": ""} if batch.kind == "vertex" else {})
     if batch.kind == "vertex":

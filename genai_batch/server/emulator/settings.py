@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .drawn import Drawn
 from .store import Store
 from .wire import ApiError, Object
 
@@ -35,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_file_bytes: int = 2 * 1024**3
     storage_bytes: int = 20 * 1024**3
     list_generated_files: bool = False
+    drawn: Drawn = Drawn()
+    """Lengths of answers and thinking, and searches, drawn per request; none by default."""
 
 
 def read_settings(store: Store) -> Settings:

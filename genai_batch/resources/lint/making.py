@@ -1,0 +1,130 @@
+"""What a model makes - text, pictures, speech, vectors - and the settings that go with it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from genai_batch.resources.lint.fault import Fault, doubt, fault
+from genai_batch.resources.lint.fields import IMAGE, SPEECH, named, unknown
+from genai_batch.resources.lint.sampling import number_in
+from genai_batch.resources.models import Model
+from genai_batch.resources.untyped import as_list, as_object, is_list, is_object, kind_of
+
+_MODALITIES = ("TEXT", "IMAGE", "AUDIO")
+_RATIOS = frozenset(
+    "1:1 2:3 3:2 3:4 4:3 4:5 5:4 9:16 16:9 21:9 1:4 4:1 1:8 8:1".split()  # noqa: SIM905 - reads better than a list
+)
+SIZES = ("512", "0.5K", "1K", "2K", "4K")
+RESOLUTIONS = tuple(f"MEDIA_RESOLUTION_{level}" for level in ("LOW", "MEDIUM", "HIGH", "ULTRA_HIGH", "UNSPECIFIED"))
+_TASKS = frozenset({
+    "TASK_TYPE_UNSPECIFIED", "RETRIEVAL_QUERY", "RETRIEVAL_DOCUMENT", "SEMANTIC_SIMILARITY", "CLASSIFICATION",
+    "CLUSTERING", "QUESTION_ANSWERING", "FACT_VERIFICATION", "CODE_RETRIEVAL_QUERY",
+})  # fmt: skip
+_VECTOR = 3_072
+_SPEAKERS = 2
+
+
+def modalities(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
+    """Judge `response_modalities` against the kind of the model."""
+    given = settings.get("response_modalities")
+    if given is not None and not is_list(given):
+        yield fault("modality-shape", f"response_modalities is {kind_of(given)}", 'write ["TEXT"]')
+        return
+    kinds = [str(kind).upper() for kind in as_list(given)]
+    if wrong := [kind for kind in kinds if kind not in _MODALITIES]:
+        fix = f"use {', '.join(_MODALITIES)}"
+        yield fault("modality", f"no such response modality {wrong[0][:30]!r}", fix)
+    elif model.kind == "speech" and kinds != ["AUDIO"]:
+        said = f"{model.name} answers in AUDIO only" if kinds else f"{model.name} needs response_modalities"
+        yield fault("modality-speech", said, 'write "response_modalities": ["AUDIO"]')
+    elif model.kind == "image" and "AUDIO" in kinds:
+        yield doubt("modality-image", f"{model.name} makes no sound", 'write ["TEXT", "IMAGE"]')
+    elif model.kind == "image" and kinds and "IMAGE" not in kinds:
+        yield doubt("modality-image", f"{model.name} is asked for no picture", 'write ["TEXT", "IMAGE"]')
+    elif model.kind == "text" and (more := [kind for kind in kinds if kind != "TEXT"]):
+        yield doubt("modality-text", f"{model.name} writes text; it may refuse {more[0]}", _instead(more[0]))
+
+
+def _instead(kind: str) -> str:
+    return "use an image model" if kind == "IMAGE" else "use a tts model"
+
+
+def speech(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
+    """Judge `speech_config`."""
+    config = settings.get("speech_config")
+    if config is None:
+        if model.kind == "speech":
+            fix = 'add "speech_config": {"voice_config": {"prebuilt_voice_config": {"voice_name": "Kore"}}}'
+            yield doubt("voice", "no speech_config: the voice is Gemini's choice, row by row", fix)
+        return
+    if model.kind != "speech" and "AUDIO" not in [
+        str(kind).upper() for kind in as_list(settings.get("response_modalities"))
+    ]:
+        yield doubt("voice-unused", "speech_config has no effect without AUDIO", "remove it, or use a tts model")
+    if not is_object(config):
+        yield fault("speech-shape", f"speech_config is {kind_of(config)}", 'write {"voice_config": …}')
+        return
+    yield from unknown(config, SPEECH, "speech_config")
+    yield from _voices(named(config))
+
+
+def _voices(config: dict[str, Any]) -> Iterator[Fault]:
+    several = config.get("multi_speaker_voice_config")
+    if several is None:
+        return
+    if config.get("voice_config") is not None:
+        yield fault("voice-both", "voice_config and multi_speaker_voice_config exclude each other", "keep one")
+    speakers = as_list(named(as_object(several)).get("speaker_voice_configs"))
+    if len(speakers) > _SPEAKERS:
+        yield doubt("speakers", f"has {len(speakers)} speakers", f"models have taken {_SPEAKERS} at most")
+
+
+def spoken(request: dict[str, Any], model: Model) -> Iterator[Fault]:
+    """Judge what a model of speech has no use for."""
+    if model.kind == "speech":
+        for name in ("system_instruction", "tools"):
+            if request.get(name) is not None:
+                fix = "write it into the text" if name == "system_instruction" else "remove it"
+                yield doubt("speech-extra", f"{model.name} may refuse {name}", fix)
+
+
+def pictures(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
+    """Judge `image_config` and `media_resolution`."""
+    level = settings.get("media_resolution")
+    if level is not None and str(level).upper() not in RESOLUTIONS:
+        fix = "use MEDIA_RESOLUTION_LOW, _MEDIUM or _HIGH"
+        yield fault("media-resolution", f"no such media_resolution {str(level)[:40]!r}", fix)
+    if (config := settings.get("image_config")) is None:
+        return
+    if not is_object(config):
+        yield fault("image-shape", f"image_config is {kind_of(config)}", 'write {"aspect_ratio": "1:1"}')
+        return
+    if model.kind != "image":
+        yield doubt("image-unused", f"{model.name} makes no pictures; image_config has no effect", "use an image model")
+    yield from unknown(config, IMAGE, "image_config")
+    yield from _picture(named(config))
+
+
+def _picture(config: dict[str, Any]) -> Iterator[Fault]:
+    ratio, size = config.get("aspect_ratio"), config.get("image_size")
+    if ratio is not None and not re.fullmatch(r"\d{1,2}:\d{1,2}", str(ratio)):
+        yield fault("aspect-ratio", f"no such aspect_ratio {str(ratio)[:30]!r}", 'write it like "16:9"')
+    elif ratio is not None and ratio not in _RATIOS:
+        yield doubt("aspect-ratio", f"aspect_ratio {ratio} may be refused", "use 1:1, 2:3, 3:2, 3:4, 4:3, 9:16 or 16:9")
+    if size is not None and size not in SIZES:
+        upper = str(size).upper()
+        if upper in SIZES:
+            yield fault("image-size", f"no such image_size {str(size)[:30]!r}", f"write {upper!r}")
+        else:
+            yield doubt("image-size", f"image_size {str(size)[:30]!r} may be refused", "use 1K, 2K or 4K")
+
+
+def vectors(request: dict[str, Any]) -> Iterator[Fault]:
+    """Judge what an embedding request sets."""
+    task, size = request.get("task_type"), request.get("output_dimensionality")
+    if task is not None and str(task).upper() not in _TASKS:
+        yield fault("task-type", f"no such task_type {str(task)[:40]!r}", "use RETRIEVAL_DOCUMENT, CLUSTERING, …")
+    if size is not None and not 1 <= (number_in(size) or 0) <= _VECTOR:
+        yield fault("dimensions", f"output_dimensionality is {str(size)[:30]}", f"use 1 to {_VECTOR:,}")
+    if request.get("title") is not None and str(task).upper() != "RETRIEVAL_DOCUMENT":
+        yield doubt("title-unused", "title counts for task_type RETRIEVAL_DOCUMENT only", "set that, or leave it out")

@@ -1,0 +1,52 @@
+"""Which keys stand twice: 64-bit hashes in buckets while reading, the lines themselves only if hashes agree.
+
+A hash takes eight bytes where a string in a set takes a hundred, and buckets keep the final comparison in the cache.
+Python salts its hashes, so keys that collide cannot be prepared; a chance collision costs a second look and no more.
+"""
+
+import itertools
+from array import array
+from collections.abc import Iterable
+
+BUCKETS = 256
+_LAST = BUCKETS - 1
+
+
+class Keys:
+    """The hashes of every key so far. They compare only within one process, or those started with one hash seed."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._buckets = [array("q") for _ in range(BUCKETS)]
+        self._append = [bucket.append for bucket in self._buckets]
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Note keys."""
+        append = self._append
+        for value in map(hash, keys):
+            append[value & _LAST](value)
+
+    def take(self) -> tuple[bytes, bytes]:
+        """Give the hashes away, bucket by bucket: how many each holds, and all of them."""
+        counts = array("q", map(len, self._buckets)).tobytes()
+        hashes = b"".join(bucket.tobytes() for bucket in self._buckets)
+        for bucket in self._buckets:
+            del bucket[:]
+        return counts, hashes
+
+    def put(self, counts: bytes, hashes: bytes) -> None:
+        """Take over what another process gave away."""
+        start, view = 0, memoryview(hashes)
+        for bucket, count in zip(self._buckets, array("q", counts), strict=True):
+            bucket.frombytes(view[start : start + 8 * count])
+            start += 8 * count
+
+    def suspects(self) -> set[int]:
+        """Hashes that stand more than once; the buckets are emptied on the way."""
+        found: set[int] = set()
+        for bucket in self._buckets:
+            if len(set(bucket)) < len(bucket):
+                ordered = sorted(bucket)
+                found.update(one for one, other in itertools.pairwise(ordered) if one == other)
+            del bucket[:]
+        return found

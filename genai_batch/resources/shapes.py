@@ -1,0 +1,86 @@
+"""What decides how much a row may write and what it is charged beside its tokens, read from its request."""
+
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from genai_batch.resources.models import Model
+from genai_batch.resources.schema_sizes import size_of
+from genai_batch.resources.triples import Triple
+from genai_batch.resources.untyped import as_object, field, items
+
+_TOOLS = {
+    "functionDeclarations": "function_declarations", "googleSearch": "google_search", "googleMaps": "google_maps",
+    "googleSearchRetrieval": "google_search_retrieval", "codeExecution": "code_execution", "urlContext": "url_context",
+    "fileSearch": "file_search", "computerUse": "computer_use",
+}  # fmt: skip
+
+
+class Shape(NamedTuple):
+    """The settings of a row that matter for its price; rows of one file mostly share one."""
+
+    bound: int | None = None
+    thinking: int | str | None = None
+    """A budget in tokens, a level, or None where the model decides."""
+    answer: Triple | None = None
+    """Size that a response schema or MIME type suggests."""
+    candidates: int = 1
+    image_size: str = "1K"
+    media: str = ""
+    """IMAGE or AUDIO where the answer is one."""
+    caption: bool = False
+    tools: frozenset[str] = frozenset()
+    cached: bool = False
+
+    @property
+    def name(self) -> str:
+        """A short name that is the same in every process."""
+        told = repr(self._replace(tools=frozenset())) + ",".join(sorted(self.tools))
+        return sha256(told.encode()).hexdigest()[:12]
+
+
+def shape_of(request: dict[str, Any], model: Model) -> Shape:
+    """Read the shape of a request in either spelling; what is malformed counts as absent."""
+    settings = as_object(field(request, "generation_config"))
+    kinds = [str(kind).upper() for kind in items(field(settings, "response_modalities"))]
+    made = {"image": "IMAGE", "speech": "AUDIO"}.get(model.kind, "")
+    if not made:
+        made = next((kind for kind in kinds if kind in ("IMAGE", "AUDIO")), "")
+    return Shape(
+        bound=_count(field(settings, "max_output_tokens")),
+        thinking=_thinking(settings),
+        answer=size_of(settings),
+        candidates=_count(field(settings, "candidate_count")) or 1,
+        image_size=str(field(as_object(field(settings, "image_config")), "image_size") or "1K"),
+        media=made,
+        caption=made == "IMAGE" and (not kinds or "TEXT" in kinds),
+        tools=_tools(request),
+        cached=bool(field(request, "cached_content")),
+    )
+
+
+def _thinking(settings: dict[str, Any]) -> int | str | None:
+    config = as_object(field(settings, "thinking_config"))
+    budget, level = field(config, "thinking_budget"), field(config, "thinking_level")
+    if (number := _number(budget)) is not None:
+        return number if number >= 0 else None
+    return level.lower().removeprefix("thinking_level_") if isinstance(level, str) else None
+
+
+def _tools(request: dict[str, Any]) -> frozenset[str]:
+    names = (name for tool in items(request.get("tools")) for name in as_object(tool))
+    return frozenset(_TOOLS.get(name, name) for name in names)
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _number(value: Any) -> int | None:
+    """An integer as protobuf JSON may write it: 8, 8.0 or "8"."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,85 @@
+"""How a command meets a person: it runs in their workspace, asks before it spends, and ends with an exit code."""
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import anyio
+import msgspec
+import typer
+
+from genai_batch.resources.answers import Answer, printable
+from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
+from genai_batch.resources.exports import Format
+from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
+from genai_batch.server.settings import Settings, open_workspace
+from genai_batch.tools.workspace import Workspace
+
+T = TypeVar("T")
+
+
+def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool) -> T:
+    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.ERROR if quiet else logging.WARNING, format="genai-batch: %(message)s"
+    )
+
+    async def whole() -> T:
+        async with open_workspace(Settings.read(person=True)) as workspace:
+            return await act(workspace)
+
+    try:
+        return anyio.run(whole)
+    except BatchError as error:
+        fail(error, json=json)
+
+
+async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
+    """Act with or without approval; when the budget stops it and a person sits at the terminal, they are asked."""
+    try:
+        return await act(confirm)
+    except OverBudget as error:
+        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if confirm or not error.approvable or not at_terminal:
+            raise
+        typer.echo(f"genai-batch: {printable(str(error))}", err=True)
+        agreed = await anyio.to_thread.run_sync(lambda: typer.confirm("Start it all the same?", err=True))
+        if not agreed:
+            raise OverBudget("Not approved; nothing was sent.") from None
+        return await act(agreed)
+
+
+def amount(usd: float | None) -> float | None:
+    """Refuse what is no amount of money."""
+    if usd is not None and not 0 <= usd < float("inf"):
+        raise typer.BadParameter("an amount of USD, 0 or more")
+    return usd
+
+
+def fail(error: BatchError, *, json: bool) -> NoReturn:
+    """End the command with what went wrong, in words and as exit code."""
+    text = error.tell(most=10**9, budget=10**9) if isinstance(error, InvalidRequests) else str(error)
+    if json:
+        typer.echo(msgspec.json.encode({"error": text, "exit_code": error.exit_code}))
+    typer.echo(f"genai-batch: {printable(text)}", err=True)
+    raise typer.Exit(error.exit_code)
+
+
+def show(answer: Answer, lines: list[str], json: bool) -> None:
+    """Print an answer as lines or as one JSON object."""
+    typer.echo(answer.compact() if json else printable("\n".join(lines)))
+
+
+def exit_code(status: JobStatus) -> int:
+    """What the design promises for how a job ended."""
+    if status.state in BROKEN:
+        return 4
+    if status.state not in FINISHED:
+        return 5
+    return 0 if (status.counts.ok or 0) == status.requests else 3
+
+
+def format_of(output: str | None) -> Format:
+    """Choose a format by the ending of a path."""
+    return "csv" if output and output.lower().endswith(".csv") else "jsonl"

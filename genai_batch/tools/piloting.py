@@ -1,0 +1,139 @@
+"""A pilot: a few rows, drawn by a seed from the content itself, run as a small job that tells what all will cost.
+
+Asked for twice it is the same small job, so its answers are paid once; its rows are paid again when the whole job runs.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from genai_batch.resources import charges, jobs, outcomes, projection, tokens
+from genai_batch.resources.answers import dollars
+from genai_batch.resources.errors import BatchError, OverBudget
+from genai_batch.resources.estimates import Bill, Estimate, PilotRun, piloted
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.ledger import Told
+from genai_batch.resources.prices import Lane, Usage
+from genai_batch.resources.projection import Measured, Projection
+from genai_batch.resources.requests import Preflight
+from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.untyped import as_object
+from genai_batch.tools.approval import priced
+from genai_batch.tools.starting import Draft, drafted, record
+from genai_batch.tools.workspace import Workspace
+
+CAP_USD = 0.5
+"""What a pilot may cost at most, unless the caller says otherwise."""
+WAIT_S = 30
+"""Seconds to wait for its answers before the caller is told to come again."""
+
+
+class Pilot(NamedTuple):
+    """What to run: so many rows, at most for so many USD, and the lane in which the whole job would run."""
+
+    rows: int
+    most: float
+    lane: Lane
+
+
+async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
+    """Run a pilot of a source, or look how it is, and estimate the source from what it cost.
+
+    Raises:
+        OverBudget: the pilot itself may cost too much.
+        BatchError: the source has too few rows for one.
+        InvalidRequests: with every problem found.
+    """
+    async with drafted(workspace, found, found.source.stem[:100]) as whole:
+        if found.requests < 2 * pilot.rows:
+            raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
+        drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
+        part = Preflight(drawn, found.model, workspace.cut_for(found.model.name))
+        async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}") as draft:
+            job = workspace.ledger.same(draft.job) or _begun(workspace, draft, pilot.most)
+    job = await _awaited(workspace, job)
+    price = await to_thread.run_sync(priced, workspace, found, pilot.lane)
+    before = price.model_copy(update={"next": _next(job)})
+    if not job.is_over:
+        return piloted(before, _told(job))
+    return await to_thread.run_sync(_projected, workspace, found, job, before, pilot.lane)
+
+
+def _drawn(whole: Draft, rows: int) -> Path:
+    """Write rows drawn at random to a file of their own; the same content gives the same rows."""
+    chance = random.Random(whole.job.digest)  # noqa: S311 - a seed, so that a pilot can be found again
+    chosen = frozenset(chance.sample(range(whole.job.requests), rows))
+    target = whole.folder / "pilot.jsonl"
+    with (whole.folder / "requests.jsonl").open("rb") as file, target.open("wb") as out:
+        out.writelines(line for number, line in enumerate(file) if number in chosen)
+    return target
+
+
+def _begun(workspace: Workspace, draft: Draft, most: float) -> Job:
+    high = draft.price.most
+    if not high <= most:
+        raise OverBudget(
+            f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(most)}. Nothing was "
+            "sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
+        )
+    return record(workspace, draft, again=False)
+
+
+async def _awaited(workspace: Workspace, job: Job) -> Job:
+    with anyio.move_on_after(WAIT_S):
+        while not job.is_over:
+            job, _ = await workspace.look(workspace.ledger.job(job.id))
+            await anyio.sleep(0 if job.is_over else min(1.0, max(0.01, workspace.lane.pace.fresh)))
+    return workspace.ledger.job(job.id)
+
+
+def _told(job: Job) -> PilotRun:
+    return PilotRun(job_id=job.id, state=job.state, rows=job.requests, cost_usd=job.cost)
+
+
+def _next(job: Job) -> str:
+    if not job.is_over:
+        return f"The pilot {job.id} runs; call again with the same arguments to see what it tells."
+    return "create_batch with the same source and model; only the pilot was sent yet."
+
+
+def _projected(workspace: Workspace, found: Preflight, job: Job, before: Estimate, lane: Lane) -> Estimate:
+    """Estimate the whole from the answers of the pilot; too few that can be used leave the estimate as it was."""
+    other: Lane = "live" if lane == "batch" else "batch"
+    here, there = (_projection(workspace, found, job, each) for each in (lane, other))
+    if here is None or there is None:
+        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}')."
+        return piloted(before.model_copy(update={"next": said}), _told(job))
+    for each, told in ((lane, here.cost_usd), (other, there.cost_usd)):
+        known = Told(found.digest, found.model.name, each, workspace.backend, *told)
+        workspace.ledger.note_pilot(known, workspace.now())
+    return piloted(before, _told(job), here, there)
+
+
+def _projection(workspace: Workspace, found: Preflight, job: Job, lane: Lane) -> Projection | None:
+    bill = Bill(found, lane, workspace.today)
+    sample = read_results(workspace.home, job, lambda results: list(_measured(results, found, bill)))
+    return projection.project(sample, bill.whole) if len(sample) >= projection.LEAST else None
+
+
+def _measured(results: Results, found: Preflight, bill: Bill) -> Iterator[Measured]:
+    """What each row of the pilot was expected to take, and took."""
+    with jobs.requests_of(results.folder).open("rb") as file:
+        for line, entry in zip(file, results.page(None, 0, 1_000), strict=True):
+            if entry.outcome in ("error", "missing"):
+                continue
+            row = results.row(entry)
+            used, thinking = (verdict := outcomes.judge(row)).usage, verdict.thinking
+            asked = used._replace(output=0, image_output=0)
+            expected = tokens.of_request(msgspec.json.decode(line)["request"], found.model)
+            written = Usage(output=used.output, image_output=used.image_output)
+            fees = charges.of_response(as_object(row.get("response")), found.model)
+            yield Measured(
+                expected, used.input, used.output - thinking, thinking,
+                float(bill.usd(asked)), float(bill.usd(written)), float(fees),
+            )  # fmt: skip

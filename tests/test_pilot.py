@@ -1,0 +1,147 @@
+"""A pilot runs a few rows under a cap and projects from what they cost; jobs that ended correct the next estimate."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
+
+pytestmark = pytest.mark.anyio
+ROWS = [row(f"k{n}", f"Tell me about subject {n}. " * (1 + n % 7)) for n in range(300)]
+DRAWN = {"output_tokens": 300, "output_sigma": 0.5, "thought_tokens": 200, "thought_sigma": 0.4, "searches": 1}
+
+
+def width(answer: dict[str, Any]) -> float:
+    """From low to high."""
+    return answer["cost_usd"]["high"] - answer["cost_usd"]["low"]
+
+
+async def test_a_pilot_narrows_the_range_to_a_third_and_the_job_lies_in_it(world: World) -> None:
+    await world.set(drawn=DRAWN)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        before = await call(client, "estimate_cost", source=source, model=MODEL)
+        after = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        assert (after["pilot"]["rows"], after["pilot"]["state"]) == (20, "JOB_STATE_SUCCEEDED")
+        assert width(after) <= width(before) / 3
+        assert after["requests"] == 300
+        status = await finish(client, await start(client, source))
+        assert after["cost_usd"]["low"] <= status["cost_usd"]["actual"] <= after["cost_usd"]["high"]
+        live = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20, lane="live")
+        assert live["cost_usd"]["likely"] == pytest.approx(2 * after["cost_usd"]["likely"], rel=0.01)
+    assert [batch["requests"] for batch in await world.bill()] == [20, 300], "asked for twice it is paid once"
+
+
+async def test_a_pilot_is_held_back_by_its_cap_and_by_the_users_limits(world: World) -> None:
+    source = world.write("a.jsonl", ROWS)
+    async with world.client(max_cost_usd=0.02) as client:
+        for most in ({"max_cost_usd": 0.001}, {}):
+            said = await refusal(client, "estimate_cost", source=source, model=MODEL, pilot=20, **most)
+            assert ("The pilot of 20 rows may cost" in said, "Nothing was sent" in said) == (True, True)
+    async with world.client(max_cost_usd_per_day=0.0001) as client:
+        said = await refusal(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        assert "PER_DAY" in said
+    assert await world.calls() == []
+
+
+async def test_a_pilot_that_takes_its_time_is_looked_at_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai_batch.tools.piloting.WAIT_S", 0.05)
+    await world.admin("POST", "/clock", {"freeze": True})
+    await world.set(queue_s=60)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        first = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        assert first["pilot"]["state"] not in OVER
+        assert "call again with the same arguments" in first["next"]
+        await world.advance(61)
+        await finish(client, first["pilot"]["job_id"])
+        second = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        assert second["pilot"]["job_id"] == first["pilot"]["job_id"]
+        assert width(second) < width(first)
+
+
+async def test_what_a_pilot_told_is_what_the_limits_are_held_against(world: World) -> None:
+    await world.set(drawn=DRAWN)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        high = (await call(client, "estimate_cost", source=source, model=MODEL, pilot=20))["cost_usd"]["high"]
+    async with world.client(max_cost_usd=high * 0.9) as client:
+        assert "confirm=true" in await refusal(client, "create_batch", source=source, model=MODEL)
+    async with world.client(max_cost_usd=high * 1.1) as client:
+        assert (await finish(client, await start(client, source)))["counts"] == {"ok": 300}
+
+
+async def test_what_earlier_jobs_taught_does_not_open_the_gate(world: World) -> None:
+    await world.set(drawn={**DRAWN, "searches": 0, "output_tokens": 20, "thought_tokens": 5})
+    rows = [row(f"k{n}", f"Say {n}.") for n in range(100)]
+    async with world.client() as client:
+        before = await call(client, "estimate_cost", source=world.write("a.jsonl", rows), model=MODEL)
+        for n in range(3):
+            again = [row(f"{n}-{i}", f"Say {i}.") for i in range(100)]
+            await finish(client, await start(client, world.write(f"{n}.jsonl", again)))
+        after = await call(client, "estimate_cost", source="a.jsonl", model=MODEL)
+        assert after["cost_usd"]["high"] < before["cost_usd"]["high"] / 2
+    async with world.client(max_cost_usd=before["cost_usd"]["high"] * 0.9) as client:
+        assert "confirm=true" in await refusal(client, "create_batch", source="a.jsonl", model=MODEL)
+
+
+async def test_only_jobs_whose_rows_came_out_well_teach(world: World) -> None:
+    async with world.client() as client:
+        plain = await call(client, "estimate_cost", source=world.write("new.jsonl", ROWS[:150]), model=MODEL)
+        await world.arm("row", outcome="blocked", match={"key": "."}, times=None)
+        for n in range(3):
+            rows = [row(f"{n}-{i}", f"Tell me about thing {n}, {i}. " * (1 + i % 7)) for i in range(150)]
+            await finish(client, await start(client, world.write(f"{n}.jsonl", rows)))
+        assert await call(client, "estimate_cost", source="new.jsonl", model=MODEL) == plain
+
+
+async def test_where_a_pilot_makes_no_sense_it_is_refused_and_a_bad_one_tells_nothing(world: World) -> None:
+    async with world.client() as client:
+        few = world.write("few.jsonl", ROWS[:30])
+        assert "too few for a pilot" in await refusal(client, "estimate_cost", source=few, model=MODEL, pilot=20)
+        bad = world.write("bad.jsonl", [*ROWS, {"key": "x"}])
+        assert "line 301" in await refusal(client, "estimate_cost", source=bad, model=MODEL, pilot=20)
+        await world.arm("row", outcome="error", match={"key": "."}, times=None)
+        source = world.write("a.jsonl", ROWS)
+        before = await call(client, "estimate_cost", source=source, model=MODEL)
+        after = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        assert (after["cost_usd"], "Too few rows" in after["next"]) == (before["cost_usd"], True)
+
+
+async def test_what_jobs_cost_corrects_the_next_estimate_of_their_model_and_shape(world: World) -> None:
+    await world.set(drawn=DRAWN)
+    async with world.client() as client:
+        plain = await call(client, "estimate_cost", source=world.write("new.jsonl", ROWS[150:]), model=MODEL)
+        for n in range(3):
+            rows = [row(f"{n}-{i}", f"Tell me about thing {n}, {i}. " * (1 + i % 7)) for i in range(150)]
+            await finish(client, await start(client, world.write(f"{n}.jsonl", rows)))
+        learnt = await call(client, "estimate_cost", source="new.jsonl", model=MODEL)
+        assert "3 earlier jobs" in learnt["learnt"]
+        assert width(learnt) < width(plain) / 2
+        status = await finish(client, await start(client, "new.jsonl"))
+        assert learnt["cost_usd"]["low"] <= status["cost_usd"]["actual"] <= learnt["cost_usd"]["high"]
+        other = world.write("other.jsonl", [row(f"o{n}", max_output_tokens=77) for n in range(30)])
+        assert "learnt" not in await call(client, "estimate_cost", source=other, model=MODEL)
+
+
+async def test_the_command_waits_for_its_pilot(world: World) -> None:
+    await world.set(queue_s=0.5, drawn=DRAWN)
+    source = world.work / world.write("a.jsonl", ROWS)
+    command = [
+        sys.executable,
+        "-m",
+        "genai_batch",
+        "estimate",
+        str(source),
+        "--model",
+        MODEL,
+        "--pilot",
+        "20",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=world.env(), check=False)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["pilot"]["state"]) == (0, "JOB_STATE_SUCCEEDED"), done.stderr
