@@ -1,12 +1,13 @@
 """What decides how much a row may write and what it is charged beside its tokens, read from its request."""
 
 from hashlib import sha256
+from math import isfinite
 from typing import Any, NamedTuple
 
 from genai_batch.resources.models import Model
 from genai_batch.resources.schema_sizes import size_of
 from genai_batch.resources.triples import Triple
-from genai_batch.resources.untyped import as_object, field, items
+from genai_batch.resources.untyped import as_object, field, items, number_in
 
 _TOOLS = {
     "functionDeclarations": "function_declarations", "googleSearch": "google_search", "googleMaps": "google_maps",
@@ -61,8 +62,8 @@ def shape_of(request: dict[str, Any], model: Model) -> Shape:
 def _thinking(settings: dict[str, Any]) -> int | str | None:
     config = as_object(field(settings, "thinking_config"))
     budget, level = field(config, "thinking_budget"), field(config, "thinking_level")
-    if (number := _number(budget)) is not None:
-        return number if number >= 0 else None
+    if (number := number_in(budget)) is not None and isfinite(number):
+        return int(number) if number >= 0 else None
     return level.lower().removeprefix("thinking_level_") if isinstance(level, str) else None
 
 
@@ -72,15 +73,5 @@ def _tools(request: dict[str, Any]) -> frozenset[str]:
 
 
 def _count(value: Any) -> int | None:
-    number = _number(value)
-    return number if number is not None and number > 0 else None
-
-
-def _number(value: Any) -> int | None:
-    """An integer as protobuf JSON may write it: 8, 8.0 or "8"."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return int(float(value))
-    except (ValueError, OverflowError):
-        return None
+    number = number_in(value)
+    return int(number) if number is not None and isfinite(number) and number >= 1 else None

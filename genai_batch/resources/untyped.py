@@ -44,6 +44,16 @@ def field(value: dict[str, Any], name: str) -> Any:
     return value.get(_camel(name)) if found is None else found
 
 
+def number_in(value: Any) -> float | None:
+    """A number, also where protobuf JSON writes it as a string."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
 @cache
 def _camel(name: str) -> str:
     head, *rest = name.split("_")

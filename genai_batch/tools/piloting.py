@@ -41,6 +41,15 @@ class Pilot(NamedTuple):
     lane: Lane
 
 
+class _Answered(NamedTuple):
+    """A row of the pilot: tokens of input expected, what was used, and USD of tool fees."""
+
+    expected: float
+    used: Usage
+    thinking: int
+    fees: float
+
+
 async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
     """Run a pilot of a source, or look how it is, and estimate the source from what it cost.
 
@@ -61,7 +70,15 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
     before = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
         return piloted(before, _told(job))
-    return await to_thread.run_sync(_projected, workspace, found, job, before, pilot.lane)
+    lanes: tuple[Lane, Lane] = ("batch", "live") if pilot.lane == "batch" else ("live", "batch")
+    told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
+    if not told:
+        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}')."
+        return piloted(before.model_copy(update={"next": said}), _told(job))
+    for lane, each in zip(lanes, told, strict=True):
+        known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd)
+        workspace.ledger.note_pilot(known, workspace.now())
+    return piloted(before, _told(job), *told)
 
 
 def _drawn(whole: Draft, rows: int) -> Path:
@@ -102,38 +119,33 @@ def _next(job: Job) -> str:
     return "create_batch with the same source and model; only the pilot was sent yet."
 
 
-def _projected(workspace: Workspace, found: Preflight, job: Job, before: Estimate, lane: Lane) -> Estimate:
-    """Estimate the whole from the answers of the pilot; too few that can be used leave the estimate as it was."""
-    other: Lane = "live" if lane == "batch" else "batch"
-    here, there = (_projection(workspace, found, job, each) for each in (lane, other))
-    if here is None or there is None:
-        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}')."
-        return piloted(before.model_copy(update={"next": said}), _told(job))
-    for each, told in ((lane, here.cost_usd), (other, there.cost_usd)):
-        known = Told(found.digest, found.model.name, each, workspace.backend, *told)
-        workspace.ledger.note_pilot(known, workspace.now())
-    return piloted(before, _told(job), here, there)
+def _projections(workspace: Workspace, found: Preflight, job: Job, lanes: tuple[Lane, Lane]) -> list[Projection]:
+    """What the answers of the pilot say of the whole in each lane; nothing where too few can be used."""
+    answered = read_results(workspace.home, job, lambda results: list(_answered(results, found)))
+    if len(answered) < projection.LEAST:
+        return []
+    bills = [Bill(found, lane, workspace.today) for lane in lanes]
+    return [projection.project([_measured(each, bill) for each in answered], bill.whole) for bill in bills]
 
 
-def _projection(workspace: Workspace, found: Preflight, job: Job, lane: Lane) -> Projection | None:
-    bill = Bill(found, lane, workspace.today)
-    sample = read_results(workspace.home, job, lambda results: list(_measured(results, found, bill)))
-    return projection.project(sample, bill.whole) if len(sample) >= projection.LEAST else None
-
-
-def _measured(results: Results, found: Preflight, bill: Bill) -> Iterator[Measured]:
+def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
     """What each row of the pilot was expected to take, and took."""
     with jobs.requests_of(results.folder).open("rb") as file:
         for line, entry in zip(file, results.page(None, 0, 1_000), strict=True):
             if entry.outcome in ("error", "missing"):
                 continue
             row = results.row(entry)
-            used, thinking = (verdict := outcomes.judge(row)).usage, verdict.thinking
-            asked = used._replace(output=0, image_output=0)
+            verdict = outcomes.judge(row)
             expected = tokens.of_request(msgspec.json.decode(line)["request"], found.model)
-            written = Usage(output=used.output, image_output=used.image_output)
             fees = charges.of_response(as_object(row.get("response")), found.model)
-            yield Measured(
-                expected, used.input, used.output - thinking, thinking,
-                float(bill.usd(asked)), float(bill.usd(written)), float(fees),
-            )  # fmt: skip
+            yield _Answered(expected, verdict.usage, verdict.thinking, float(fees))
+
+
+def _measured(row: _Answered, bill: Bill) -> Measured:
+    used = row.used
+    asked = used._replace(output=0, image_output=0)
+    written = Usage(output=used.output, image_output=used.image_output)
+    return Measured(
+        row.expected, used.input, used.output - row.thinking, row.thinking,
+        float(bill.usd(asked)), float(bill.usd(written)), row.fees,
+    )  # fmt: skip

@@ -6,9 +6,8 @@ from typing import Any
 
 from genai_batch.resources.lint.fault import Fault, doubt, fault
 from genai_batch.resources.lint.fields import IMAGE, SPEECH, named, unknown
-from genai_batch.resources.lint.sampling import number_in
 from genai_batch.resources.models import Model
-from genai_batch.resources.untyped import as_list, as_object, is_list, is_object, kind_of
+from genai_batch.resources.untyped import as_list, as_object, is_list, is_object, kind_of, number_in
 
 _MODALITIES = ("TEXT", "IMAGE", "AUDIO")
 _RATIOS = frozenset(

@@ -5,7 +5,7 @@ from typing import Any
 
 from genai_batch.resources.lint.fault import Fault, doubt, fault
 from genai_batch.resources.models import Model
-from genai_batch.resources.untyped import is_list, kind_of
+from genai_batch.resources.untyped import is_list, kind_of, number_in
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "temperature": (0, 2), "top_p": (0, 1), "top_k": (0, 10**6), "candidate_count": (1, 8), "logprobs": (0, 20),
@@ -28,16 +28,6 @@ def numbers(settings: dict[str, Any]) -> Iterator[Fault]:
             yield fault("out-of-range", f"{name} is {value}", f"use {least:,} to {most:,}")
         elif name in _WHOLE and number != int(number):
             yield fault("out-of-range", f"{name} is {value}", "use a whole number")
-
-
-def number_in(value: Any) -> float | None:
-    """A number, also where protobuf JSON writes it as a string."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 def stops(settings: dict[str, Any]) -> Iterator[Fault]:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from msgspec import MsgspecError, Raw, Struct
 
+from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.preflight import forms
 from genai_batch.resources.preflight.forms import Variant
-from genai_batch.resources.preflight.templates import MAX_KEY, Template, is_good
+from genai_batch.resources.preflight.templates import Template, is_good
 
 LONG = 1_500
 """Bytes of a line from which on following a template is faster than to be decoded and counted whole."""

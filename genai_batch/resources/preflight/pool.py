@@ -194,6 +194,6 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def _shared(size: int) -> IO[bytes]:
     """A file in memory, or one without a name where there are none in memory."""
-    file: IO[bytes] = os.fdopen(os.memfd_create("preflight"), "w+b") if _IN_MEMORY else TemporaryFile()  # noqa: SIM115
+    file: IO[bytes] = os.fdopen(os.memfd_create("preflight"), "w+b") if _IN_MEMORY else TemporaryFile()  # noqa: SIM115 - whoever asked for it closes it
     file.truncate(size)
     return file

@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 import msgspec
 from msgspec import MsgspecError, Raw, Struct
 
-MAX_KEY = 256
-"""Bytes of a key; it travels in URIs and answers."""
+from genai_batch.resources.lines import MAX_KEY
+
 _string = msgspec.json.Decoder(str).decode
 
 
