@@ -82,6 +82,17 @@ async def test_a_home_of_an_earlier_version_opens_with_all_it_holds(world: World
             assert (await finish(client, job["job_id"]))["counts"] == status["counts"]
 
 
+@pytest.mark.parametrize("home", sorted(HOMES.iterdir()), ids=lambda home: home.name)
+async def test_what_an_earlier_version_sent_is_not_sent_and_paid_again(world: World, home: Path) -> None:
+    shutil.copytree(home, world.home, dirs_exist_ok=True)
+    async with world.client() as client:
+        for job in (await call(client, "list_jobs"))["jobs"]:
+            sent = (world.home / "jobs" / job["job_id"] / "requests.jsonl").read_bytes()
+            model = (await call(client, "check_status", job_id=job["job_id"]))["model"]
+            again = await call(client, "create_batch", source=world.write("a.jsonl", sent), model=model, confirm=True)
+            assert (again["job_id"], again["existing"]) == (job["job_id"], True)
+
+
 async def test_a_result_file_that_was_cut_is_told_and_its_rows_can_be_sent_again(world: World) -> None:
     async with world.client() as client:
         job_id = await start(client, world.write("a.jsonl", ROWS), confirm=True)

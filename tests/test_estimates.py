@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from genai_batch.resources import estimates, tokens
+from genai_batch.resources import estimates
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.models import find
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.shapes import shape_of
 from genai_batch.resources.tally import MOST_SHAPES, Tier
+from genai_batch.resources.tokens.counting import by_kind
 from tests.world import World, request, row
 
 DAY = date(2026, 11, 20)
@@ -199,7 +200,7 @@ def test_a_reader_may_know_rows_and_tokens_apart_from_their_kinds() -> None:
     for _ in range(100):
         taken.take(request("Hello there"), model)
     known.add(100, taken.input, shape_of(request("Hello there"), model))
-    known.sample(tokens.by_kind(request("Hello there"), model))
+    known.sample(by_kind(request("Hello there"), model))
     assert known.by_kind == pytest.approx(taken.by_kind)
     assert known.evened == pytest.approx(taken.evened) == 0.1
     assert Tier(rows=1, input=5).by_kind == {"latin": 5}

@@ -106,6 +106,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "005_trouble",
         "006_spend",
         "007_calibration",
+        "010_blake3",
     ]
     db.close()
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from genai_batch.resources import tokens
 from genai_batch.resources.models import Model
+from genai_batch.resources.tokens.counting import by_kind
 from genai_batch.resources.tokens.headers import Seen, look
 from genai_batch.resources.tokens.media import of_image, of_seen
 
@@ -159,12 +159,12 @@ def test_media_resolution_is_read_from_the_settings_and_the_part() -> None:
         {"contents": [{"parts": [part]}], "generationConfig": {"mediaResolution": "MEDIA_RESOLUTION_LOW"}},
         {"contents": [{"parts": [part | {"media_resolution": {"level": "MEDIA_RESOLUTION_LOW"}}]}]},
     ):
-        assert tokens.by_kind(where, FLASH)["image"] == 16 * 16
+        assert by_kind(where, FLASH)["image"] == 16 * 16
 
 
 def test_a_file_nobody_here_has_seen_is_said_to_be_unseen() -> None:
     file = {"file_data": {"file_uri": "https://files/abc", "mime_type": "video/mp4"}}
-    found = tokens.by_kind({"contents": [{"parts": [file]}]}, FLASH)
+    found = by_kind({"contents": [{"parts": [file]}]}, FLASH)
     assert found["unseen"] > 1_000
     assert "video" not in found
 

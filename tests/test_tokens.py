@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from genai_batch.resources import tokens
 from genai_batch.resources.models import Model
-from genai_batch.resources.tokens import KINDS
+from genai_batch.resources.tokens.counting import KINDS, by_kind, of_request
+from genai_batch.resources.tokens.text import of_text, share
 from tests.world import request
 
 FLASH, OLD = Model(name="gemini-3.8-flash"), Model(name="gemini-2.0-flash")
@@ -51,29 +51,29 @@ def values(dice: Random, depth: int = 0) -> Any:
 
 
 def test_no_text_is_no_token_and_no_count_is_negative() -> None:
-    assert tokens.of_text("") == 0
-    assert all(tokens.of_text(text) >= 0 for text in texts(1))
+    assert of_text("") == 0
+    assert all(of_text(text) >= 0 for text in texts(1))
 
 
 def test_more_text_is_never_fewer_tokens() -> None:
     for text, more in zip(texts(2), texts(3), strict=True):
-        assert tokens.of_text(text + more) >= tokens.of_text(text)
+        assert of_text(text + more) >= of_text(text)
 
 
 def test_texts_on_lines_of_their_own_add_up() -> None:
     for text, more in zip(texts(4), texts(5), strict=True):
-        apart, together = tokens.of_text(text) + tokens.of_text(more), tokens.of_text(f"{text}\n{more}")
+        apart, together = of_text(text) + of_text(more), of_text(f"{text}\n{more}")
         assert apart - 3 <= together <= apart + 3
 
 
 def test_the_kinds_of_a_text_add_up_to_all_of_it() -> None:
     for text in texts(6):
-        assert sum(tokens.share(text)) == pytest.approx(tokens.of_text(text))
+        assert sum(share(text)) == pytest.approx(of_text(text))
 
 
 def test_of_a_long_text_slices_are_counted() -> None:
     text = ENGLISH * 2_000 + "12 34 56 " * 3_000
-    assert sum(tokens.share(text)) == pytest.approx(tokens.of_text(text), rel=0.1)
+    assert sum(share(text)) == pytest.approx(of_text(text), rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_of_a_long_text_slices_are_counted() -> None:
     ],
 )
 def test_short_texts_come_close_to_what_gemini_counted(text: str, count: int) -> None:
-    assert tokens.of_text(text) == pytest.approx(count, abs=1.5)
+    assert of_text(text) == pytest.approx(count, abs=1.5)
 
 
 @pytest.mark.parametrize(
@@ -106,38 +106,38 @@ def test_short_texts_come_close_to_what_gemini_counted(text: str, count: int) ->
     ],
 )
 def test_a_text_is_known_by_its_script(text: str, kind: str) -> None:
-    found = tokens.share(text)._asdict()
+    found = share(text)._asdict()
     assert max(found, key=lambda name: found[name]) == kind
-    assert 0.2 <= tokens.of_text(text) / len(text) <= 1.1
+    assert 0.2 <= of_text(text) / len(text) <= 1.1
 
 
 def test_each_turn_costs_a_token_on_the_developer_api_from_2_5_up() -> None:
     asked = request("Hello") | {"system_instruction": {"parts": [{"text": "Hello"}]}}
-    text = 2 * tokens.of_text("Hello")
-    assert tokens.of_request(asked, FLASH) == pytest.approx(text + 2)
-    assert tokens.of_request(asked, FLASH, "vertex") == tokens.of_request(asked, OLD) == pytest.approx(text)
+    text = 2 * of_text("Hello")
+    assert of_request(asked, FLASH) == pytest.approx(text + 2)
+    assert of_request(asked, FLASH, "vertex") == of_request(asked, OLD) == pytest.approx(text)
 
 
 def test_a_request_counts_the_same_in_either_spelling_and_shape() -> None:
     parts = {"text": "Hello"}
     spelled = {"systemInstruction": {"parts": parts}, "contents": {"parts": [parts]}}
     plain = {"system_instruction": {"parts": [parts]}, "contents": [{"parts": [parts]}]}
-    assert tokens.by_kind(spelled, FLASH) == tokens.by_kind(plain, FLASH)
+    assert by_kind(spelled, FLASH) == by_kind(plain, FLASH)
 
 
 def test_a_response_schema_is_free_on_the_developer_api_from_2_5_up() -> None:
     plain, shaped = request("Hello"), request("Hello", response_schema=FUNCTION["parameters"])
-    assert tokens.of_request(shaped, FLASH) == tokens.of_request(plain, FLASH)
-    assert tokens.of_request(shaped, OLD) > tokens.of_request(plain, OLD)
-    assert tokens.of_request(shaped, FLASH, "vertex") > tokens.of_request(plain, FLASH, "vertex")
+    assert of_request(shaped, FLASH) == of_request(plain, FLASH)
+    assert of_request(shaped, OLD) > of_request(plain, OLD)
+    assert of_request(shaped, FLASH, "vertex") > of_request(plain, FLASH, "vertex")
 
 
 def test_declared_functions_cost_more_where_their_json_counts() -> None:
     tools = {"tools": [{"functionDeclarations": [FUNCTION]}]}
-    new, old = (tokens.of_request(request("Hello") | tools, model) for model in (FLASH, OLD))
+    new, old = (of_request(request("Hello") | tools, model) for model in (FLASH, OLD))
     assert 30 <= new <= 70
     assert 8 <= old <= 25
-    assert tokens.by_kind(request("Hello") | {"tools": [{"google_search": {}}]}, FLASH).get("declared", 0) == 0
+    assert by_kind(request("Hello") | {"tools": [{"google_search": {}}]}, FLASH).get("declared", 0) == 0
 
 
 def test_calls_and_responses_of_functions_count() -> None:
@@ -145,7 +145,7 @@ def test_calls_and_responses_of_functions_count() -> None:
         {"functionCall": {"name": "f", "args": {"city": "Paris"}}},
         {"function_response": {"name": "f", "response": {"c": 3}}},
     ]
-    found = tokens.by_kind({"contents": [{"parts": turns}]}, FLASH)
+    found = by_kind({"contents": [{"parts": turns}]}, FLASH)
     assert found["declared"] > 10
 
 
@@ -153,6 +153,6 @@ def test_no_json_value_breaks_the_count_or_makes_it_negative() -> None:
     dice = Random(7)
     for _ in range(3_000):
         value = values(dice)
-        found = tokens.by_kind(value if isinstance(value, dict) else {"contents": value}, dice.choice([FLASH, OLD]))  # pyright: ignore[reportUnknownArgumentType] - any JSON
+        found = by_kind(value if isinstance(value, dict) else {"contents": value}, dice.choice([FLASH, OLD]))  # pyright: ignore[reportUnknownArgumentType] - any JSON
         assert found.keys() <= set(KINDS), json.dumps(value)
         assert all(count >= 0 for count in found.values()), json.dumps(value)

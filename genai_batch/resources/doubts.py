@@ -8,8 +8,8 @@ from genai_batch.resources.answers import Problem
 from genai_batch.resources.prices import Rates
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.tally import Tier
-from genai_batch.resources.tokens import KINDS
 from genai_batch.resources.tokens.coefficients import coefficients
+from genai_batch.resources.tokens.counting import KINDS
 from genai_batch.resources.triples import Triple
 
 _WORTH_SAYING = 0.02

@@ -11,7 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genai_batch.resources import spend
+from blake3 import blake3
+
+from genai_batch.resources import jobs, spend
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
@@ -297,11 +299,20 @@ class Ledger:
 
     def same(self, job: Job) -> Job | None:
         """Find a job with the same content, model, lane, backend and key that was not broken off."""
+        self._renew_digests(job)
         broken = ", ".join(f"'{state}'" for state in sorted(BROKEN))
         where = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
         sql = f"SELECT * FROM job WHERE {where} AND state NOT IN ({broken}) ORDER BY created_at DESC LIMIT 1"
         rows = self._rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
+
+    def _renew_digests(self, job: Job) -> None:
+        """Give jobs of this size that an earlier version hashed otherwise the digest that compares."""
+        sql = "SELECT id FROM job WHERE digest LIKE 'sha256:%' AND bytes = ? AND requests = ?"
+        for row in self._rows(sql, job.bytes, job.requests):
+            with suppress(OSError):
+                digest = blake3().update_mmap(jobs.folder(self.home, row["id"]) / "requests.jsonl").hexdigest()
+                self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, row["id"]))
 
     def _migrate(self) -> None:
         with self._transaction():

@@ -12,12 +12,11 @@ from genai_batch.resources import lint
 from genai_batch.resources.answers import brief
 from genai_batch.resources.lint import Fault
 from genai_batch.resources.models import Model
+from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
 
-MAX_KEY = 256
-"""Bytes of a key; it travels in URIs and answers."""
-
 _LONG = 4_096
+_BASE64 = frozenset(b"+/-_" + bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)))
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 SURROGATE = re.compile(
@@ -28,7 +27,7 @@ _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)")
 
 
 class Line(NamedTuple):
-    """A parsed line. `sent` and `extra` are what goes to Gemini and what stays here, each with its newline."""
+    """A parsed line. `sent` and `extra` are what goes to Gemini and what stays here, without newlines."""
 
     key: str | None
     request: dict[str, Any]
@@ -143,9 +142,9 @@ def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Ite
 def _split(raw: bytes, value: dict[str, Any]) -> tuple[bytes, bytes]:
     """Part what is sent from what is kept; a line without extra fields is sent byte for byte."""
     if len(value) == 2:
-        return raw + b"\n", b""
+        return raw, b""
     extra = {name: field for name, field in value.items() if name != "request"}
-    return _encode({"key": value["key"], "request": value["request"]}) + b"\n", _encode(extra) + b"\n"
+    return _encode({"key": value["key"], "request": value["request"]}), _encode(extra)
 
 
 def _repeated(raw: bytes, value: dict[str, Any], members: int) -> str | None:
@@ -171,14 +170,14 @@ def _repeated(raw: bytes, value: dict[str, Any], members: int) -> str | None:
 def _without_media(raw: bytes, value: dict[str, Any]) -> bytes:
     """Leave inline data out of a line: a string without an escape or a quotation mark says nothing of its structure.
 
-    It begins with a letter or a digit, which outside a string cannot follow a quotation mark.
+    It begins with a sign of base64, none of which can follow a quotation mark outside a string.
     """
     for data in _data(value):
         content = data.encode()
         start = raw.find(content[:_LONG])
         end = start + len(content)
         found = raw[start - 1 : start] == raw[end : end + 1] == b'"' and raw.startswith(content, start)
-        if found and content[:1].isalnum() and b'"' not in content and b"\\" not in content:
+        if found and content[0] in _BASE64 and b'"' not in content and b"\\" not in content:
             raw = raw[:start] + raw[end:]
     return raw
 

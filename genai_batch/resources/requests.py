@@ -4,7 +4,7 @@ One line is `{"key": str, "request": GenerateContentRequest}`. Input that can on
 lines, no final newline) is accepted with a warning. Fields beside `key` and `request` are not sent but kept.
 
 `lines.parse` alone decides what is wrong with a line. Rows of a shape it has accepted are recognised faster (see
-`preflight.forms`), in processes of their own where a source is large (`preflight.pool`); the result is the same.
+`preflight.forms`), half of them in another process where a source is large (`preflight.pool`); the result is the same.
 """
 
 import os
@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import IO
 
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.lines import Line, parse
 from genai_batch.resources.models import Model, warning
-from genai_batch.resources.preflight import counting, sources
+from genai_batch.resources.preflight import sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
-from genai_batch.resources.preflight.counting import Counter
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.preflight.learning import Judged, learn
 from genai_batch.resources.preflight.parts import MAX_FILE, Cut, Part
 from genai_batch.resources.preflight.pool import Here, Pool, WorkerLost
 from genai_batch.resources.preflight.reading import Reading
 from genai_batch.resources.preflight.repeats import Repeat, repeats
+from genai_batch.resources.preflight.sampling import stride
 from genai_batch.resources.preflight.sinks import Sink
 from genai_batch.resources.preflight.totals import Totals
 from genai_batch.resources.tally import Tier
@@ -30,10 +32,7 @@ from genai_batch.resources.tally import Tier
 __all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Part", "Preflight", "Tier"]
 
 LARGE = 64 * 1024 * 1024
-"""Bytes of a source from which on processes of its own pay, unless its lines are `LONG_LINES`."""
-LONG_LINES = 4 * 1024
-"""Bytes of a line from which on hashing and copying, which leave the interpreter free, are most of the work."""
-PROCESSES = 2
+"""Bytes of a source from which on a process that helps pays."""
 _FIRST = 64
 
 
@@ -45,14 +44,16 @@ class Preflight:
     differently. While anything is wrong, `digest`, `size` and `parts` mean nothing.
     """
 
-    def __init__(self, source: Path, model: Model, cut: Cut | None = None, processes: int | None = None) -> None:
-        """Look at the file from outside; `cut` is what one batch holds, `processes` how many help (default: as fits).
+    def __init__(self, source: Path, model: Model, cut: Cut | None = None, *, helped: bool | None = None) -> None:
+        """Look at the file from outside; `cut` is what one batch holds.
+
+        A process helps as fits, as soon as it is up; or, as `helped` says, from the start or never.
 
         Raises:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
         self.source, self.model, self.cut = source, model, cut or Cut()
-        self._processes = processes
+        self._helped = helped
         self._begin()
         sources.refuse(source)
 
@@ -100,7 +101,7 @@ class Preflight:
         try:
             self._read(copy, extras)
         except WorkerLost:
-            self._processes = 0
+            self._helped = False
             self._begin()
             for file in filter(None, (copy, extras)):
                 file.seek(0)
@@ -125,12 +126,11 @@ class Preflight:
         before = _stamp(self.source)
         first = _first_lines(self.source)
         row = sum(map(len, first)) / max(1, len(first))
-        counter = Counter(self.model, counting.stride(self.source.stat().st_size, row, self.cut.tokens))
+        step = stride(self.source.stat().st_size, row, self.cut.tokens)
+        known = [line for raw in first if (line := self._learned(raw))] if step else []
         blocks = Blocks(self.source, self.findings)
-        with self._matcher(row) as matcher, Sink(copy) as sink:
-            reading = Reading(self.model, counter, self.findings, self._totals, matcher, sink)
-            for line in first:
-                reading.learn(line)
+        with self._matcher(step, known) as matcher, Sink(copy, aside=not isinstance(matcher, Pool)) as sink:
+            reading = Reading(self.model, step, self.findings, self._totals, matcher, sink)
             reading.read(blocks, extras)
         self.digest = sink.digest
         if blocks.open_end:
@@ -139,12 +139,20 @@ class Preflight:
         if suspects := matcher.keys.suspects():
             self._name_repeats(reading, None if isinstance(matcher, Pool) else suspects, before)
 
-    def _matcher(self, row: float) -> Here:
-        """Match here, or with help where the source is large and there are processors for it."""
-        size = self.source.stat().st_size
-        fits = size >= LARGE and row < LONG_LINES and _processors() > 1
-        count = self._processes if self._processes is not None else PROCESSES * fits
-        return Pool(count) if count else Here()
+    def _learned(self, raw: bytes) -> tuple[Judged, Line] | None:
+        """What a line teaches ahead of the pass."""
+        line = parse(raw, self.model)
+        judged = None if line.faults or line.extra else learn(raw, line, self.model)
+        return (judged, line) if judged else None
+
+    def _matcher(self, step: int, known: list[tuple[Judged, Line]]) -> Here:
+        """Match here, or with help where the source is large, has a form, and there are processors for it."""
+        fits = self.source.stat().st_size >= LARGE and bool(known) and _processors() > 1
+        is_helped = fits if self._helped is None else self._helped
+        matcher = Pool(step, from_the_start=bool(self._helped)) if is_helped else Here(step)
+        for judged, line in known:
+            matcher.learn(judged, line.request, self.model)
+        return matcher
 
     def _name_repeats(self, reading: Reading, suspects: set[int] | None, before: tuple[int, ...]) -> None:
         found: list[Repeat] = []

@@ -9,7 +9,7 @@ CREATE TABLE job (
     lane         TEXT NOT NULL,
     backend      TEXT NOT NULL,      -- who answers: gemini or emulator
     account      TEXT NOT NULL,      -- fingerprint of the API key; another key cannot see the job
-    digest       TEXT NOT NULL,      -- SHA-256 of requests.jsonl, or of the provider's name for an adopted job
+    digest       TEXT NOT NULL,      -- hash of requests.jsonl, or of the provider's name for an adopted job
     state        TEXT NOT NULL,
     requests     INTEGER NOT NULL,
     bytes        INTEGER NOT NULL,   -- of requests.jsonl
@@ -115,3 +115,9 @@ CREATE TABLE piloted (
     at      REAL NOT NULL,
     PRIMARY KEY (digest, model, lane, backend)
 ) WITHOUT ROWID;
+
+-- step: 010_blake3
+-- The digest of requests.jsonl is BLAKE3 from here on. One made before is SHA-256 and is marked so; it is made again when
+-- a job of the same size is asked for. What pilots told is found by digest and is asked anew.
+UPDATE job SET digest = 'sha256:' || digest WHERE bytes > 0;
+DELETE FROM piloted;

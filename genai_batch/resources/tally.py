@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from genai_batch.resources import tokens
 from genai_batch.resources.models import Model
 from genai_batch.resources.shapes import Shape, shape_of
+from genai_batch.resources.tokens.counting import by_kind
 
 MOST_SHAPES = 1_000
 """Shapes told apart; of a file with more, rows of a new shape count as the nearest round bound."""
@@ -30,7 +30,7 @@ class Tier:
 
     def take(self, request: dict[str, Any], model: Model, weight: float = 1) -> float:
         """Count one request `weight` times; its input tokens."""
-        kinds = tokens.by_kind(request, model)
+        kinds = by_kind(request, model)
         size = sum(kinds.values())
         self.add(weight, weight * size, shape_of(request, model))
         self.sample(kinds, weight)

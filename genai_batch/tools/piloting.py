@@ -12,7 +12,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from genai_batch.resources import charges, jobs, outcomes, projection, tokens
+from genai_batch.resources import charges, jobs, outcomes, projection
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, piloted
@@ -22,6 +22,7 @@ from genai_batch.resources.prices import Lane, Usage
 from genai_batch.resources.projection import Measured, Projection
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.untyped import as_object
 from genai_batch.tools.approval import priced
 from genai_batch.tools.starting import Draft, drafted, record
@@ -136,7 +137,7 @@ def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
                 continue
             row = results.row(entry)
             verdict = outcomes.judge(row)
-            expected = tokens.of_request(msgspec.json.decode(line)["request"], found.model)
+            expected = of_request(msgspec.json.decode(line)["request"], found.model)
             fees = charges.of_response(as_object(row.get("response")), found.model)
             yield _Answered(expected, verdict.usage, verdict.thinking, float(fees))
 

@@ -50,7 +50,8 @@ else:
     model = models.find("gemini-3.8-flash", date(2026, 11, 20))
     def run():
         with open(folder + "/requests.jsonl", "wb") as sent, open(folder + "/extras.jsonl", "wb") as extras:
-            found = Preflight(Path(path), model, Cut(tokens=2_400_000), {"one": 0, "two": None}[way]).run(sent, extras)
+            helped = {"one": False, "two": None}[way]
+            found = Preflight(Path(path), model, Cut(tokens=2_400_000), helped=helped).run(sent, extras)
         assert found.requests and not found.findings.count
 begun, used = time.perf_counter(), cpu()
 run()

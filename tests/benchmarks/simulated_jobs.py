@@ -20,12 +20,13 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from genai_batch.resources import charges, prices, tokens
+from genai_batch.resources import charges, prices
 from genai_batch.resources.estimates import Bill
 from genai_batch.resources.models import Model, find
 from genai_batch.resources.prices import Usage
 from genai_batch.resources.projection import Measured, Projection, Whole, project
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.triples import Triple
 from genai_batch.server.emulator.answers import answer
 from genai_batch.server.emulator.drawn import Drawn
@@ -165,7 +166,7 @@ def _measured(job: Job, request: dict[str, Any]) -> Measured:
     asked, said = int(usage["promptTokenCount"]), int(usage.get("candidatesTokenCount", 0))
     thought = int(usage.get("thoughtsTokenCount", 0))
     return Measured(
-        tokens.of_request(request, job.model), asked, said, thought,
+        of_request(request, job.model), asked, said, thought,
         _usd(job, Usage(input=asked)), _usd(job, Usage(output=said + thought)),
         float(charges.of_response(response, job.model)),
     )  # fmt: skip

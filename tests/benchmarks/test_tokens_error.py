@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genai_batch.resources.tokens import of_text
 from genai_batch.resources.tokens.coefficients import coefficients
-from genai_batch.resources.tokens.text import NAMES, use
+from genai_batch.resources.tokens.text import NAMES, of_text, use
 from tests.benchmarks.fit_tokens import DATA, fit, write
 from tests.benchmarks.least_squares import Prior, solve
 from tests.benchmarks.token_pairs import Pair, read

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from genai_batch.resources.models import Model
-from genai_batch.resources.tokens import Provider, by_kind, of_request, of_text
 from genai_batch.resources.tokens import media as media_rules
-from genai_batch.resources.tokens.declared import Declared, of_call, way
+from genai_batch.resources.tokens.counting import by_kind, of_request
+from genai_batch.resources.tokens.declared import Declared, Provider, of_call, way
 from genai_batch.resources.tokens.headers import Seen
+from genai_batch.resources.tokens.text import of_text
 from genai_batch.resources.untyped import as_list, as_object, field, is_object, items
 
 MEDIA = ("image", "audio", "video", "pdf")

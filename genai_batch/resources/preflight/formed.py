@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from msgspec import MsgspecError, Raw, Struct
 
-from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.preflight import forms
 from genai_batch.resources.preflight.forms import Variant
+from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.preflight.templates import Template, is_good
 
 LONG = 1_500
@@ -72,8 +72,6 @@ class Formed:
 
     def match(self, lines: list[bytes], span: Span | None) -> Found:
         """Find the rows among `lines`, which are all of `span` unless that is None."""
-        if self._template and (found := self._follow(self._template, lines)):
-            return found
         rows, missed = self._rows(lines)
         if not rows:
             return Found([], {}, missed)
@@ -90,14 +88,25 @@ class Formed:
         numbers = [self._number(row, line) for row, line in zip(rows, lines, strict=True)]
         return _sorted(numbers, keys, places, missed)
 
-    def _follow(self, template: Template, lines: list[bytes]) -> Found | None:
-        """Find that all lines follow the template."""
-        keys: list[str] = []
-        for line in lines:
-            if (key := template.key(line)) is None:
-                return None
-            keys.append(key)
-        return Found(keys, {self._usual_number: Met(len(keys), 0, keys[0])}, [])
+    def follow(self, block: bytes, start: int, *, is_ascii: bool) -> tuple[int, list[str], int]:
+        """Where lines from `start` on cease to follow the template of the variant learned last; their keys; its number.
+
+        Without a template none do.
+        """
+        if not self._template:
+            return start, [], self._usual_number
+        end, keys = self._template.follow(block, start, is_ascii=is_ascii)
+        plain = keys and "\\" not in "".join(keys) and _are_plain(keys)
+        return (end, keys, self._usual_number) if plain else (start, [], self._usual_number)
+
+    def words(self, line: bytes) -> tuple[int, list[str]] | None:
+        """The variant and the texts of a row that matched, unless it is of another form."""
+        try:
+            row = self._decode(line)
+        except _OTHER:
+            return None
+        number = self._numbers.get(tuple(bytes(column(row)) for column in self._columns))
+        return None if number is None else (number, forms.texts(row, self._form)[1:])
 
     def _rows(self, lines: list[bytes]) -> tuple[list[Any], list[int]]:
         """Decode lines; the indices of those that are no rows of this form."""

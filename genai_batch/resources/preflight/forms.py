@@ -1,30 +1,20 @@
 """Rows that differ from one already judged only in the words of their key and texts, recognised at a decoder's speed.
 
-A `Form` is learned from a line that the exact reader (`lines.parse`) accepted: which members there are, and each turn's
+A `Form` is learned (`learning`) from a line that the exact reader accepted: which members there are, and each turn's
 role and number of texts. A decoder made for it takes a line only if exactly those members are there, no more and no
 fewer, every role is the same, and every key and text is a string of valid UTF-8. What else a request holds
 (generation_config, tools, the system instruction …) is compared as bytes with a `Variant` that was judged too. So the
-verdict on a line that matches, its warnings included, is the verdict on the line it was learned from. That holds
-because no rule looks into the words of a text, only at whether there are any; a rule that does must keep `learn` from
-learning.
+verdict on a line that matches, its warnings included, is the verdict on the line it was learned from.
 
 One fault a decoder cannot see: a member that stands twice. Then the line holds more quotation marks than its form.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from genai_batch.resources.lines import Line
-from genai_batch.resources.lint import Fault
-from genai_batch.resources.models import Model
-from genai_batch.resources.shapes import Shape, shape_of
-from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
-
-MOST_PARTS = 32
-_TURNS = frozenset({"contents", "content"})
 _ROLES: dict[str, Any] = {"user": Literal["user"], "model": Literal["model"]}
 Fields = list[tuple[str, Any]]
 
@@ -42,44 +32,6 @@ class Variant(Struct, frozen=True):
 
     form: Form
     others: tuple[bytes, ...]
-
-
-class Judged(NamedTuple):
-    """What the exact reader said about rows of a variant."""
-
-    variant: Variant
-    shape: Shape
-    doubts: tuple[Fault, ...]
-
-
-def learn(raw: bytes, line: Line, model: Model) -> Judged | None:
-    """Learn from a line without faults or extra fields, unless it holds more than texts."""
-    request = line.request
-    name = next((name for name in request if name in _TURNS), None)
-    if name is None:
-        return None
-    turns = as_list(request[name]) if name == "contents" else [request[name]]
-    sizes = tuple(size for turn in turns if (size := _size(turn)))
-    if len(sizes) != len(turns) or not 0 < sum(parts for _, parts in sizes) <= MOST_PARTS:
-        return None
-    others = tuple(sorted(request.keys() - {name}))
-    raws = msgspec.json.decode(raw, type=_Members).request
-    variant = Variant(Form(name, sizes, others), tuple(bytes(raws[other]) for other in others))
-    return Judged(variant, shape_of(request, model), line.doubts)
-
-
-class _Members(Struct):
-    request: dict[str, Raw]
-
-
-def _size(turn: Any) -> tuple[str | None, int] | None:
-    """The role of a turn, and how many parts, if all of them are texts."""
-    turn = as_object(turn)
-    parts, role = turn.get("parts"), turn.get("role", "user")
-    if not is_list(parts) or not turn.keys() <= {"role", "parts"} or role not in ("user", "model"):
-        return None
-    plain = all(is_object(part) and part.keys() == {"text"} and isinstance(part["text"], str) for part in parts)
-    return (role if "role" in turn else None, len(parts)) if plain and parts else None
 
 
 def decoder(form: Form) -> Callable[[bytes], Any]:

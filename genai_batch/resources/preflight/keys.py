@@ -8,12 +8,14 @@ import itertools
 from array import array
 from collections.abc import Iterable
 
+MAX_KEY = 256
+"""Bytes of a key; it travels in URIs and answers."""
 BUCKETS = 256
 _LAST = BUCKETS - 1
 
 
 class Keys:
-    """The hashes of every key so far. They compare only within one process, or those started with one hash seed."""
+    """The hashes of every key so far. They compare only within one process."""
 
     def __init__(self) -> None:
         """Start with none."""

@@ -1,4 +1,4 @@
-"""Matching blocks, here or in processes of its own."""
+"""Matching blocks, here and in a process that helps."""
 
 import mmap
 import os
@@ -8,21 +8,25 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from queue import SimpleQueue
-from secrets import randbelow
 from tempfile import TemporaryFile
-from threading import Thread
-from typing import IO, Self
+from threading import Event, Thread
+from typing import IO, Any, Self
 
+from genai_batch.resources.models import Model
 from genai_batch.resources.preflight import worker
 from genai_batch.resources.preflight.blocks import BLOCK
-from genai_batch.resources.preflight.forms import Judged
 from genai_batch.resources.preflight.keys import Keys
+from genai_batch.resources.preflight.learning import Judged, silent
 from genai_batch.resources.preflight.matching import Matched, Matcher
-from genai_batch.resources.preflight.worker import Reply, Task, receive, send
+from genai_batch.resources.preflight.sampling import Lesson
+from genai_batch.resources.preflight.worker import READY, Reply, Task, receive, send
 
-SLOT = 2 * BLOCK
+SLOT = 3 * BLOCK
+"""Bytes of a block and of keys."""
 _AHEAD = 4
-"""Blocks that wait for each process."""
+"""Blocks that wait for the process."""
+_HELD = 16
+"""Blocks at most that were read and not given out."""
 
 
 class WorkerLost(Exception):
@@ -32,17 +36,21 @@ class WorkerLost(Exception):
 class Here:
     """Matches in this process."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(self, step: int = 0) -> None:
+        """Know nothing yet; count a row at every `step` bytes."""
         self.keys = Keys()
-        self._matcher = Matcher(self.keys)
+        self._matcher = Matcher(self.keys, step)
+        self._lessons: list[Lesson] = []
         self.judged: list[Judged] = []
         """What was learned, by number."""
 
-    def learn(self, judged: Judged) -> None:
-        """Recognise such rows from now on."""
-        if self._matcher.learn(judged.variant):
+    def learn(self, judged: Judged, request: dict[str, Any], model: Model) -> None:
+        """Recognise rows like this request from now on."""
+        if self._matcher.lacks(judged.variant):
+            lesson = Lesson(judged.variant, silent(request, model))
+            self._matcher.learn(lesson)
             self.judged.append(judged)
+            self._lessons.append(lesson)
 
     def note(self, key: str) -> None:
         """Take the key of a line that was not matched."""
@@ -50,8 +58,10 @@ class Here:
 
     def results(self, blocks: Iterable[bytes | None]) -> Iterator[tuple[bytes | None, Matched | None]]:
         """Match block after block."""
+        offset = 0
         for block in blocks:
-            yield block, None if block is None else self._matcher.match(block)
+            yield block, None if block is None else self._matcher.match(block, offset)
+            offset += len(block or b"")
 
     def __enter__(self) -> Self:
         return self
@@ -61,86 +71,103 @@ class Here:
 
 
 class Pool(Here):
-    """Matches in `count` processes; results come in order, some blocks after they were read.
+    """Matches here and in a process that helps; results come in order, some blocks after they were read.
 
-    The processes are started anew, never forked, so it may be used where threads and event loops run. They share one
-    hash seed, so their keys compare.
+    A block goes to the process while it has fewer than `_AHEAD` waiting, and else is matched here, so neither idles.
+    The process is started anew, never forked, so it may be used where threads and event loops run. It alone hashes
+    keys, since their hashes compare only within one process.
     """
 
-    def __init__(self, count: int) -> None:
-        """Prepare, without starting any."""
-        super().__init__()
-        self._count = count
+    def __init__(self, step: int = 0, *, from_the_start: bool = False) -> None:
+        """Prepare, without starting it; it helps as soon as it is up, or is waited for."""
+        self._waits = from_the_start
+        super().__init__(step)
+        self._found, self._noted = _Listed(), list[str]()
+        self._matcher.keys = self._found
+        self._worker = _Worker(step)
         self._stack = ExitStack()
-        self._workers: list[_Worker] = []
-        self._new_keys: list[str] = []
 
     def note(self, key: str) -> None:
-        """Have the key hashed by a process."""
-        self._new_keys.append(key)
+        """Have the key of a line that was not matched hashed."""
+        self._noted.append(key)
 
     def __enter__(self) -> Self:
-        env = {**os.environ, "PYTHONHASHSEED": str(1 + randbelow(2**32 - 1))}
-        with ExitStack() as stack:
-            self._workers = [stack.enter_context(_Worker(env)) for _ in range(self._count)]
-            self._stack = stack.pop_all()
+        self._stack.enter_context(self._worker)
+        if self._waits:
+            self._worker.up.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes."""
+        """End the process."""
         self._stack.close()
 
     def results(self, blocks: Iterable[bytes | None]) -> Iterator[tuple[bytes | None, Matched | None]]:
-        """Match blocks in turn, each process some blocks ahead of what is given out."""
-        waiting: deque[tuple[bytes | None, _Worker | None]] = deque()
-        turn = 0
+        """Match blocks, some of them ahead of what is given out."""
+        waiting: deque[tuple[bytes | None, Matched | None, bool]] = deque()
+        offset = 0
         for block in blocks:
-            if block is None or len(block) > SLOT:
-                process = None
-            else:
-                process = self._workers[turn % self._count]
-                turn += 1
-                self._give(process, block)
-            waiting.append((block, process))
-            if len(waiting) >= _AHEAD * self._count:
+            waiting.append(self._matched(block, offset))
+            offset += len(block or b"")
+            while waiting and (len(waiting) > _HELD or not waiting[0][2] or self._worker.has_answered):
                 yield self._next(waiting)
         while waiting:
             yield self._next(waiting)
-        if self._new_keys:
-            self._give(self._workers[0], b"")
-            self._take(self._workers[0])
+        self._give(b"", 0)
+        self._take()
 
-    def _give(self, process: "_Worker", block: bytes) -> None:
-        process.give(block, self.judged, self._new_keys)
-        self._new_keys = []
-
-    def _next(self, waiting: "deque[tuple[bytes | None, _Worker | None]]") -> tuple[bytes | None, Matched | None]:
-        block, process = waiting.popleft()
+    def _matched(self, block: bytes | None, offset: int) -> tuple[bytes | None, Matched | None, bool]:
+        """Give a block to the process, or match it here; whether the process has it."""
         if block is None:
-            return None, None
-        return block, self._take(process) if process else _NOTHING_KNOWN.match(block)
+            return None, None, False
+        if len(block) <= SLOT and self._worker.is_free:
+            self._give(block, offset)
+            return block, None, True
+        found = self._matcher.match(block, offset)
+        return block, Matched([*found.runs], found.met), False
 
-    def _take(self, process: "_Worker") -> Matched:
-        reply = process.take()
+    def _next(self, waiting: "deque[tuple[bytes | None, Matched | None, bool]]") -> tuple[bytes | None, Matched | None]:
+        block, found, is_there = waiting.popleft()
+        return block, self._take() if is_there else found
+
+    def _give(self, block: bytes, offset: int) -> None:
+        """Hand over a block, and the keys found here since the last; they are printable, so a newline parts them."""
+        found = "\n".join(self._found).encode()
+        if len(block) + len(found) > SLOT:
+            found, self._noted = b"", self._noted + self._found
+        self._worker.give(block, found, offset, self._lessons, self._noted)
+        self._found.clear()
+        self._noted = []
+
+    def _take(self) -> Matched:
+        reply = self._worker.take()
         self.keys.put(reply.counts, reply.hashes)
         return Matched(reply.runs, reply.met)
 
 
-class _Worker:
-    """One process, the memory shared with it, and a thread that hears its replies so that neither side ever waits."""
+class _Listed(list[str]):
+    """Keys that wait to be hashed elsewhere."""
 
-    def __init__(self, env: dict[str, str]) -> None:
-        self._env = env
+    def add(self, keys: Iterable[str]) -> None:
+        """Note keys."""
+        self.extend(keys)
+
+
+class _Worker:
+    """A process, the memory shared with it, and a thread that hears its replies so that neither side ever waits."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
         self._replies: SimpleQueue[Reply | None] = SimpleQueue()
-        self._tasks = self._taught = 0
+        self._tasks = self._taken = self._taught = 0
+        self.up = Event()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             shared = stack.enter_context(_shared(SLOT * _AHEAD))
             self._memory = stack.enter_context(mmap.mmap(shared.fileno(), SLOT * _AHEAD))
-            command = [sys.executable, "-P", "-m", worker.__name__, str(shared.fileno())]
+            command = [sys.executable, "-P", "-m", worker.__name__, str(shared.fileno()), str(self._step)]
             self._process = subprocess.Popen(  # noqa: S603 - this package's own module
-                command, env=self._env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(shared.fileno(),)
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(shared.fileno(),)
             )
             self._listener = Thread(target=self._listen, name="preflight", daemon=True)
             self._listener.start()
@@ -151,11 +178,23 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def give(self, block: bytes, judged: list[Judged], keys: list[str]) -> None:
+    @property
+    def is_free(self) -> bool:
+        """Whether it runs and there is room for another block."""
+        return self.up.is_set() and self._tasks - self._taken < _AHEAD
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a reply can be taken without waiting."""
+        return not self._replies.empty()
+
+    def give(self, block: bytes, keys: bytes, offset: int, lessons: list[Lesson], noted: list[str]) -> None:
         start = SLOT * (self._tasks % _AHEAD)
-        self._memory[start : start + len(block)] = block
-        task = Task(start, len(block), [each.variant for each in judged[self._taught :]], keys)
-        self._tasks, self._taught = self._tasks + 1, len(judged)
+        end = start + len(block)
+        self._memory[start:end] = block
+        self._memory[end : end + len(keys)] = keys
+        task = Task(start, len(block), len(keys), offset, lessons[self._taught :], noted)
+        self._tasks, self._taught = self._tasks + 1, len(lessons)
         try:
             send(_pipe(self._process.stdin), task)
         except OSError as error:
@@ -164,10 +203,13 @@ class _Worker:
     def take(self) -> Reply:
         if (reply := self._replies.get()) is None:
             raise WorkerLost
+        self._taken += 1
         return reply
 
     def _listen(self) -> None:
         try:
+            _pipe(self._process.stdout).read(len(READY))
+            self.up.set()
             while (reply := receive(_pipe(self._process.stdout), Reply)) is not None:
                 self._replies.put(reply)
         finally:  # also after a torn reply: whoever waits is told that no more will come
@@ -182,7 +224,6 @@ class _Worker:
                 _pipe(pipe).close()
 
 
-_NOTHING_KNOWN = Matcher(Keys())
 _IN_MEMORY = hasattr(os, "memfd_create")
 
 

@@ -3,46 +3,34 @@
 from collections.abc import Iterable
 from typing import IO, Any
 
-import msgspec
-
 from genai_batch.resources import lint
 from genai_batch.resources.lines import Line, parse
 from genai_batch.resources.models import Model
-from genai_batch.resources.preflight import forms
+from genai_batch.resources.preflight import sampling
 from genai_batch.resources.preflight.blocks import MAX_LINE
-from genai_batch.resources.preflight.counting import Counter
+from genai_batch.resources.preflight.counting import of_row
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.preflight.forms import Judged
+from genai_batch.resources.preflight.learning import learn, silent, texts_of
 from genai_batch.resources.preflight.matching import Matched, Run
 from genai_batch.resources.preflight.pieces import Pieces
 from genai_batch.resources.preflight.pool import Here
+from genai_batch.resources.preflight.sampling import LONG, WINDOW, Kinds
 from genai_batch.resources.preflight.sinks import Sink
 from genai_batch.resources.preflight.totals import Laid, Totals
-from genai_batch.resources.prices import LONG
-from genai_batch.resources.shapes import shape_of
+from genai_batch.resources.shapes import Shape, shape_of
 
 _JSON_SPACE = b" \t\r\n"
-
-
-class _Row(msgspec.Struct):
-    request: dict[str, Any]
-
-
-_row = msgspec.json.Decoder(_Row).decode
 
 
 class Reading:
     """Reads the blocks of one source, in order."""
 
-    def __init__(
-        self, model: Model, counter: Counter, findings: Findings, totals: Totals, matcher: Here, sink: Sink
-    ) -> None:
-        """Put together what takes part."""
-        self._model, self._counter, self._findings, self._totals = model, counter, findings, totals
+    def __init__(self, model: Model, step: int, findings: Findings, totals: Totals, matcher: Here, sink: Sink) -> None:
+        """Put together what takes part; every row is counted whole if `step` is 0, else one at every `step` bytes."""
+        self._model, self._step, self._findings, self._totals = model, step, findings, totals
         self._matcher, self._sink = matcher, sink
-        self.lines = 0
+        self.lines = self._blank = self._offset = 0
         self._doubts = lint.Tally()
-        self._blank = self._offset = 0
 
     def read(self, blocks: Iterable[bytes | None], extras: IO[bytes] | None) -> None:
         """Read all blocks."""
@@ -77,37 +65,25 @@ class Reading:
     def _run(self, block: bytes, run: Run, pieces: Pieces, extras: IO[bytes] | None) -> None:
         laid = Laid()
         start, done = run.start, 0
+        for sample in run.samples:
+            self._sample(sample.kinds, sample.weight, self._matcher.judged[sample.number].shape, laid)
         for index, line_start, line_end in run.missed:
-            self._rows(block, start, line_start, index - done, laid)
+            laid.rows(block, start, line_start, index - done)
             pieces.keep(start, line_start)
             self._line(block, line_start, line_end, self.lines + index + 1, laid, pieces, extras)
             start, done = line_end, index + 1
-        self._rows(block, start, run.end, run.lines - done, laid)
+        laid.rows(block, start, run.end, run.lines - done)
         pieces.keep(start, run.end)
         self._totals.run(laid)
 
-    def _rows(self, block: bytes, start: int, end: int, rows: int, laid: Laid) -> None:
-        """Count rows that matched."""
-        if rows:
-            laid.rows(block, start, end, rows)
-            self._sample(block, start, end, laid)
-
-    def _sample(self, block: bytes, start: int, end: int, laid: Laid) -> None:
-        """Count those rows that lie at the places to look."""
-        seen = -1
-        for place in self._counter.places(self._offset, start, end):
-            first = max(start, block.rfind(b"\n", start, place) + 1)
-            if first == seen:
-                continue
-            seen, size = first, block.find(b"\n", place) + 1 - first
-            request = _row(block[first : first + size]).request
-            kinds, weight = self._counter.row(request, size), self._counter.weight(size)
-            tokens = sum(kinds.values())
-            laid.samples.append(weight * tokens)
-            if tokens > LONG:
-                self._totals.rise(kinds, shape_of(request, self._model))
-            else:
-                self._totals.sample(kinds, weight)
+    def _sample(self, kinds: Kinds, weight: float, shape: Shape, laid: Laid) -> None:
+        """Take a row for as many as it stands for."""
+        tokens = sum(kinds.values())
+        laid.samples.append(weight * tokens)
+        if tokens > LONG:
+            self._totals.rise(kinds, shape)
+        else:
+            self._totals.sample(kinds, weight)
 
     def _line(
         self, block: bytes, start: int, end: int, number: int, laid: Laid, pieces: Pieces, extras: IO[bytes] | None
@@ -125,36 +101,35 @@ class Reading:
         if line.faults:
             return
         if extras and line.extra:
-            extras.write(line.extra)
+            extras.write(line.extra + b"\n")
         as_it_is = not line.extra and (is_plain or raw.strip(_JSON_SPACE) == text)
         if as_it_is:
             pieces.keep(start, end)
         else:
-            pieces.put(line.sent)
-        if as_it_is and (judged := self._judged(text, line)):
-            self._matcher.learn(judged)
+            pieces.put(line.sent + b"\n")
+        if as_it_is and self._step and (judged := learn(text, line, self._model)):
+            self._matcher.learn(judged, line.request, self._model)
             self._totals.rows(1, judged.shape)
-            self._rows(block, start, end, 1, laid)
+            self._like_the_matched(line.request, block, start, end, laid)
         else:
-            self._one(line, end - start if as_it_is else len(line.sent), laid)
+            self._one(line, end - start if as_it_is else len(line.sent) + 1, laid)
+
+    def _like_the_matched(self, request: dict[str, Any], block: bytes, start: int, end: int, laid: Laid) -> None:
+        """Count a row as one that matched is counted, so that nothing depends on when its like was learned."""
+        laid.rows(block, start, end, 1)
+        for _ in sampling.rows(block, self._offset, start, end, self._step):
+            kinds = sampling.of_texts(texts_of(request), silent(request, self._model))
+            rows = sampling.weight(end - start, self._step)
+            self._sample(kinds, rows, shape_of(request, self._model), laid)
 
     def _one(self, line: Line, size: int, laid: Laid) -> None:
         """Count a row for itself."""
-        kinds = self._counter.row(line.request, size)
+        kinds = self._kinds(line, size)
         self._totals.row(kinds, shape_of(line.request, self._model))
         laid.one(size, sum(kinds.values()))
 
-    def _judged(self, text: bytes, line: Line) -> Judged | None:
-        """What can be learned from a good line, where rows are sampled at all."""
-        if line.extra or not self._counter.samples:
-            return None
-        return forms.learn(text, line, self._model)
-
-    def learn(self, raw: bytes) -> None:
-        """Learn from a line ahead of time, without counting it."""
-        line = parse(raw, self._model)
-        if not line.faults and (judged := self._judged(raw, line)):
-            self._matcher.learn(judged)
+    def _kinds(self, line: Line, size: int) -> Kinds:
+        return of_row(line.request, self._model, whole=not self._step or size <= 2 * WINDOW)
 
     def _tell(self, line: Line, number: int) -> None:
         for fault in line.faults:
@@ -165,5 +140,5 @@ class Reading:
         """Take out a row whose key was taken already, if it was good."""
         line = parse(raw.strip(), self._model)
         if not line.faults:
-            size = len(line.sent)
-            self._totals.forget(size, self._counter.row(line.request, size), shape_of(line.request, self._model))
+            size = len(line.sent) + 1
+            self._totals.forget(size, self._kinds(line, size), shape_of(line.request, self._model))

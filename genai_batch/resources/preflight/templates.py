@@ -1,7 +1,7 @@
 """A long line as the bytes around its key and its one text: what follows a template needs no counting of its parts.
 
 A template is cut from a line that matched in every respect. Another line made of the same bytes, with any other two
-strings in the two places, has the same members in the same order, none of them twice.
+strings in the two places, has the same members in the same order, none of them twice. Whoever asks looks at the keys.
 """
 
 from typing import NamedTuple, Self
@@ -9,9 +9,10 @@ from typing import NamedTuple, Self
 import msgspec
 from msgspec import MsgspecError, Raw, Struct
 
-from genai_batch.resources.lines import MAX_KEY
+from genai_batch.resources.preflight.keys import MAX_KEY
 
-_string = msgspec.json.Decoder(str).decode
+_raw = msgspec.json.Decoder(Raw).decode
+_QUOTE = ord('"')
 
 
 class Template(NamedTuple):
@@ -35,25 +36,46 @@ class Template(NamedTuple):
         once = line.rfind(text) == len(head) and key not in between + after
         return cls(before + b'"', between, after) if plain and once and before + key + between == head else None
 
-    def key(self, line: bytes) -> str | None:
-        """The key of a line that follows the template, None of any other."""
-        if not (line.startswith(self.before) and line.endswith(self.after)):
-            return None
-        start = len(self.before)
-        end = line.find(b'"', start)
-        if not line.startswith(self.between, end + 1):
-            return None
-        try:
-            key = line[start:end].decode()
-            text = _string(memoryview(line)[end + 1 + len(self.between) : len(line) - len(self.after)])
-        except (MsgspecError, UnicodeDecodeError):
-            return None
-        return key if text and "\\" not in key and is_good(key) else None
+    def follow(self, block: bytes, start: int, *, is_ascii: bool) -> tuple[int, list[str]]:
+        """Where the lines of a block from `start` on cease to follow the template; their keys, as they are written."""
+        before, between, after = self
+        view, keys, find, begins = memoryview(block), list[str](), block.find, block.startswith
+        head, middle, tail = len(before), len(between), len(after)
+        while start < len(block):
+            end = find(b"\n", start) + 1
+            quote = find(b'"', start + head, end)
+            text = quote + 1 + middle
+            if not (begins(before, start) and begins(between, quote + 1) and block.endswith(after, text, end)):
+                break
+            if block[text] != _QUOTE or block[text + 1] == _QUOTE or not _is_value(view[text : end - tail]):
+                break
+            if not (is_ascii or _is_utf8(view[start:end])):
+                break
+            keys.append(str(view[start + head : quote], "utf-8"))
+            start = end
+        return start, keys
+
+
+def _is_value(text: memoryview) -> bool:
+    """Whether this is one JSON value, but for its UTF-8."""
+    try:
+        _raw(text)
+    except MsgspecError:
+        return False
+    return True
 
 
 def is_good(key: str) -> bool:
     """Whether there can be nothing wrong with a key."""
     return key.isprintable() and bool(key.strip()) and len(key.encode()) <= MAX_KEY
+
+
+def _is_utf8(line: memoryview) -> bool:
+    try:
+        str(line, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Part(Struct):

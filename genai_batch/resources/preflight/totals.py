@@ -101,6 +101,8 @@ class Laid:
 
     def rows(self, block: bytes, start: int, end: int, rows: int) -> None:
         """Add rows of which samples are counted."""
+        if not rows:
+            return
         self.count += rows
         self.size += end - start
         self.sampled += end - start
