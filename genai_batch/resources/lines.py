@@ -56,16 +56,20 @@ def parse(raw: bytes, model: Model) -> Line:
 
 def _value(raw: bytes) -> Any:
     """Decode, or say in a reader's words why that failed."""
-    if b"\x00" in raw:
-        return Fault("holds NUL bytes; perhaps it is UTF-16 or binary", "save it as UTF-8 text")
     try:
         return _decode(raw)
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
+        return _unreadable(raw, error)
+
+
+def _unreadable(raw: bytes, error: Exception) -> Fault:
+    if b"\x00" in raw:
+        return Fault("holds NUL bytes; perhaps it is UTF-16 or binary", "save it as UTF-8 text")
+    if isinstance(error, UnicodeDecodeError):
         return Fault("is not UTF-8", "save the file as UTF-8")
-    except RecursionError:
+    if isinstance(error, RecursionError):
         return Fault(f"is nested deeper than {lint.MAX_DEPTH} levels", "flatten it")
-    except msgspec.MsgspecError as error:
-        return _malformed(raw, str(error))
+    return _malformed(raw, str(error))
 
 
 def _malformed(raw: bytes, why: str) -> Fault:

@@ -77,7 +77,7 @@ class Matcher:
         return Matched(self._runs(block, offset, met), met)
 
     def _runs(self, block: bytes, offset: int, met: dict[int, Met]) -> Iterator[Run]:
-        file, start, line, is_ascii = io.BytesIO(block), 0, 0, block.isascii()
+        file, start, line, is_ascii = io.BytesIO(block), 0, 0, bool(self._forms) and block.isascii()
         while start < len(block):
             run = self._followed(block, start, line, met, is_ascii=is_ascii)
             run = run or (self._next(file, block, start, line, met) if self._forms else _unmatched(block, start))

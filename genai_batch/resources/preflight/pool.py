@@ -23,9 +23,9 @@ from genai_batch.resources.preflight.worker import READY, Reply, Task, receive, 
 
 SLOT = 3 * BLOCK
 """Bytes of a block and of keys."""
-_AHEAD = 4
+_AHEAD = 8
 """Blocks that wait for the process."""
-_HELD = 16
+_HELD = 24
 """Blocks at most that were read and not given out."""
 
 

@@ -89,9 +89,9 @@ class Reading:
         self, block: bytes, start: int, end: int, number: int, laid: Laid, pieces: Pieces, extras: IO[bytes] | None
     ) -> None:
         """Read a line exactly."""
-        raw = block[start:end]
-        is_plain = raw.startswith(b"{") and raw.endswith(b"}\n")
-        if not (text := raw[:-1] if is_plain else raw.strip()):
+        is_plain = block.startswith(b"{", start) and block.endswith(b"}\n", start, end)
+        raw = block[start : end - is_plain]
+        if not (text := raw if is_plain else raw.strip()):
             self._blank += 1
             return
         line = parse(text, self._model)
