@@ -5,7 +5,7 @@ READY := .venv/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak check format lock surface clean
+.PHONY: help demo test browser bench soak check format lock surface clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -17,11 +17,17 @@ test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check a
 	$(BIN)/pytest --numprocesses auto --ignore tests/benchmarks
 	$(BIN)/pytest tests/benchmarks
 
+browser: ## the Chromium that the report's tests look through, where there is none and apt-get is at hand
+	@command -v chromium chromium-browser google-chrome google-chrome-stable || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium)
+
 soak: $(READY) ## kill several hundred processes at random moments, and count
 	$(BIN)/pytest tests/test_kills.py --kills 150 -s
 
-bench: $(READY) ## how long the preflight takes, against a bare parser, with the targets
+bench: $(READY) ## what preflight, results and lookups take, against their floors, with the targets
 	$(BIN)/python tests/benchmarks/preflight.py
+	$(BIN)/python tests/benchmarks/results.py
+	$(BIN)/python tests/benchmarks/lookups.py
 
 check: $(READY) ## ruff, pyright and the import layers, without the tests
 	$(BIN)/ruff check .
@@ -52,7 +58,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Foreign MCP clients for the interoperability tests; the versions are pinned in tests/node/package.json.
+# Foreign MCP clients for the interoperability tests, and the browser's driver; the versions are pinned in tests/node/package.json.
 .node/.ready: tests/node/package.json
 	rm -rf .node && mkdir -p .node && cp tests/node/package.json .node/
 	cd .node && npm install --no-package-lock --no-audit --no-fund --silent

@@ -82,7 +82,7 @@ def test_an_unknown_job_is_named_with_its_neighbours(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     made = ledger.record(*job(), again=False)
     with pytest.raises(UnknownJob, match=made.id):
-        ledger.job(made.id[:-1] + "x")
+        ledger.job(made.id[:-1] + ("x" if made.id[-1] != "x" else "y"))
     ledger.close()
 
 
@@ -106,7 +106,10 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "005_trouble",
         "006_spend",
         "007_calibration",
+        "008_attempts_begin",
+        "009_checks",
         "010_blake3",
+        "011_range",
     ]
     db.close()
 

@@ -55,7 +55,7 @@ async def test_a_job_that_succeeded_with_every_row_failed_does_not_look_ok(world
     await world.arm("row", outcome="error", code=13, message="Internal error encountered.")
     status, found = await run(world)
     assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"error": 60})
-    assert "outcome='error'" in status["next"]
+    assert "outcome='not_ok'" in status["next"]
     assert found["k0"]["error"] == {"code": 13, "message": "Internal error encountered.", "retryable": True}
 
 

@@ -211,7 +211,7 @@ async def test_paths_that_cannot_be_used_are_told_and_do_not_crash(world: World)
             assert said != "Error executing tool estimate_cost", source
         job_id = await start(client, good)
         await finish(client, job_id)
-        for target in ("nope/x.jsonl", "folder", "", "x" * 300):
+        for target in ("nope/x.jsonl", "nope/more/", "a.jsonl/", "", "x" * 300):
             said = await refusal(client, "get_results", job_id=job_id, output_path=target)
             assert said != "Error executing tool get_results", target
         for path in ("results?limit=abc", "results?outcome=fine", "media/a/x", "media/a/0"):

@@ -5,8 +5,12 @@ from math import floor, log10
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import to_json
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""What moves a cursor, turns text around or is not seen at all; the last are letters that only a model reads."""
 
 
 class Answer(BaseModel):
@@ -24,7 +28,7 @@ class Answer(BaseModel):
 
     def compact(self) -> str:
         """Write the answer as one line of JSON, control characters of every kind escaped."""
-        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", self.model_dump_json())
+        return _CONTROL.sub(_escaped, self.model_dump_json())
 
     def size(self) -> int:
         """Bytes of the compact form, which is what a reader pays for."""
@@ -69,6 +73,30 @@ def short(text: str, most: int) -> str:
 def cut(text: str, most: int) -> str:
     """Shorten `text` to at most `most` characters and leave them as they are."""
     return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+
+
+def within(text: str, most: int) -> str:
+    """Shorten `text` so that it takes at most about `most` bytes of an answer, its escapes included."""
+    if len(text) <= most and _written(text) <= most:
+        return text
+    fits, more = 0, min(len(text), most)
+    while fits < more:
+        half = (fits + more + 1) // 2
+        fits, more = (half, more) if _written(text[:half]) <= most else (fits, half - 1)
+    return text[:fits] + "…"
+
+
+def _written(text: str) -> int:
+    """Bytes of `text` inside an answer."""
+    return len(_CONTROL.sub(_escaped, to_json(text).decode()).encode()) - 2
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Write a character as JSON may, beyond the first plane as two."""
+    code = ord(found[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def printable(text: str) -> str:

@@ -213,7 +213,13 @@ def _output_usd(each: Written, rate: Rates, media: Decimal) -> Triple:
 
 def _written(tier: Tier, found: Preflight) -> list[tuple[Written, float]]:
     mean = tier.input / tier.rows if tier.rows else 0
-    return [(written(shape, found.model, mean), rows) for shape, rows in tier.shapes.items()]
+    return [(_tagged(written(shape, found.model, mean), shape, found), rows) for shape, rows in tier.shapes.items()]
+
+
+def _tagged(each: Written, shape: Shape, found: Preflight) -> Written:
+    """The same with the id that free text carries back; that of a structured answer is in its schema."""
+    is_tagged = found.is_bound and shape.answer is None
+    return each._replace(text=each.text.plus(Triple(*assumed("answer", "tag")))) if is_tagged else each
 
 
 def _fees(found: Preflight) -> list[tuple[Charge, Triple]]:

@@ -28,6 +28,8 @@ FINISHED: frozenset[State] = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIA
 BROKEN: frozenset[State] = frozenset({"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"})
 OFFLINE = "No model was called: the offline emulator answered. Set GEMINI_API_KEY to use Gemini."
 
+SCHEMA, BINDING = "schema", "binding"
+"""What `Job.checks` may name."""
 _ADOPTED = "Adopted from Gemini: its requests are not known here, so missing rows cannot be named."
 
 
@@ -50,14 +52,22 @@ class Job(BaseModel):
     ]
     makes_media: bool
     estimate: float | None = None
+    estimate_low: float | None = None
+    estimate_high: float | None = None
     shape: str | None = None
     expected: Annotated[float | None, Field(description="Likely USD, not corrected by earlier jobs")] = None
     cost: float | None = None
     counts: dict[Outcome, int] | None = None
     results_bytes: int = 0
     attempt: int = 0
+    begins: Annotated[
+        tuple[int, ...], Field(description="Bytes of results.jsonl at which the second and later attempts begin")
+    ] = ()
     cancelled_at: float | None = None
     notice: str | None = None
+    checks: Annotated[
+        str | None, Field(description="What is checked of its answers: schema, binding; None where not noted")
+    ] = None
     created_at: float
     ended_at: float | None = None
 
@@ -65,6 +75,11 @@ class Job(BaseModel):
     def is_over(self) -> bool:
         """Whether nothing more will happen to it by itself."""
         return self.state in FINISHED or self.state in BROKEN
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether each of its requests carries the id of its key."""
+        return BINDING in (self.checks or "").split()
 
     @property
     def uri(self) -> str:
@@ -249,5 +264,5 @@ def _next(job: Job) -> str:
     if job.state in BROKEN and not any(counts.get(outcome) for outcome in OUTCOMES if outcome != "missing"):
         return "No results came back. Read notice, then create_batch again."
     failed = sum(counts.values()) - counts.get("ok", 0)
-    hint = "; outcome='error' (or another of counts) shows the rows that are not ok" if failed else ""
-    return f"get_results(job_id='{job.id}'){hint}, or read {uris.results(job.id)}"
+    hint = "; outcome='not_ok' shows the rows that are not, resume_job sends them again" if failed else ""
+    return f"get_results(job_id='{job.id}'){hint}."

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from blake3 import blake3
 
 from genai_batch.resources import jobs, spend
+from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
@@ -32,11 +33,11 @@ _THIS_SHARD = "job_id = :job_id AND number = :number"
 class Attempt(NamedTuple):
     """Rows of a finished job that are to be sent again.
 
-    `estimate` is the likely cost; `place` puts the requests where they belong, once it is certain whose attempt it is.
+    `estimate` is what it may cost; `place` puts the requests where they belong, once it is certain whose attempt it is.
     """
 
     shards: list[Shard]
-    estimate: float
+    estimate: Range
     budget: Budget
     place: Callable[[], object]
 
@@ -85,6 +86,11 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one whenever anybody has changed something: cheaper to ask for than a job."""
+        return self._rows("PRAGMA data_version")[0][0], self._db.total_changes
 
     def record(self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None) -> Job:
         """Write a new job down before anything is sent; unless `again`, return the same job recorded before instead.
@@ -191,8 +197,8 @@ class Ledger:
             spend.reserve(self._db, job.id, job.attempt + 1, now, attempt.budget)
             attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
-            total = str((job.estimate or 0) + attempt.estimate)
-            self._update("job", {**changes, "estimate": total, "notice": None, "id": job.id}, "id = :id")
+            changes |= {**_raised(job, attempt.estimate), "begins": json.dumps([*known.begins, known.results_bytes])}
+            self._update("job", {**changes, "notice": None, "id": job.id}, "id = :id")
             for shard in attempt.shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": now})
             self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
@@ -373,9 +379,17 @@ def _steps() -> list[tuple[str, str]]:
     return list(zip(found[1::2], found[2::2], strict=True))
 
 
+def _raised(job: Job, more: Range) -> dict[str, Any]:
+    """What a job may cost with another attempt; of one of an earlier version only the likely cost is known."""
+    known = job.estimate_low is not None and job.estimate_high is not None
+    ends = {"estimate_low": (job.estimate_low or 0) + more.low, "estimate_high": (job.estimate_high or 0) + more.high}
+    return {"estimate": str((job.estimate or 0) + more.likely), **(ends if known else {})}
+
+
 def _plain(job: Job) -> dict[str, Any]:
     values = job.model_dump()
-    return values | {"counts": json.dumps(job.counts) if job.counts is not None else None}
+    counts = json.dumps(job.counts) if job.counts is not None else None
+    return values | {"counts": counts, "begins": json.dumps(job.begins)}
 
 
 def _shard(row: sqlite3.Row) -> Shard:
@@ -384,4 +398,5 @@ def _shard(row: sqlite3.Row) -> Shard:
 
 def _job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in _JOB}
-    return Job.model_validate(values | {"counts": json.loads(values["counts"]) if values["counts"] else None})
+    counts = json.loads(values["counts"]) if values["counts"] else None
+    return Job.model_validate(values | {"counts": counts, "begins": json.loads(values["begins"])})

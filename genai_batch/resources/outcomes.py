@@ -19,6 +19,8 @@ BLOCKED = frozenset({
     "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE",
     "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE",
 })  # fmt: skip
+MOST_TOKENS = 10**9
+"""A counter says no more than this."""
 _RETRYABLE = frozenset({
     4, 8, 10, 13, 14, 408, 429, 500, 502, 503, 504,
     "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL", "UNAVAILABLE",
@@ -66,9 +68,9 @@ class Verdict(NamedTuple):
 def judge(row: dict[str, Any]) -> Verdict:
     """Classify a decoded row."""
     response = as_object(row.get("response"))
-    reason = _reason(response)
+    outcome, reason = _worst(row, response)
     usage, thinking = _usage(response)
-    return Verdict(key_of(row), _outcome(row, response, reason), reason, usage, thinking)
+    return Verdict(key_of(row), outcome, reason, usage, thinking)
 
 
 def key_of(row: dict[str, Any]) -> str | None:
@@ -121,6 +123,17 @@ _SAID: dict[Outcome, str] = {
     "missing": "No answer came back for this key.",
 }
 MISSING = RowError(code="missing", message=_SAID["missing"], retryable=True)
+
+
+def _worst(row: dict[str, Any], response: dict[str, Any]) -> tuple[Outcome, str | None]:
+    """How the answer ended, or the first of several that did not end well: a row is ok only if all of them are."""
+    reason = _reason(response)
+    outcome = _outcome(row, response, reason)
+    for candidate in as_list(response.get("candidates"))[1:] if outcome == "ok" else ():
+        other = {"candidates": [candidate]}
+        if (ended := _outcome(row, other, why := _reason(other))) != "ok":
+            return ended, why
+    return outcome, reason
 
 
 def _outcome(row: dict[str, Any], response: dict[str, Any], reason: str | None) -> Outcome:
@@ -184,5 +197,7 @@ def _of(details: Any, modality: str) -> int:
 
 
 def _count(value: Any) -> int:
-    """Read a counter: absent means zero, and int64 comes as a string."""
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+    """Read a counter: absent means zero, int64 comes as a string, and what no answer can take counts as the most."""
+    if isinstance(value, str) and value.isdecimal():
+        return MOST_TOKENS if len(value) > 10 else min(int(value), MOST_TOKENS)
+    return min(max(0, value), MOST_TOKENS) if isinstance(value, int) else 0

@@ -88,7 +88,11 @@ def price(model: str, lane: Lane, day: date) -> Price:
 
 def cost(model: str, lane: Lane, day: date, usage: Usage) -> Decimal:
     """USD of one answer."""
-    rate = rates(model, lane, day, long=usage.input > LONG)
+    return at(rates(model, lane, day, long=usage.input > LONG), usage)
+
+
+def at(rate: Rates, usage: Usage) -> Decimal:
+    """The same at given rates, in whatever unit they are."""
     seen = usage.audio_input * rate.audio_input + usage.image_input * rate.image_input
     seen += usage.video_input * rate.video_input + usage.cached * rate.cached
     plain = max(0, usage.input - usage.cached - usage.audio_input - usage.image_input - usage.video_input)

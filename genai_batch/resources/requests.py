@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.lines import Line, parse
 from genai_batch.resources.models import Model, warning
 from genai_batch.resources.preflight import sources
@@ -44,15 +45,25 @@ class Preflight:
     differently. While anything is wrong, `digest`, `size` and `parts` mean nothing.
     """
 
-    def __init__(self, source: Path, model: Model, cut: Cut | None = None, *, helped: bool | None = None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        model: Model,
+        cut: Cut | None = None,
+        *,
+        helped: bool | None = None,
+        is_bound: bool = False,
+    ) -> None:
         """Look at the file from outside; `cut` is what one batch holds.
 
         A process helps as fits, as soon as it is up; or, as `helped` says, from the start or never.
 
+        `is_bound` says that each request carries the id of its key.
+
         Raises:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
-        self.source, self.model, self.cut = source, model, cut or Cut()
+        self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
         self._helped = helped
         self._begin()
         sources.refuse(source)
@@ -70,6 +81,12 @@ class Preflight:
     def makes_media(self) -> bool:
         """Whether images or sounds come back."""
         return any(shape.media for tier in (self.short, self.long) for shape, rows in tier.shapes.items() if rows)
+
+    @property
+    def checks(self) -> str:
+        """What is checked of the answers, in the words of `Job.checks`."""
+        structured = self.short.structured or self.long.structured
+        return " ".join([SCHEMA] * structured + [BINDING] * self.is_bound)
 
     @property
     def shape(self) -> str:

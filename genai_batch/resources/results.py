@@ -2,23 +2,33 @@
 
 The index (`results.db`) is made from the two JSONL files alone and can be deleted at any time. It holds one entry per
 request, in the order of the requests; a request without an answer is `missing`, an answer without a request is
-unmatched. Of several answers to one key an ok one is preferred, then the latest.
+unmatched. Of several answers to one key that of the newest attempt stands unless it is worse than an earlier one.
 """
 
-import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
+from functools import cached_property
+from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from genai_batch.resources import jobs, media, outcomes, uris
+from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.answers import Answer, brief, short
+from genai_batch.resources.checks.binding import stripped, sum_of
+from genai_batch.resources.checks.checking import UNVERIFIED, Finding, Look
 from genai_batch.resources.errors import LedgerError, UnknownResult
-from genai_batch.resources.indexing import made_of, make_index, read_row
 from genai_batch.resources.jobs import Job, Outcome
+from genai_batch.resources.media.kept import Kept
 from genai_batch.resources.outcomes import MISSING, Media, RowError, Tokens
+from genai_batch.resources.results_index.building import held_of, made_of, make_index
+from genai_batch.resources.results_index.index import Columns, Entry, Index
+from genai_batch.resources.results_index.pieces import Torn
+from genai_batch.resources.results_index.rows import STRANGER, read_row
 from genai_batch.resources.untyped import as_object
+
+__all__ = ["Entry", "Result", "Results", "read_results"]
 
 T = TypeVar("T")
 
@@ -41,23 +51,6 @@ class Result(Answer):
     response: Any = None
 
 
-class Entry(NamedTuple):
-    """A line of the index. `offset` and `length` are bytes in results.jsonl; a missing row has neither."""
-
-    n: int
-    key: str
-    outcome: Outcome
-    offset: int | None
-    length: int | None
-    finish_reason: str | None
-    input: int | None
-    output: int | None
-    thinking: int | None
-    cached: int | None
-    cost: str | None
-    attempt: int
-
-
 class Results:
     """The results of a job that is over."""
 
@@ -65,14 +58,17 @@ class Results:
         """Open the index, making it again when it is absent or torn."""
         self.job = job
         self.folder = jobs.folder(home, job.id)
+        self.media = Kept(self.folder, job.id)
         self._path = self.folder / "results.db"
-        self._db = self._open() or self._made_again()
+        self._index = self._open() or self._made_again()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.close()
+        self._index.close()
+        if "_rows" in self.__dict__:
+            self._rows.close()
 
     @property
     def has_requests(self) -> bool:
@@ -83,28 +79,61 @@ class Results:
     @property
     def counts(self) -> dict[Outcome, int]:
         """Rows by outcome, zeros left out."""
-        return json.loads(self._total("counts"))
+        return self._index.about["counts"]
 
     @property
     def cost(self) -> Decimal | None:
         """USD of all rows, failed ones too; None where the model has no known price."""
-        return Decimal(cost) if (cost := self._total("cost")) else None
+        return Decimal(cost) if (cost := self._index.about["cost"]) else None
 
     @property
     def repeated(self) -> int:
-        """Answers beyond the first to the same key."""
-        return int(self._total("repeated"))
+        """Answers beyond the first to the same key in one attempt."""
+        return self._index.about["repeated"]
+
+    @property
+    def repeated_keys(self) -> list[str]:
+        """The first keys, a hundred at most, that were answered more than once in an attempt."""
+        return self._index.about["repeated keys"]
+
+    @property
+    def findings(self) -> dict[str, tuple[int, list[str], str]]:
+        """What the checks found, by code: how many answers, the first keys, and the first message."""
+        return {code: (count, keys, said) for code, (count, keys, said) in self._index.about["findings"].items()}
+
+    def columns(self) -> Iterator[Columns]:
+        """What is known of all rows that answer a request, in columns and in the order they came, some at a time."""
+        return self._index.columns()
+
+    @property
+    def loss(self) -> str | None:
+        """What to know when rows that were brought home are not there any more; they are shown as missing."""
+        held: int = self._index.about["held"]
+        if held >= self.job.results_bytes:
+            return None
+        said = (
+            f"{self.folder / 'results.jsonl'} was cut: {held:,} of {self.job.results_bytes:,} bytes are left, and what"
+        )
+        return f"{said} was lost counts as missing. Put the file back, or resume_job(rows='missing') pays for it again."
+
+    @property
+    def _held(self) -> int:
+        return held_of(self.folder / "results.jsonl", self.job)
 
     def unmatched(self, most: int = 5) -> tuple[int, list[str]]:
-        """Count the answers that belong to no request, and say why of the first."""
-        count = self._db.execute("SELECT count(*) FROM unmatched").fetchone()[0]
-        rows = self._db.execute("SELECT key, why FROM unmatched ORDER BY offset LIMIT ?", (most,))
-        return count, [f"{brief(key, 60)!r} {why}" if key else why for key, why in rows]
+        """Count the answers that belong to no request, and say why, with some of their keys."""
+        by_reason: dict[str, int] = self._index.about["unmatched"]
+        said = [f"{brief(key, 60)!r} {STRANGER}" for key in self._index.about["strangers"]]
+        keyless = [why + f" ({count} times)" * (count > 1) for why, count in by_reason.items() if count]
+        return sum(by_reason.values()), [*(each for each in keyless if STRANGER not in each), *said][:most]
 
     def page(self, outcome: Outcome | None, after: int, limit: int) -> list[Entry]:
         """List entries in the order of the requests, behind number `after`."""
-        sql = f"SELECT {_ENTRY} FROM result WHERE n > ? AND (? IS NULL OR outcome = ?) ORDER BY n LIMIT ?"
-        return [Entry(*row) for row in self._db.execute(sql, (after, outcome, outcome, limit))]
+        return self._index.page(outcome, after, limit)
+
+    def find(self, key: str) -> Entry | None:
+        """Find the entry of a key, or None."""
+        return self._index.find(key)
 
     def entry(self, key: str) -> Entry:
         """Find the entry of a key.
@@ -112,28 +141,30 @@ class Results:
         Raises:
             UnknownResult: with the nearest keys.
         """
-        row = self._db.execute(f"SELECT {_ENTRY} FROM result WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise UnknownResult(key, self._near(key))
-        return Entry(*row)
+        if (entry := self.find(key)) is None:
+            raise UnknownResult(key, self._index.near(key))
+        return entry
 
     def keys(self, prefix: str, limit: int) -> list[str]:
-        """List keys that begin with `prefix`."""
-        sql = "SELECT key FROM result WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key LIMIT ?"
-        return [key for (key,) in self._db.execute(sql, (prefix, len(prefix), prefix, limit))]
+        """List keys that begin with `prefix`, in the order of the requests."""
+        return self._index.keys(prefix, limit)
 
-    def _near(self, key: str) -> list[str]:
-        after = self._db.execute("SELECT key FROM result WHERE key >= ? ORDER BY key LIMIT 100", (key,))
-        before = self._db.execute("SELECT key FROM result WHERE key < ? ORDER BY key DESC LIMIT 100", (key,))
-        return [name for (name,) in [*after, *before]]
+    def request(self, entry: Entry) -> bytes:
+        """Read the line of an entry's request as it was first sent; empty where the requests are not known."""
+        if not self.has_requests:
+            return b""
+        with jobs.requests_of(self.folder).open("rb") as file:
+            file.seek(entry.request)
+            return file.readline()
 
     def row(self, entry: Entry) -> dict[str, Any]:
         """Read the row behind an entry as it came; a missing one is empty."""
         if entry.offset is None or entry.length is None:
             return {}
-        with (self.folder / "results.jsonl").open("rb") as file:
-            file.seek(entry.offset)
-            line = file.read(entry.length)
+        line = b""
+        with suppress(FileNotFoundError):
+            self._rows.seek(entry.offset)
+            line = self._rows.read(entry.length)
         if len(line) < entry.length:
             said = f"{self.folder / 'results.jsonl'} was cut: the row of {brief(entry.key, 80)!r} is gone from it."
             raise LedgerError(f"{said} resume_job with rows=[its key] sends it again.")
@@ -143,43 +174,76 @@ class Results:
         """Tell what came back for an entry, with the whole row."""
         row = self.row(entry)
         response = as_object(row.get("response"))
-        blobs = enumerate(outcomes.media(response))
-        found = [Media(uri=uris.media(self.job.id, entry.key, i), mime_type=media.served_as(blob)) for i, blob in blobs]
+        found = self.media.listed(entry.key, entry.attempt, outcomes.media(response))
         return Result(
             key=entry.key,
             outcome=entry.outcome,
             finish_reason=entry.finish_reason,
-            text=outcomes.text(response),
-            error=outcomes.error(row, outcomes.judge(row)) if row else MISSING,
+            text=self.text(entry, response),
+            error=None if entry.outcome == "ok" else self.error(entry, row),
             media=found or None,
             usage=_tokens(entry) if row else None,
             cost_usd=float(entry.cost) if entry.cost else None,
             model_version=_version(response),
             attempt=entry.attempt or None,
             backend=self.job.backend,
-            notice=jobs.OFFLINE if self.job.backend == "emulator" else None,
+            notice=" ".join(self._notices(entry, response)) or None,
             response=row or None,
         )
 
-    def _total(self, name: str) -> str:
-        return self._db.execute("SELECT value FROM total WHERE name = ?", (name,)).fetchone()[0]
+    def text(self, entry: Entry, response: dict[str, Any]) -> str | None:
+        """The words of an answer, without an id that was asked for to check it."""
+        text = outcomes.text(response)
+        return stripped(text, entry.key) if text and self.job.is_bound else text
 
-    def _made_again(self) -> sqlite3.Connection:
+    def error(self, entry: Entry, row: dict[str, Any]) -> RowError | None:
+        """Why a row is not ok; of one that only a check has found to be wrong, what the check said."""
+        if not row:
+            return MISSING
+        verdict = outcomes.judge(row)
+        if verdict.outcome == entry.outcome or verdict.outcome != "ok":
+            return outcomes.error(row, verdict)
+        found = self._found(entry, as_object(row.get("response"))) if self.has_requests else None
+        code, said = found or (entry.error or "error", "The answer does not stand up to a check.")
+        return RowError(code=code, message=said, retryable=True)
+
+    def _found(self, entry: Entry, response: dict[str, Any]) -> Finding | None:
+        look = Look(self._owner if self.job.is_bound else None)
+        return look.look(entry.key, response, self.request(entry))
+
+    def _owner(self, found: str) -> str | None:
+        total = sum_of(found)
+        return None if total is None else self._index.summed(total)
+
+    def _notices(self, entry: Entry, response: dict[str, Any]) -> Iterator[str]:
+        if self.job.backend == "emulator":
+            yield jobs.OFFLINE
+        if self.job.is_bound and entry.outcome == "ok":
+            found = self._found(entry, response)
+            if found and found.code == UNVERIFIED:
+                yield found.message
+
+    @cached_property
+    def _rows(self) -> FileIO:
+        return FileIO(self.folder / "results.jsonl")
+
+    def _made_again(self) -> Index:
         try:
             make_index(self._path, self.job, self.folder)
-        except (sqlite3.OperationalError, OSError) as error:  # the disk, not the content
+            return Index(self._path, self.job.begins)
+        except (sqlite3.Error, OSError) as error:  # the disk, not the content
             raise _unusable(self.folder, error) from error
-        return sqlite3.connect(self._path, check_same_thread=False)
 
-    def _open(self) -> sqlite3.Connection | None:
-        if not self._path.exists():
-            return None
+    def _open(self) -> Index | None:
         try:
-            db = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, check_same_thread=False)
-            made = dict(db.execute("SELECT name, value FROM total"))
-        except sqlite3.DatabaseError:
+            index = Index(self._path, self.job.begins)
+        except (FileNotFoundError, Torn):
             return None
-        return db if made.get("made of") == made_of(self.job) else None
+        is_whole = index.about["held"] == self.job.results_bytes
+        if index.about["made of"] == made_of(self.job) and (is_whole or index.about["held"] == self._held):
+            return index
+        index.close()
+        return None
 
 
 def read_results(home: Path, job: Job, read: Callable[[Results], T]) -> T:
@@ -190,11 +254,11 @@ def read_results(home: Path, job: Job, read: Callable[[Results], T]) -> T:
     """
     try:
         return _read(home, job, read)
-    except sqlite3.DatabaseError:
+    except Torn:
         jobs.folder(home, job.id).joinpath("results.db").unlink(missing_ok=True)
     try:
         return _read(home, job, read)
-    except sqlite3.DatabaseError as error:
+    except Torn as error:
         raise _unusable(jobs.folder(home, job.id), error) from error
 
 
@@ -206,9 +270,6 @@ def _read(home: Path, job: Job, read: Callable[[Results], T]) -> T:
 def _unusable(folder: Path, error: Exception) -> LedgerError:
     said = f"The index of {folder} cannot be made or read: {error}."
     return LedgerError(f"{said} The results are safe; free space or mend the folder, then try again.")
-
-
-_ENTRY = ", ".join(Entry._fields)
 
 
 def _tokens(entry: Entry) -> Tokens:

@@ -116,8 +116,21 @@ CREATE TABLE piloted (
     PRIMARY KEY (digest, model, lane, backend)
 ) WITHOUT ROWID;
 
+-- step: 008_attempts_begin
+-- Where in results.jsonl the rows of the second and later attempts begin, as a JSON list of bytes.
+ALTER TABLE job ADD COLUMN begins TEXT NOT NULL DEFAULT '[]';
+
+-- step: 009_checks
+-- What is checked of a job's answers, in words: schema, binding; NULL where that was not noted.
+ALTER TABLE job ADD COLUMN checks TEXT;
+
 -- step: 010_blake3
 -- The digest of requests.jsonl is BLAKE3 from here on. One made before is SHA-256 and is marked so; it is made again when
 -- a job of the same size is asked for. What pilots told is found by digest and is asked anew.
 UPDATE job SET digest = 'sha256:' || digest WHERE bytes > 0;
 DELETE FROM piloted;
+
+-- step: 011_range
+-- Between what the estimate of a job lay, to be held against what it did cost.
+ALTER TABLE job ADD COLUMN estimate_low REAL;
+ALTER TABLE job ADD COLUMN estimate_high REAL;

@@ -27,6 +27,8 @@ class Tier:
     squares: float = 0
     unsure: float = 0
     """Share by which the sums may be off because only a sample was counted."""
+    structured: bool = False
+    """Whether any row asks for an answer in a form: by a schema or a MIME type."""
 
     def take(self, request: dict[str, Any], model: Model, weight: float = 1) -> float:
         """Count one request `weight` times; its input tokens."""
@@ -40,6 +42,7 @@ class Tier:
         """Add rows of one shape and their input tokens; negative numbers take them out again."""
         self.rows += rows
         self.input += tokens
+        self.structured = self.structured or shape.answer is not None
         if len(self.shapes) >= MOST_SHAPES and shape not in self.shapes:
             shape = _round(shape)
         self.shapes[shape] = self.shapes.get(shape, 0) + rows

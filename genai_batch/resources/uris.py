@@ -1,6 +1,7 @@
 """The addresses of what can be read. A key is a name that is looked up, never a path, and is percent-encoded whole."""
 
-from urllib.parse import quote
+import re
+from urllib.parse import quote, unquote
 
 JOBS = "batch://jobs"
 MODELS = "batch://models"
@@ -9,6 +10,7 @@ RESULTS = "batch://jobs/{job_id}/results{?outcome,cursor,limit}"
 RESULT = "batch://jobs/{job_id}/results/{key}"
 MEDIA = "batch://jobs/{job_id}/media/{key}/{index}"
 REPORT = "batch://jobs/{job_id}/report"
+_RESULT = re.compile(r"batch://jobs/([a-z0-9_]+)/results/([A-Za-z0-9%._~-]+)")
 
 
 def job(job_id: str) -> str:
@@ -26,6 +28,17 @@ def results(job_id: str, *, outcome: str | None = None, cursor: str | None = Non
 def result(job_id: str, key: str) -> str:
     """Address of the result of one key."""
     return f"{job(job_id)}/results/{quote(key, safe='')}"
+
+
+def result_of(uri: str) -> tuple[str, str] | None:
+    """Job and key of the address of a result, written as we write it; None for any other address."""
+    found = _RESULT.fullmatch(uri)
+    return (found[1], unquote(found[2])) if found else None
+
+
+def report(job_id: str) -> str:
+    """Address of the report on a job."""
+    return f"{job(job_id)}/report"
 
 
 def media(job_id: str, key: str, index: int) -> str:

@@ -68,5 +68,9 @@ class _Watch:
         now = self._ledger.progress(50)
         before, self._seen = self._seen, now
         for job_id, stand in now.items():
-            if before is not None and before.get(job_id) != stand:
-                await self._server.announce(uris.job(job_id), new=job_id not in before)
+            was = (now if before is None else before).get(job_id)
+            if was != stand:
+                await self._server.announce(uris.job(job_id))
+            if was is None or was[0] != stand[0]:
+                await self._server.announce(uris.JOBS, uris.results(job_id), uris.report(job_id))
+                await self._server.announce_list()

@@ -19,12 +19,13 @@ from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, Outcome, State
-from genai_batch.resources.pages import ResultPage
+from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, State
+from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
 from genai_batch.server import showing
+from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
-from genai_batch.server.terminal import amount, approved, exit_code, fail, format_of, show, within
+from genai_batch.server.terminal import amount, approved, exit_code, fail, show, within
 from genai_batch.server.waiting import follow
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.create_batch import create_batch
@@ -51,6 +52,7 @@ Name = Annotated[str | None, typer.Option(help="What to call the job")]
 Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
 Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
+Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
 
 
 @app.command()
@@ -77,15 +79,14 @@ def estimate(
 @app.command()
 def create(
     source: SourcePath, model: Model, name: Name = None, lane: Annotated[str, typer.Option()] = "batch",
-    max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False,
+    max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
     if lane != "batch":
         fail(BatchError(f"There is no lane {lane!r}; it is batch."), json=json)
-    answer = within(
-        lambda workspace: _create(workspace, source, model, name, max_cost_usd, confirm, again), json, quiet
-    )
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, bound=check_binding)
+    answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
@@ -93,21 +94,22 @@ def create(
 @app.command("run")
 def run_job(
     source: SourcePath, model: Model,
-    output: Annotated[str | None, typer.Option(help="Write every result here")] = None,
+    output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     name: Name = None, max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False,
-    json: Json = False, quiet: Quiet = False,
+    check_binding: Bound = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, bound=check_binding)
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
-        started = await _create(workspace, source, model, name, max_cost_usd, confirm, again)
+        started = await begin(workspace, source, model)
         status = await follow(workspace, started.job_id, None, quiet=quiet)
         status = status.model_copy(update={"existing": started.existing})
-        return status, await get_results(status.job_id, workspace, output_path=output, format=form or format_of(output))
+        return status, await get_results(status.job_id, workspace, output_path=output, format=form)
 
     status, page = within(whole, json, quiet)
-    shown = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "notice", "uri"})
+    shown = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
     whole_run = Run.model_validate({**status.model_dump(mode="json"), **shown})
     show(whole_run, [*showing.status(status), "", *showing.results(page)], json)
     raise typer.Exit(exit_code(status))
@@ -132,20 +134,32 @@ def status(
 
 @app.command()
 def results(
-    job: Job, outcome: Annotated[Outcome | None, typer.Option(help="Only rows with this outcome")] = None,
-    output: Annotated[str | None, typer.Option(help="Write every row to this file")] = None,
+    job: Job, outcome: Annotated[Wanted | None, typer.Option(help="Only rows with this outcome")] = None,
+    output: Annotated[str | None, typer.Option(help="Write every row to this file; a folder/ gets files too")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
+    with_requests: Annotated[bool, typer.Option("--with-requests", help="Write each request beside its row")] = False,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20, cursor: Annotated[str | None, typer.Option()] = None,
     key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show the answers of a finished job, or write them to a file."""
-    answer = within(
-        lambda workspace: get_results(job, workspace, outcome, key, limit, cursor, output, form or format_of(output)),
-        json,
-        quiet,
-    )
+    asked = (outcome, key, limit, cursor, output, form, with_requests)
+    answer = within(lambda workspace: get_results(job, workspace, *asked), json, quiet)
     show(answer, showing.results(answer), json)
+
+
+@app.command()
+def report(
+    job: Job,
+    output: Annotated[str | None, typer.Option(help="Write it here; by default JOB-report.html in this folder")] = None,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser")] = False,
+    json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Make one HTML page of a finished job: counts, failures, cost, plots, pictures, a sample of rows."""
+    answer = within(lambda workspace: make_report(job, workspace, output), json, quiet)
+    show(answer, showing.report(answer), json)
+    if open_:
+        typer.launch(Path(answer.output_path).as_uri())
 
 
 @app.command("list")
@@ -255,9 +269,10 @@ async def _corrected(workspace: Workspace, source: str, fix: str, model: str, la
 
 
 async def _create(
-    workspace: Workspace, source: str, model: str, name: str | None, most: float | None, confirm: bool, again: bool
-) -> JobStatus:
-    begin = partial(create_batch, source, model, workspace, name, "batch", most, again=again)
+    workspace: Workspace, source: str, model: str, *,
+    name: str | None, most: float | None, confirm: bool, again: bool, bound: bool,
+) -> JobStatus:  # fmt: skip
+    begin = partial(create_batch, source, model, workspace, name, "batch", most, again=again, check_binding=bound)
     status = await approved(lambda yes: begin(confirm=yes), confirm)
     if not workspace.lane.is_at(status.job_id):
         return status

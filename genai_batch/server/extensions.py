@@ -5,14 +5,14 @@ Everything that touches a private attribute of the SDK stands here; the minor ve
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from difflib import get_close_matches
-from functools import wraps
-from typing import Any, Self
+from functools import partial, wraps
+from typing import Any
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
+from mcp.server.lowlevel import NotificationOptions
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -25,6 +25,11 @@ from mcp_types import (
     ContentBlock,
     EmptyResult,
     InputRequiredResult,
+    ListResourcesResult,
+    NotificationParams,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
     Resource,
     ResourceLink,
     SubscribeRequestParams,
@@ -37,6 +42,8 @@ from genai_batch.resources import uris
 from genai_batch.resources.answers import Answer, brief
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.untyped import is_list, is_object
+from genai_batch.server import listing
+from genai_batch.server.content import Text, contents, unmarked
 from genai_batch.tools.workspace import Workspace
 
 _ERROR_BYTES = 1_900
@@ -48,18 +55,6 @@ _LATE = (
 )
 
 
-class Blob(bytes):
-    """Content of a resource that knows its MIME type."""
-
-    mime_type: str
-
-    def __new__(cls, content: bytes, mime_type: str) -> Self:
-        """Take both."""
-        blob = super().__new__(cls, content)
-        blob.mime_type = mime_type
-        return blob
-
-
 class BatchServer(MCPServer[Workspace]):
     """An MCP server whose jobs appear in resources/list, and whose watchers hear of every change."""
 
@@ -67,11 +62,18 @@ class BatchServer(MCPServer[Workspace]):
         """Take what `MCPServer` takes."""
         self.bus = InMemorySubscriptionBus()
         self.workspace: Workspace | None = None
+        self.at_hand: Callable[[str], Text | None] = _nothing
         self._watchers: dict[str, set[Any]] = {}
+        self._hosts: set[Any] = set()
         super().__init__(*args, subscriptions=self.bus, extensions=[StrictArguments(self._tool_input_schema)], **kwargs)
-        add = self._lowlevel_server.add_request_handler
-        add("resources/subscribe", SubscribeRequestParams, self._subscribe)
-        add("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        low = self._lowlevel_server
+        low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        low.add_request_handler("resources/list", PaginatedRequestParams, self._list)
+        low.add_request_handler("resources/read", ReadResourceRequestParams, self._read)
+        low.add_notification_handler("notifications/initialized", NotificationParams, self._greet)
+        told = partial(low.create_initialization_options, NotificationOptions(resources_changed=True))
+        setattr(low, "create_initialization_options", told)  # noqa: B010 - the one way to announce it to older hosts
 
     def offer(self, verb: Callable[..., Awaitable[Answer]], title: str, hints: ToolAnnotations) -> None:
         """Register a tool: its name, docstring and signature declare it; its answer goes out compact and linked."""
@@ -88,40 +90,53 @@ class BatchServer(MCPServer[Workspace]):
 
     async def list_resources(self) -> list[Resource]:
         """List what is registered and the most recent jobs."""
-        recent = self.workspace.ledger.page(None, 50, None) if self.workspace else []
-        live = [
-            Resource(
-                uri=job.uri,
-                name=job.id,
-                description=f"{brief(job.name, 60)}: {job.state}",
-                mime_type="application/json",
-            )
-            for job in recent
-        ]
-        return [*await super().list_resources(), *live]
+        return (await self._page_of_resources(None)).resources
+
+    async def _page_of_resources(self, cursor: str | None) -> ListResourcesResult:
+        live, after = listing.entries(self.workspace.ledger, cursor) if self.workspace else ([], None)
+        fixed = await super().list_resources() if cursor is None else []
+        return ListResourcesResult(resources=[*fixed, *live], next_cursor=after)
+
+    async def _list(self, _: ServerRequestContext[Any, Any], params: PaginatedRequestParams) -> ListResourcesResult:
+        try:
+            return await self._page_of_resources(params.cursor)
+        except BatchError as error:
+            raise MCPError(code=INVALID_PARAMS, message=str(error)) from error
+
+    async def _read(self, ctx: ServerRequestContext[Any, Any], params: ReadResourceRequestParams) -> HandlerResult:
+        """Answer at once what is at hand; else read as the SDK does, and say how long the content stays true."""
+        if (text := self.at_hand(params.uri)) is not None:
+            return text.as_json_at(params.uri)
+        result = await self._handle_read_resource(ctx, params)
+        return unmarked(result) if isinstance(result, ReadResourceResult) else result
 
     async def read_resource(
         self, uri: Any, context: Any = None
     ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """Read a resource; a `Blob` goes out under its own MIME type instead of its template's."""
+        """Read a resource; a `Blob` goes out as it says itself, not as its template does."""
         found = await super().read_resource(uri, context)
         if isinstance(found, InputRequiredResult):
             return found
-        return [
-            replace(item, mime_type=item.content.mime_type) if isinstance(item.content, Blob) else item
-            for item in found
-        ]
+        return [content for item in found for content in contents(item)]
 
-    async def announce(self, uri: str, *, new: bool = False) -> None:
-        """Tell everybody who watches `uri` that it has changed, in the way of their protocol era."""
-        await self.bus.publish(ResourceUpdated(uri=uri))
-        if new:
-            await self.bus.publish(ResourcesListChanged())
-        for session in list(self._watchers.get(uri, ())):
-            try:
-                await session.send_resource_updated(uri)
-            except Exception:  # noqa: BLE001 - whatever a vanished client raises, it no longer watches
-                self._watchers[uri].discard(session)
+    async def announce(self, *changed: str) -> None:
+        """Tell everybody who watches one of these URIs that it has changed, in the way of their protocol era."""
+        for uri in changed:
+            await self.bus.publish(ResourceUpdated(uri=uri))
+            for session in list(self._watchers.get(uri, ())):
+                await _told_or_gone(session.send_resource_updated(uri), session, self._watchers[uri])
+
+    async def announce_list(self) -> None:
+        """Tell every host that resources/list has changed."""
+        await self.bus.publish(ResourcesListChanged())
+        for session in list(self._hosts):
+            await _told_or_gone(session.send_resource_list_changed(), session, self._hosts)
+
+    async def _greet(self, ctx: ServerRequestContext[Any, Any], _: NotificationParams) -> None:
+        """Remember a host of the older protocol, which is told of changes without having asked, until it hangs up."""
+        self._hosts.add(ctx.session)
+        ends = ctx.session._connection.exit_stack  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the only sign
+        ends.callback(self._hosts.discard, ctx.session)
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         self._watchers.setdefault(str(params.uri), set()).add(ctx.session)
@@ -130,6 +145,17 @@ class BatchServer(MCPServer[Workspace]):
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
         self._watchers.get(str(params.uri), set()).discard(ctx.session)
         return EmptyResult()
+
+
+def _nothing(_: str) -> Text | None:
+    return None
+
+
+async def _told_or_gone(telling: Awaitable[None], session: Any, listeners: set[Any]) -> None:
+    try:
+        await telling
+    except Exception:  # noqa: BLE001 - whatever a vanished client raises, it no longer listens
+        listeners.discard(session)
 
 
 class StrictArguments(Extension):
@@ -186,8 +212,13 @@ def _told(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Any
 
 
 def _links(answer: Answer) -> list[ResourceLink]:
+    """Link to the results where there are some, unless the answer is that they were written to a file."""
     job_id, state = getattr(answer, "job_id", None), getattr(answer, "state", "")
-    if not job_id or state in ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"):
+    if (
+        not job_id
+        or getattr(answer, "output_path", None)
+        or state in ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
+    ):
         return []
     return [
         ResourceLink(

@@ -8,16 +8,25 @@ from anyio import to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp_types import Completion, CompletionArgument, CompletionContext
 
-from genai_batch.resources import pages
+from genai_batch.resources import pages, uris
+from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
-from genai_batch.resources.jobs import OUTCOMES, Job, JobStatus, Outcome
-from genai_batch.resources.results import Results, read_results
-from genai_batch.server.extensions import BatchServer, Blob
+from genai_batch.resources.jobs import OUTCOMES, Job, JobStatus
+from genai_batch.resources.pages import Wanted
+from genai_batch.resources.report import History, markdown
+from genai_batch.resources.results import Entry, Results
+from genai_batch.server.content import Blob, Text
+from genai_batch.server.extensions import BatchServer
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.workspace import Workspace
 
 P = ParamSpec("P")
 T = TypeVar("T")
+FINAL_MS = 3_600_000
+"""How long a client may keep what nothing changes any more. What resume_job may change is asked for each time."""
+_JOBS = 100
+AT_HAND = 64_000
+"""Bytes of the largest row that is read while nothing else is served: it takes less than changing threads twice."""
 
 
 def _read(read: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -41,6 +50,8 @@ class Reading:
     def __init__(self, server: BatchServer) -> None:
         """Read in the workspace that the server has open."""
         self._server = server
+        self._version = (0, 0)
+        self._jobs: dict[str, Job] = {}
 
     @_read
     async def jobs(self) -> str:
@@ -50,51 +61,73 @@ class Reading:
     @_read
     async def models(self) -> str:
         """Models that can run in a batch, with prices per million tokens and the day they end."""
-        return (await to_thread.run_sync(pages.models, self._workspace.today)).compact()
+        return Text((await to_thread.run_sync(pages.models, self._workspace.today)).compact(), FINAL_MS, "public")
 
     @_read
     async def job(self, job_id: str) -> str:
         """Where a job stands, as last known: state, rows by outcome, cost."""
         job, workspace = self._job(job_id), self._workspace
-        return JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now()).compact()
+        status = JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now())
+        return Text(status.compact(), _fresh_ms(job, _all_ok(job)))
 
     @_read
     async def results(
         self, job_id: str, outcome: str | None = None, cursor: str | None = None, limit: str = "50"
     ) -> str:
         """Results in the order of the requests; next_uri leads to the next page. Texts are data from a model."""
-        wanted: Outcome | None = next((each for each in OUTCOMES if each == outcome), None)
+        wanted: Wanted | None = next((each for each in pages.WANTED if each == outcome), None)
         if (outcome and not wanted) or not limit.isdecimal():
-            raise BatchError(f"outcome is one of {', '.join(OUTCOMES)}; limit is a number from 1 to 200.")
+            raise BatchError(f"outcome is one of {', '.join(pages.WANTED)}; limit is a number from 1 to 200.")
         most = min(max(int(limit[:4]), 1), 200)
         show = partial(pages.page, outcome=wanted, cursor=cursor, limit=most, room=pages.PAGE)
-        return (await self._in_results(job_id, show)).compact()
+        return await self._in_results(job_id, lambda found: _text(show(found), found.job, final=_all_ok(found.job)))
 
     @_read
     async def result(self, job_id: str, key: str) -> str:
         """Everything that came back for one key. Texts are data from a model."""
-        return (await self._in_results(job_id, partial(pages.result, key=key))).compact()
+        return await self._in_results(job_id, partial(_result, key=key))
+
+    def at_hand(self, uri: str) -> Text | None:
+        """Read the result of one key at once where its job is open and its row is short; None leaves it to `result`."""
+        if (named := uris.result_of(uri)) is None:
+            return None
+        job_id, key = named
+        try:
+            return self._workspace.opened.read_now(self._finished(job_id), partial(_short, key=key))
+        except BatchError:
+            return None
 
     @_read
     async def media(self, job_id: str, key: str, index: str) -> bytes:
         """A picture or sound of a result, as bytes."""
         number = int(index[:9]) if index.isdecimal() else -1
-        return Blob(*await self._in_results(job_id, partial(pages.blob, key=key, index=number)))
+
+        def show(results: Results) -> Blob:
+            found, final = pages.blob(results, key, number), results.entry(key).outcome == "ok"
+            return Blob(found.content, found.mime_type, _fresh_ms(results.job, final), found.about)
+
+        return await self._in_results(job_id, show)
 
     @_read
     async def report(self, job_id: str) -> str:
-        """A finished job on one page: counts, cost, the first failures of each kind."""
-        return await self._in_results(job_id, pages.report)
+        """A finished job on one page: counts, cost, time, failures by class with examples, what to do next."""
+        job, workspace = self._job(job_id), self._workspace
+        history = History.of(workspace.ledger, job, workspace.now())
+        text = await self._in_results(job_id, partial(markdown, history=history))
+        return Text(text, _fresh_ms(job, final=_all_ok(job)))
 
     async def complete(
         self, _ref: object, argument: CompletionArgument, context: CompletionContext | None
     ) -> Completion | None:
-        """Complete job ids, and the keys of a finished job."""
-        begun = argument.value
+        """Complete job ids, and of a finished job its keys and outcomes."""
+        begun, given = argument.value, (context and context.arguments) or {}
+        job = self._workspace.ledger.find(given.get("job_id", ""))
         if argument.name == "job_id":
-            found = [job.id for job in self._workspace.ledger.page(None, 200, None) if job.id.startswith(begun)]
-        elif argument.name == "key" and context and (job_id := (context.arguments or {}).get("job_id")):
-            found = await self._in_results(job_id, partial(Results.keys, prefix=begun, limit=101))
+            found = [each.id for each in self._workspace.ledger.page(None, 200, None) if each.id.startswith(begun)]
+        elif argument.name == "outcome":
+            found = [each for each in (job and job.counts) or OUTCOMES if each.startswith(begun)]
+        elif argument.name == "key" and job and (job.is_over or job.attempt):
+            found = await self._in_results(job.id, partial(Results.keys, prefix=begun, limit=101))
         else:
             return None
         return Completion(values=found[:100], has_more=len(found) > 100)
@@ -106,10 +139,45 @@ class Reading:
         return self._server.workspace
 
     def _job(self, job_id: str) -> Job:
-        return self._workspace.ledger.job(job_id)
+        """Find a job, again only where the ledger has changed."""
+        ledger = self._workspace.ledger
+        if (version := ledger.version) != self._version or len(self._jobs) > _JOBS:
+            self._version, self._jobs = version, {}
+        if (job := self._jobs.get(job_id)) is None:
+            job = self._jobs[job_id] = ledger.job(job_id)
+        return job
+
+    def _finished(self, job_id: str) -> Job:
+        pages.need_results(job := self._job(job_id))
+        return job
 
     async def _in_results(self, job_id: str, read: Callable[[Results], T]) -> T:
-        """Open the results of a job that is over and read in them, in a thread."""
-        job, home = self._job(job_id), self._workspace.home
-        pages.need_results(job)
-        return await to_thread.run_sync(partial(read_results, home, job, read))
+        """Read in the results of a job that is over, in a thread."""
+        return await to_thread.run_sync(self._workspace.opened.read, self._finished(job_id), read)
+
+
+def _result(results: Results, key: str) -> Text:
+    return _shown(results, results.entry(key))
+
+
+def _short(results: Results, key: str) -> Text | None:
+    """The same, unless there is none, since its neighbours are looked for far and wide, or its row is long."""
+    entry = results.find(key)
+    return _shown(results, entry) if entry and (entry.length or 0) <= AT_HAND else None
+
+
+def _shown(results: Results, entry: Entry) -> Text:
+    return _text(pages.result(results, entry), results.job, final=entry.outcome == "ok")
+
+
+def _text(answer: Answer, job: Job, *, final: bool) -> Text:
+    return Text(answer.compact(), _fresh_ms(job, final))
+
+
+def _all_ok(job: Job) -> bool:
+    """Whether nothing of it is left to be sent again."""
+    return job.counts is not None and not any(count for outcome, count in job.counts.items() if outcome != "ok")
+
+
+def _fresh_ms(job: Job, final: bool) -> int:
+    return FINAL_MS if final and job.is_over else 0

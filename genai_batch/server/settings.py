@@ -10,6 +10,7 @@ from time import time
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Backend
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut
 from genai_batch.tools.lanes.batch import BatchLane
 from genai_batch.tools.lanes.gemini import connect
@@ -61,17 +62,18 @@ class Settings:
 async def open_workspace(settings: Settings, now: Callable[[], float] = time) -> AsyncGenerator[Workspace]:
     """Open the ledger and the connection, and close both at the end."""
     offline = settings.backend == "emulator"
-    ledger = Ledger(settings.home)
+    ledger, opened = Ledger(settings.home), OpenResults(settings.home)
     try:
         async with connect(settings.api_key, _emulator(settings.home) if offline else None) as gemini:
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
             lane = BatchLane(ledger, gemini, settings.backend, now, pace)
             try:
                 limits = (settings.max_cost_usd, now, settings.tier, settings.cut, settings.max_cost_usd_per_day)
-                yield Workspace(ledger, lane, settings.backend, settings.roots, *limits)
+                yield Workspace(ledger, lane, opened, settings.backend, settings.roots, *limits)
             finally:
                 await lane.close()
     finally:
+        opened.close()
         ledger.close()
 
 

@@ -6,8 +6,8 @@ from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.estimates import Estimate, PilotRun
 from genai_batch.resources.jobs import Counts, JobList, JobStatus
-from genai_batch.resources.outcomes import RowError
-from genai_batch.resources.pages import ResultLine, ResultPage
+from genai_batch.resources.pages import Reason, ResultLine, ResultPage
+from genai_batch.server.reporting import Reported
 
 
 def estimate(answer: Estimate) -> list[str]:
@@ -69,9 +69,15 @@ def results(answer: ResultPage) -> list[str]:
     lines = [f"{answer.job_id}  {answer.state.removeprefix('JOB_STATE_')}  rows: {counts(answer.counts)}"]
     if answer.output_path:
         lines.append(f"wrote   {answer.written:,} rows to {answer.output_path}")
-    lines += [_result(line) for line in answer.results]
+    said: dict[int | str, str] = {}
+    lines += [_result(line, said) for line in answer.results]
     more = [f"more    --cursor {answer.next_cursor}"] if answer.next_cursor else []
     return [*lines, *([f"note    {answer.notice}"] if answer.notice else []), *more]
+
+
+def report(answer: Reported) -> list[str]:
+    """Where the page of a job is."""
+    return [f"wrote   {answer.output_path}", *([f"note    {answer.notice}"] if answer.notice else [])]
 
 
 def jobs(answer: JobList) -> list[str]:
@@ -94,13 +100,24 @@ def plain(answer: Answer) -> list[str]:
     return [f"{name:<12} {value}" for name, value in answer.model_dump(mode="json").items()]
 
 
-def _result(line: ResultLine) -> str:
-    said = line.text or _error(line.error) or ", ".join(media.mime_type for media in line.media or []) or ""
+def _result(line: ResultLine, messages: dict[int | str, str]) -> str:
+    why = _reason(line.error, messages)
+    said = (
+        (why if line.outcome == "error" else line.text)
+        or line.text
+        or why
+        or ", ".join(media.mime_type for media in line.media or [])
+        or ""
+    )
     return f"  {line.key}  [{line.outcome}]  {brief(said.replace(chr(10), ' '), 200)}"
 
 
-def _error(error: RowError | None) -> str | None:
-    return error and f"{error.code}: {error.message}"
+def _reason(error: Reason | None, messages: dict[int | str, str]) -> str | None:
+    """An error in words; `messages` are the last ones by code, which are stated only once."""
+    if error is None:
+        return None
+    message = messages[error.code] = error.message or messages.get(error.code, "")
+    return f"{error.code}: {message}"
 
 
 def _usd(cost: Range) -> str:

@@ -11,7 +11,6 @@ import typer
 
 from genai_batch.resources.answers import Answer, printable
 from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
-from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.workspace import Workspace
@@ -78,8 +77,3 @@ def exit_code(status: JobStatus) -> int:
     if status.state not in FINISHED:
         return 5
     return 0 if (status.counts.ok or 0) == status.requests else 3
-
-
-def format_of(output: str | None) -> Format:
-    """Choose a format by the ending of a path."""
-    return "csv" if output and output.lower().endswith(".csv") else "jsonl"

@@ -19,7 +19,7 @@ from genai_batch.tools.approval import (
     question,
     quote,
 )
-from genai_batch.tools.starting import drafted, planned, record
+from genai_batch.tools.starting import drafted, planned, preflight, record
 from genai_batch.tools.workspace import Given, ModelName, Source
 
 SEND_S = 40
@@ -27,14 +27,21 @@ SEND_S = 40
 
 
 async def _quote(
-    source: str, model: str, max_cost_usd: float | None, confirm: bool, again: bool, workspace: Given, ctx: Context
+    source: str,
+    model: str,
+    max_cost_usd: float | None,
+    confirm: bool,
+    again: bool,
+    check_binding: bool,
+    workspace: Given,
+    ctx: Context,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
 
     async def most() -> float:
-        found = workspace.preflight(source, model)
-        await to_thread.run_sync(found.run, abandon_on_cancel=True)
-        price = await to_thread.run_sync(priced, workspace, found)
+        async with preflight(workspace, source, model, bound=check_binding) as found:
+            await to_thread.run_sync(found.run, abandon_on_cancel=True)
+            price = await to_thread.run_sync(priced, workspace, found)
         known = workspace.ledger.same(planned(workspace, found, price, "")[0]) and not again
         beyond = over_the_day(workspace, price)  # the tool refuses that, whatever the user says
         return 0 if known or found.findings.count or beyond else price.most
@@ -55,6 +62,7 @@ async def create_batch(
     max_cost_usd: Annotated[float | None, Field(description="Ask for approval above this", ge=0)] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
     again: Annotated[bool, Field(description="Run it anew and pay again")] = False,
+    check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
     quoted: Annotated[Quote | None, Resolve(_quote)] = None,
     answer: Annotated[Answer, Resolve(_question)] = None,
 ) -> JobStatus:
@@ -63,8 +71,10 @@ async def create_batch(
     The same content and model asked for twice is the same job. It runs for minutes to hours; follow it with
     check_status.
     """
-    found = workspace.preflight(source, model)
-    async with drafted(workspace, found, name or found.source.stem[:100]) as draft:
+    async with (
+        preflight(workspace, source, model, bound=check_binding) as found,
+        drafted(workspace, found, name or found.source.stem[:100]) as draft,
+    ):
         job = None if again else workspace.ledger.same(draft.job)
         if job is None:
             approve(draft.price, limit_of(workspace, max_cost_usd), confirm=confirm, quoted=quoted, answer=answer)

@@ -114,7 +114,7 @@ class _Again:
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, found.parts, first=first, attempt=number)
         aside = budget(workspace, price)
-        attempt = Attempt(shards, price.cost_usd.likely, aside, partial(draft.replace, target))
+        attempt = Attempt(shards, price.cost_usd, aside, partial(draft.replace, target))
         return workspace.ledger.reopen(job, attempt, workspace.now())
 
     def chosen(self, job: Job, target: Path) -> Preflight:
@@ -124,5 +124,6 @@ class _Again:
         write = partial(attempts.write, rows=self._rows, target=target, sent=sent)
         left = read_results(self._workspace.home, job, write)
         self.left_out = short(left.tell(), 600)
-        found = Preflight(target, find(job.model, self._workspace.today), self._workspace.cut_for(job.model))
+        model, cut = find(job.model, self._workspace.today), self._workspace.cut_for(job.model)
+        found = Preflight(target, model, cut, is_bound=job.is_bound)
         return found.run()

@@ -2,14 +2,15 @@
 
 import os
 import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from anyio import to_thread
 
 from genai_batch.resources import jobs
+from genai_batch.resources.checks import copying
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
@@ -29,6 +30,46 @@ class Draft(NamedTuple):
 
 
 @asynccontextmanager
+async def preflight(workspace: Workspace, source: str, model: str, *, bound: bool) -> AsyncGenerator[Preflight]:
+    """Be ready to read a source; `bound` reads a copy instead, in which each request carries the id of its key.
+
+    Raises:
+        BatchError: the path, the file or the model cannot be used.
+        InvalidRequests: the copy cannot be made, with every problem found.
+        LedgerError: the home does not take the copy.
+    """
+    found = workspace.preflight(source, model)
+    if not bound:
+        yield found
+        return
+    folder = workspace.home / "jobs" / f".{jobs.new_id()}"
+    try:
+        with _storing(workspace):
+            folder.mkdir(mode=0o700, parents=True)
+            copy = folder / found.source.name
+            await to_thread.run_sync(_bind, found, copy, abandon_on_cancel=True)
+        yield Preflight(copy, found.model, found.cut, is_bound=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bind(found: Preflight, copy: Path) -> None:
+    found.run()
+    found.refuse_problems()
+    copying.write(found.source, copy, found.model)
+
+
+@contextmanager
+def _storing(workspace: Workspace) -> Generator[None]:
+    """Say of the disk what concerns the requests."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{workspace.home} does not take the requests: {error.strerror}. Nothing was sent."
+        raise LedgerError(said) from error
+
+
+@asynccontextmanager
 async def drafted(workspace: Workspace, found: Preflight, name: str) -> AsyncGenerator[Draft]:
     """Read a source once, keeping a copy; what is not recorded by the end is removed.
 
@@ -38,14 +79,12 @@ async def drafted(workspace: Workspace, found: Preflight, name: str) -> AsyncGen
     """
     folder = workspace.home / "jobs" / f".{jobs.new_id()}"
     try:
-        folder.mkdir(mode=0o700, parents=True)
-        await to_thread.run_sync(_copy, found, folder, abandon_on_cancel=True)
-        found.refuse_problems()
-        price = await to_thread.run_sync(priced, workspace, found)
-        yield Draft(folder, price, *planned(workspace, found, price, name))
-    except OSError as error:
-        said = f"{workspace.home} does not take the requests: {error.strerror}. Nothing was sent."
-        raise LedgerError(said) from error
+        with _storing(workspace):
+            folder.mkdir(mode=0o700, parents=True)
+            await to_thread.run_sync(_copy, found, folder, abandon_on_cancel=True)
+            found.refuse_problems()
+            price = await to_thread.run_sync(priced, workspace, found)
+            yield Draft(folder, price, *planned(workspace, found, price, name))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,8 +94,9 @@ def planned(workspace: Workspace, found: Preflight, price: Estimate, name: str) 
     job = Job(
         id=jobs.new_id(), name=name, model=found.model.name, lane="batch", backend=workspace.backend,
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
-        makes_media=found.makes_media, estimate=price.cost_usd.likely, created_at=workspace.now(),
-        shape=found.shape, expected=price.uncorrected,
+        makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
+        estimate_high=price.cost_usd.high, created_at=workspace.now(), shape=found.shape, expected=price.uncorrected,
+        checks=found.checks,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, found.parts)
 

@@ -15,6 +15,7 @@ from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, PathNotAllowed, ProviderError
 from genai_batch.resources.jobs import Backend, Job
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.tools.lanes.batch import BatchLane
 
@@ -36,6 +37,7 @@ class Workspace:
 
     ledger: Ledger
     lane: BatchLane
+    opened: OpenResults
     backend: Backend
     roots: tuple[Path, ...] | None
     max_cost_usd: float
@@ -152,4 +154,4 @@ Given = Annotated[Workspace, Resolve(current)]
 """A parameter the model never sees."""
 Source = Annotated[str, Field(description="Path of a .jsonl file, one {key, request} a line")]
 ModelName = Annotated[str, Field(description="Gemini model, e.g. gemini-3.8-flash")]
-JobId = Annotated[str, Field(description="job_… or batches/…")]
+JobId = Annotated[str, Field(description="job_* or batches/*")]

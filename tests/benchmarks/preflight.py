@@ -145,20 +145,20 @@ def memory(way: Ways, source: Path) -> float:
     most = 0.0
     with subprocess.Popen(_command(way, source), stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            most = max(most, _held(process.pid))
+            most = max(most, held(process.pid))
             time.sleep(0.02)
     return most / 1024
 
 
-def _held(pid: int) -> float:
+def held(pid: int) -> float:
     """Proportional set size of a process and those it started, in kB; of one that just ended, nothing."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0
-    held = re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)
-    return float(held[1] if held else 0) + sum(_held(int(child)) for child in children)
+    found = re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)
+    return float(found[1] if found else 0) + sum(held(int(child)) for child in children)
 
 
 def write(kind: Kind, folder: Path) -> Path:

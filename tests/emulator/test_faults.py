@@ -189,6 +189,16 @@ async def test_a_download_ends_before_its_length(bench: Bench) -> None:
     assert int(reply.headers["content-length"]) > 10
 
 
+async def test_a_download_ignores_that_a_part_was_asked_for(bench: Bench) -> None:
+    name = await finished(bench, fault="no_ranges")
+    path = f"/v1/files/batch-{name.removeprefix('batches/')}:download"
+    part = {"x-goog-api-key": "key-1", "range": "bytes=10-"}
+    whole, rest = [await bench.http.get(path, headers=part) for _ in range(2)]
+    assert (whole.status_code, rest.status_code, whole.content[10:]) == (200, 206, rest.content)
+    other = await bench.http.get(path, headers=part | {"if-range": '"another"'})
+    assert (other.status_code, other.content, other.headers["etag"]) == (200, whole.content, rest.headers["etag"])
+
+
 async def test_a_slow_download_is_whole(bench: Bench) -> None:
     name = await finished(bench, fault="slow_download", delay_s=0.001, piece_bytes=500)
     assert len((await bench.download(name)).splitlines()) == 4
@@ -326,6 +336,14 @@ async def test_rows_come_without_key(bench: Bench) -> None:
 
 async def test_rows_come_twice(bench: Bench) -> None:
     assert [row["key"] for row in await rows_of(bench, 2, fault="duplicate", key="r1")] == ["r0", "r1", "r1"]
+
+
+async def test_rows_trade_their_answers(bench: Bench) -> None:
+    plain = {row["key"]: row["response"]["responseId"] for row in await rows_of(bench, 5, fault="no_final_newline")}
+    rows = await rows_of(bench, 5, fault="swap", key="r[^1]")
+    assert [row["key"] for row in rows] == ["r1", "r0", "r2", "r3", "r4"]
+    traded = {row["key"]: row["response"]["responseId"] for row in rows}
+    assert traded == plain | {"r0": plain["r2"], "r2": plain["r0"], "r3": plain["r4"], "r4": plain["r3"]}
 
 
 async def test_rows_do_not_come(bench: Bench) -> None:

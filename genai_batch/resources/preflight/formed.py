@@ -95,9 +95,7 @@ class Formed:
         """
         if not self._template:
             return start, [], self._usual_number
-        end, keys = self._template.follow(block, start, is_ascii=is_ascii)
-        plain = keys and "\\" not in "".join(keys) and _are_plain(keys)
-        return (end, keys, self._usual_number) if plain else (start, [], self._usual_number)
+        return (*self._template.follow(block, start, is_ascii=is_ascii), self._usual_number)
 
     def words(self, line: bytes) -> tuple[int, list[str]] | None:
         """The variant and the texts of a row that matched, unless it is of another form."""

@@ -1,7 +1,8 @@
 """A long line as the bytes around its key and its one text: what follows a template needs no counting of its parts.
 
 A template is cut from a line that matched in every respect. Another line made of the same bytes, with any other two
-strings in the two places, has the same members in the same order, none of them twice. Whoever asks looks at the keys.
+strings in the two places, has the same members in the same order, none of them twice. A line whose key has an escape,
+or may be wrong, does not follow: the lines before it have been looked at and stand.
 """
 
 from typing import NamedTuple, Self
@@ -51,7 +52,10 @@ class Template(NamedTuple):
                 break
             if not (is_ascii or _is_utf8(view[start:end])):
                 break
-            keys.append(str(view[start + head : quote], "utf-8"))
+            key = str(view[start + head : quote], "utf-8")
+            if "\\" in key or not is_good(key):
+                break
+            keys.append(key)
             start = end
         return start, keys
 

@@ -1,15 +1,16 @@
 """Deterministic answers: the same request to the same model gets the same answer, in every process and run."""
 
+import re
 from collections import Counter
 from hashlib import sha256
 from typing import Any
 
 from .drawn import Drawn
-from .media import AUDIO_MIME_TYPE, picture, sound, vector
+from .media import AUDIO_MIME_TYPE, photograph, picture, sound, vector
 from .models import LIMITS, Model
 from .outcomes import OK, Outcome
 from .plan import prompt_of
-from .schema_answers import SchemaAnswer, schema_answer
+from .schema_answers import SchemaAnswer, off_schema_answer, schema_answer
 from .tokens import details, prompt_tokens, text_tokens
 from .wire import Object, as_list, as_object, canonical
 
@@ -41,7 +42,10 @@ WORDS = [
     "yonder",
     "zephyr",
 ]
+DISOBEYS = "[emulator] Here is what you asked for:\n```json\n{}\n```"
+TOLD_TO_END = re.compile(r"End the answer with .{0,80}(\[[^\[\]]{1,40}\])\s*\Z")
 AUDIO_TOKENS = 32
+PHOTOGRAPHERS = {"gemini-3-pro-image"}
 IMAGE_TOKENS = {"512": 747, "0.5K": 747, "1K": 1120, "2K": 1680, "4K": 2520}
 NOT_DRAWN = Drawn()
 Part = dict[str, Any]
@@ -110,7 +114,7 @@ def _parts(
     if "IMAGE" in modalities or (model.family == "image" and not modalities):
         size = str(as_object(config.get("imageConfig")).get("imageSize", "1K"))
         text = _text(model, request, seed)
-        image = [_inline("image/png", picture(seed))]
+        image = [_image(model, seed, outcome.output_chars)]
         counts = Counter(IMAGE=IMAGE_TOKENS.get(size, 1120))
         said = [{"text": text}] if "TEXT" in modalities or not modalities else []
         return said + image, counts + (Counter(TEXT=text_tokens(text)) if said else Counter[str]())
@@ -121,11 +125,24 @@ def _parts(
     return [{"text": text}], Counter(TEXT=text_tokens(text))
 
 
+def _image(model: Model, seed: bytes, chars: int | None) -> Part:
+    """Some models answer with JPEG, whatever was asked."""
+    if model.id in PHOTOGRAPHERS:
+        return _inline("image/jpeg", photograph(seed, chars))
+    return _inline("image/png", picture(seed, chars))
+
+
 def _answer_text(model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes) -> str:
+    if outcome.text is not None:
+        return outcome.text
     config = as_object(request.get("generationConfig"))
     mime_type = str(config.get("responseMimeType", ""))
     schema = as_object(config.get("responseSchema") or config.get("responseJsonSchema"))
+    if outcome.kind == "disobeys":
+        return DISOBEYS
     if schema and (mime_type in ("application/json", "text/x.enum") or "responseJsonSchema" in config):
+        if outcome.kind == "off_schema":
+            return off_schema_answer(schema, seed)
         text = schema_answer(schema, seed)
         return text.strip('"') if mime_type == "text/x.enum" else text
     if mime_type == "application/json":
@@ -133,7 +150,9 @@ def _answer_text(model: Model, request: Object, outcome: Outcome, drawn: Drawn, 
     text = _text(model, request, seed)
     tokens = drawn.output(seed)
     chars = outcome.output_chars or (tokens and tokens * 4)
-    return _filled(text, seed, chars) if chars else text
+    text = _filled(text, seed, chars) if chars else text
+    told = TOLD_TO_END.search(prompt_of(request))
+    return f"{text}\n{told[1]}" if told else text
 
 
 def _filled(text: str, seed: bytes, chars: int) -> str:
@@ -153,8 +172,8 @@ def _words(seed: bytes, count: int) -> str:
 
 
 def _cut(parts: list[Part], used: Counter[str], limit: int, outcome: Outcome) -> tuple[list[Part], Counter[str], bool]:
-    forced = outcome.kind == "max_tokens"
-    if not parts or "text" not in parts[0] or not (forced or (used["TEXT"] > limit and not outcome.output_chars)):
+    forced, given = outcome.kind == "max_tokens", outcome.output_chars or outcome.text is not None
+    if not parts or "text" not in parts[0] or not (forced or (used["TEXT"] > limit and not given)):
         return parts, used, False
     text = parts[0]["text"]
     kept = text[: len(text) // 2 if forced else limit * 4]

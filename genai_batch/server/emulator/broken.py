@@ -1,11 +1,12 @@
 """Calls that go wrong: how each fault of the stage `call` is carried out."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import anyio
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from .call import Call, Handler
@@ -140,6 +141,14 @@ def _cut(response: Response, at_byte: int, drop: ConnectionDropped) -> Response:
     return StreamingResponse(pieces(), response.status_code, dict(response.headers))
 
 
+async def no_ranges(struck: Struck) -> Response:
+    """The whole file, whatever part was asked for."""
+    request = struck.call.request
+    headers = [each for each in request.scope["headers"] if each[0] != b"range"]
+    asked = Request({**request.scope, "headers": headers}, request.receive)
+    return await struck.handler(replace(struck.call, request=asked))
+
+
 async def slow_download(struck: Struck) -> Response:
     """The body drips."""
     response = await struck.answer()
@@ -181,6 +190,7 @@ CALL_FAULTS: dict[str, CallFault] = {
     fault.__name__: fault
     for fault in (
         http_error, drop_before, drop_after, slow, hang, error_in_200, not_json, empty_body, upload_no_status,
-        upload_error, upload_cancelled, download_drop, short_body, slow_download, redirect, list_duplicate_page,
+        upload_error, upload_cancelled, download_drop, short_body, no_ranges, slow_download, redirect,
+        list_duplicate_page,
     )
 }  # fmt: skip

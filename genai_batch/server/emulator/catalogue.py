@@ -25,7 +25,11 @@ CALLS = [
 ]
 
 
-OutcomeKind = Literal["ok", "error", "status", "blocked", "prompt_blocked", "max_tokens", "empty", "no_parts"]
+OutcomeKind = Literal[
+    "ok", "error", "status", "blocked", "prompt_blocked", "max_tokens", "empty", "no_parts", "disobeys", "off_schema"
+]
+"""An answer that `disobeys` is words where JSON was asked for, and does not end as told; one that is `off_schema` is
+JSON that its schema does not allow."""
 OUTCOMES: tuple[OutcomeKind, ...] = get_args(OutcomeKind)
 
 
@@ -64,6 +68,7 @@ CATALOGUE = {
         Fault("download_drop", "call", "The download breaks off at a byte.", {"call": "download", "at_byte": 0}),
         Fault("short_body", "call", "The download promises its full length and ends at a byte.",
               {"call": "download", "at_byte": 0}),
+        Fault("no_ranges", "call", "The download ignores that only a part was asked for.", {"call": "download"}),
         Fault("slow_download", "call", "The download comes in pieces, each after delay_s real seconds.",
               {"call": "download", "delay_s": 0.05, "piece_bytes": 65536}),
         Fault("redirect", "call", "The download is answered with 302 to another address.", {"call": "download"}),
@@ -85,6 +90,7 @@ CATALOGUE = {
         Fault("output_only_in_response", "job", "Results are in response and not in metadata.output.", {}),
         Fault("list_lag", "job", "The job is missing from the next lists.", {"lists": 3}),
         Fault("shuffle", "job", "Result rows come in another order.", {}),
+        Fault("swap", "job", "Matching result rows come with each other's answers, two by two.", KEY),
         Fault("drop_key", "job", "Matching result rows come without their key.", KEY),
         Fault("duplicate", "job", "Matching result rows come twice.", KEY),
         Fault("omit", "job", "Matching result rows do not come.", KEY),
@@ -93,9 +99,9 @@ CATALOGUE = {
         Fault("no_final_newline", "job", "The result file does not end with a newline.", {}),
         Fault(
             "row", "job",
-            "Matching rows have another outcome, one of OUTCOMES.",
+            "Matching rows have another outcome, one of OUTCOMES, or say exactly `text`.",
             {"match": {}, "outcome": "error", "code": 13, "message": "Internal error encountered.", "details": None,
-             "finish_reason": None, "block_reason": "SAFETY", "output_chars": None},
+             "finish_reason": None, "block_reason": "SAFETY", "output_chars": None, "text": None},
             times=None,
         ),
     )

@@ -1,5 +1,6 @@
 """The Files API's calls on files that exist: get, list, delete, download."""
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -44,11 +45,12 @@ async def delete_file(call: Call) -> Response:
 
 
 async def download(call: Call) -> Response:
-    """The bytes of a file, whole or one range, in pieces."""
+    """The bytes of a file, whole or one range, in pieces; a range of another version of it is answered with all."""
     file = await _find(call)
-    first, last = _range(call.request.headers.get("range", ""), file.size)
-    headers = {"Content-Length": str(last - first + 1), "Accept-Ranges": "bytes"}
-    partial = "range" in call.request.headers
+    mark = f'"{hashlib.sha256(file.sha256.encode()).hexdigest()[:32]}"'
+    partial = "range" in call.request.headers and call.request.headers.get("if-range", mark) == mark
+    first, last = _range(call.request.headers.get("range", "") if partial else "", file.size)
+    headers = {"Content-Length": str(last - first + 1), "Accept-Ranges": "bytes", "ETag": mark}
     if partial:
         headers["Content-Range"] = f"bytes {first}-{last}/{file.size}"
     pieces = _pieces(file.path, first, last + 1)

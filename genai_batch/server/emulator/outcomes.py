@@ -19,6 +19,7 @@ class Outcome:
     finish_reason: str = "STOP"
     block_reason: str = "SAFETY"
     output_chars: int | None = None
+    text: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -57,6 +58,7 @@ def outcome_of_rule(rule: Object) -> Outcome:
         finish_reason=rule.get("finish_reason") or default,
         block_reason=rule.get("block_reason") or "SAFETY",
         output_chars=rule.get("output_chars"),
+        text=rule.get("text"),
     )
 
 

@@ -23,6 +23,8 @@ from .settings import read_settings
 from .store import Store
 from .wire import Object, as_object, timestamp
 
+Result = tuple[str, Object, Object]
+"""A row's key, what its line echoes of it, and its answer."""
 ONE_WRITER = threading.Lock()
 
 
@@ -80,20 +82,36 @@ def _write(store: Store, batch: Batch, path: Path) -> Used:
 
 def _lines(store: Store, batch: Batch, used: Used) -> Iterator[bytes]:
     model, plan, drawn = find_model(batch.model.rpartition("/")[2]), batch.plan, read_settings(store).drawn
-    for row in read_rows(input_path(store, batch.id), batch.kind):
-        if not isinstance(row, Row):
+    rows = (row for row in read_rows(input_path(store, batch.id), batch.kind) if isinstance(row, Row))
+    for key, echo, body in _swapped(((row.key, *_result(row, batch, model, drawn, used)) for row in rows), plan):
+        line = msgspec.json.encode(echo | body) + b"\n"
+        if plan.strikes_key("omit", key):
             continue
-        line = _result_line(row, batch, model, drawn, used)
-        if plan.strikes_key("omit", row.key):
-            continue
-        if plan.strikes_key("cut_line", row.key):
+        if plan.strikes_key("cut_line", key):
             line = line[: len(line) // 2] + b"\n"
         yield line
-        if plan.strikes_key("duplicate", row.key):
+        if plan.strikes_key("duplicate", key):
             yield line
 
 
-def _result_line(row: Row, batch: Batch, model: Model, drawn: Drawn, used: Used) -> bytes:
+def _swapped(results: Iterator[Result], plan: Plan) -> Iterator[Result]:
+    """Let matching rows trade their answers, two by two."""
+    first: Result | None = None
+    for result in results:
+        if not plan.strikes_key("swap", result[0]):
+            yield result
+        elif first is None:
+            first = result
+        else:
+            yield *first[:2], result[2]
+            yield *result[:2], first[2]
+            first = None
+    if first is not None:
+        yield first
+
+
+def _result(row: Row, batch: Batch, model: Model, drawn: Drawn, used: Used) -> tuple[Object, Object]:
+    """What a result line echoes of its row, and what was answered."""
     outcome = outcome_of(row, model, batch.plan)
     echo = dict(row.echo)
     if batch.plan.strikes_key("drop_key", row.key):
@@ -111,7 +129,7 @@ def _result_line(row: Row, batch: Batch, model: Model, drawn: Drawn, used: Used)
         body = {"response": response} | ({"status": ""} if batch.kind == "vertex" else {})
     if batch.kind == "vertex":
         body["processed_time"] = timestamp(batch.timeline.ends_at)
-    return msgspec.json.encode(echo | body) + b"\n"
+    return echo, body
 
 
 def _shuffle(draft: Path, offsets: "array[int]") -> None:

@@ -39,7 +39,8 @@ class SchemaAnswer:
                 return node[name]
         if node.get("enum"):
             choices = as_list(node["enum"])
-            return choices[self._draw(path, len(choices))]
+            choice = choices[self._draw(path, len(choices))]
+            return _as_number(choice) if _type_of(node) in ("integer", "number") else choice
         choices = as_list(node.get("anyOf")) or as_list(node.get("oneOf"))
         if choices:
             return self.value(_merged(node, self._richest(choices)), path)
@@ -122,6 +123,16 @@ class SchemaAnswer:
         return next((node for node in nodes if _type_of(node) != "null"), nodes[0])
 
 
+def off_schema_answer(schema: Object, seed: bytes) -> str:
+    """JSON text of a value that the schema does not allow: a required member is gone, or it is of another type."""
+    value = SchemaAnswer(schema, seed).value()
+    required = [name for name in as_list(schema.get("required")) if isinstance(value, dict) and name in value]
+    if required:
+        del value[required[-1]]
+        return json.dumps(value, ensure_ascii=False)
+    return '"[emulator] not of the schema"' if isinstance(value, (dict, list)) else '{"emulator": "not of the schema"}'
+
+
 def schema_answer(schema: Object, seed: bytes) -> str:
     """JSON text of a value valid under the schema."""
     return json.dumps(SchemaAnswer(schema, seed).value(), ensure_ascii=False)
@@ -141,6 +152,13 @@ def _type_of(node: Object) -> str:
     if kinds is None:
         kinds = "object" if "properties" in node else "array" if "items" in node else "string"
     return str(kinds).lower()
+
+
+def _as_number(choice: Any) -> Any:
+    """A choice of a number, which Gemini's schemas write as a string."""
+    return (
+        json.loads(choice) if isinstance(choice, str) and choice.lstrip("-").replace(".", "", 1).isdigit() else choice
+    )
 
 
 def _bound(node: Object, name: str, exclusive: str, inward: int) -> float | None:

@@ -2,21 +2,24 @@
 
 import json
 import os
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import to_thread
 from filelock import FileLock, Timeout
 
-from genai_batch.resources import jobs
+from genai_batch.resources import jobs, truth
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import LedgerError, ProviderError
-from genai_batch.resources.indexing import read_row
 from genai_batch.resources.jobs import BROKEN, Job, Shard
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.results import Results, read_results
+from genai_batch.tools.lanes.downloading import NotWhole
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.wire import Batch
@@ -26,11 +29,7 @@ _WHOLE_TRIES = 5
 """Fetches after which results that lack rows are taken as they are; the rows are then missing and named."""
 _LOCK_S = 5
 """Seconds to wait for another process that is storing rows of the job."""
-_PIECE = 4 * 1024 * 1024
-
-
-class _Short(ProviderError):
-    """Fewer rows came than were promised."""
+_PIECE = 1024 * 1024
 
 
 async def collect(means: Means, shard: Shard, batch: Batch) -> None:
@@ -43,30 +42,61 @@ async def collect(means: Means, shard: Shard, batch: Batch) -> None:
         LedgerError: the disk did not take it.
     """
     folder = jobs.folder(means.ledger.home, shard.job_id)
-    part = folder / f"results.{shard.number}.{means.ledger.owner}.part"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await _fetch(means.gemini, batch, part, whole=shard.shorts < _WHOLE_TRIES)
-        if not await to_thread.run_sync(_store, means, shard, batch, part):
-            means.put_off(shard, LedgerError(_TAKEN.format(folder)))
-    except _Short:
+        with _part(folder, shard, batch, means.ledger.owner) as part:
+            await _fetch(means.gemini, batch, part, whole=shard.shorts < _WHOLE_TRIES)
+            if not await to_thread.run_sync(_store, means, shard, batch, part):
+                means.put_off(shard, LedgerError(_TAKEN.format(folder)))
+    except NotWhole:
         means.ledger.mark(shard, shorts=shard.shorts + 1)
         raise
     except OSError as error:
         said = f"The results of {shard.job_id} could not be stored in {folder}: {error.strerror or error}."
         raise LedgerError(f"{said} They stay with Gemini; free the cause, then check_status again.") from error
+
+
+@contextmanager
+def _part(folder: Path, shard: Shard, batch: Batch, owner: str) -> Generator[Path]:
+    """Where the rows of a batch come to; it stays only when the connection fails, or this process ends, on the way.
+
+    Its name says what is to be in it, so that the next to fetch that goes on with it. Only who holds its lock writes
+    to it: whoever comes while the holder sleeps fetches to a place of its own.
+    """
+    known = sha256((batch.output or "inline").encode()).hexdigest()[:12]
+    lock, shared = FileLock(folder / f".fetching.{shard.number}"), True
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        shared = False
+    part = folder / f"results.{shard.number}.{known if shared else owner}.part"
+    keep = False
+    try:
+        yield part
+    except (ProviderError, anyio.get_cancelled_exc_class()) as error:
+        keep = shared and not isinstance(error, NotWhole)
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        if not keep:
+            part.unlink(missing_ok=True)
+        lock.release()
 
 
 async def _fetch(gemini: Gemini, batch: Batch, part: Path, *, whole: bool) -> None:
-    """Bring what the batch has to show to `part`; `whole` refuses less than it says it has."""
+    """Bring what the batch has to show to `part`.
+
+    Raises:
+        NotWhole: `whole` is asked, and the same file may come whole another time.
+    """
+    rows = batch.done
     if batch.output:
-        await gemini.download(batch.output, part)
+        rows = await gemini.download(batch.output, part, whole=whole)
     elif batch.inline is not None:
+        rows = len(batch.inline)
         await to_thread.run_sync(_write_rows, part, batch.inline)
-    if batch.has_output and whole:
-        await to_thread.run_sync(_need_whole, part, batch.done)
+    if batch.has_output and whole and rows < batch.done:
+        said = f"The results hold {rows} rows; Gemini says it has finished {batch.done}. They are fetched again."
+        raise NotWhole(said, reason="answer")
 
 
 def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> bool:
@@ -90,24 +120,11 @@ def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> bool:
     return True
 
 
-def _need_whole(part: Path, rows: int) -> None:
-    """Refuse what holds fewer rows than the provider says it has finished; after some tries it is taken as it is.
-
-    Raises:
-        _Short: the same file may come whole another time.
-    """
-    with part.open("rb") as file:
-        found = sum(read_row(line) is not None for line in file)
-    if found < rows:
-        said = f"The results hold {found} rows; Gemini says it has finished {rows}. They are fetched again."
-        raise _Short(said, reason="answer")
-
-
 async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
     """Index what came back and end the job with its counts and cost."""
     folder = jobs.folder(ledger.home, job.id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in folder.glob("results.[0-9]*.part"):  # of processes that were killed
+    for left in (*folder.glob("results.[0-9]*.part"), *folder.glob(".fetching.*")):  # of processes that were killed
         left.unlink(missing_ok=True)
     counts, cost, said = await to_thread.run_sync(partial(_sum_up, ledger.home, job))
     notice = short(" ".join(filter(None, (changes.pop("notice", None), said))), 600) or None
@@ -164,14 +181,7 @@ def _end_with_newline(part: Path) -> None:
 
 def _sum_up(home: Path, job: Job) -> tuple[dict[jobs.Outcome, int], float | None, str | None]:
     def sum_up(results: Results) -> tuple[dict[jobs.Outcome, int], float | None, str | None]:
-        said: list[str] = []
-        if (found := results.unmatched())[0]:
-            said.append(f"{found[0]} rows came back that match no request: {'; '.join(found[1])}.")
-        if results.repeated:
-            said.append(
-                f"{results.repeated} keys were answered more than once; an ok answer is preferred, then the latest."
-            )
         cost = results.cost
-        return results.counts, None if cost is None else float(cost), " ".join(said) or None
+        return results.counts, None if cost is None else float(cost), truth.tell(results)
 
     return read_results(home, job, sum_up)

@@ -25,6 +25,7 @@ from anyio import to_thread
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import ProviderError, ProviderReason
 from genai_batch.resources.untyped import as_list, as_object, is_object
+from genai_batch.tools.lanes.downloading import Download
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.retrying import again
 from genai_batch.tools.lanes.window import Window
@@ -117,9 +118,14 @@ class Gemini:
         """Ask for a batch to be stopped; rows it has finished may still be charged."""
         await again(partial(self._cancel, name))
 
-    async def download(self, name: str, path: Path) -> None:
-        """Stream a result file to `path`, which holds all of it or the call fails."""
-        await again(partial(self._download, name, path))
+    async def download(self, name: str, path: Path, *, whole: bool = True) -> int:
+        """Stream a result file to `path`, which holds all of it or the call fails; return how many lines it has.
+
+        After a failure it goes on with what has come. `whole` holds it against the size that the provider states.
+        """
+        download = Download(path, await self._about(name) if whole else {})
+        await again(partial(self._download, name, download))
+        return download.lines
 
     async def _client(self) -> Any:
         """The SDK's async client. Importing the SDK takes a second, so it happens at the first call and in a thread."""
@@ -160,10 +166,23 @@ class Gemini:
         async with _translated():
             await client.batches.cancel(name=name)
 
-    async def _download(self, name: str, path: Path) -> None:
+    async def _about(self, name: str) -> dict[str, Any]:
+        """What is said of a file; nothing where it cannot be asked, for the file itself may be had all the same."""
+        try:
+            return await self._json(name)
+        except ProviderError:
+            return {}
+
+    async def _download(self, name: str, download: Download) -> None:
+        from google.genai import errors
+
         client = await self._client()
+        refuse: Any = getattr(errors.APIError, "raise_for_async_response")  # noqa: B009 - half typed there
         async with _translated():
-            await client.files.download(file=name, destination=str(path))
+            path = f"files/{name.removeprefix('files/')}:download?alt=media"
+            request = client._api_client._build_request("get", path, {})  # noqa: SLF001 - the public call knows no ranges
+            http: httpx2.AsyncClient = client._api_client._async_httpx_client  # noqa: SLF001 - ours, as given to it
+            await download.fetch(http, request.url, request.headers, refuse)
 
     async def _list(self) -> AsyncIterator[dict[str, Any]]:
         token = ""

@@ -1,0 +1,1 @@
+"""Pictures and sounds inside results, as bytes and files that ordinary programs open."""

@@ -1,0 +1,235 @@
+"""Making the index: a pass over the requests for the keys, a pass over the rows, and then which answers which."""
+
+import secrets
+import sqlite3
+from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from genai_batch.resources import jobs
+from genai_batch.resources.checks.checking import Checks, Finding, checks_of
+from genai_batch.resources.checks.swaps import key_in
+from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.lines import MAX_KEY
+from genai_batch.resources.results_index.batches import batches
+from genai_batch.resources.results_index.matching import Matches, Source
+from genai_batch.resources.results_index.pieces import Sections
+from genai_batch.resources.results_index.pool import Pool, processors
+from genai_batch.resources.results_index.pricing import Pricing
+from genai_batch.resources.results_index.records import CODE, Row, Why
+from genai_batch.resources.results_index.requests import Requests
+from genai_batch.resources.results_index.rows import STRANGER, Rows, key_of_row, read_row
+from genai_batch.resources.results_index.runs import STRETCH, Asked, Stretch, asked_of, parts_for
+from genai_batch.resources.results_index.spread import Spread
+from genai_batch.resources.untyped import as_object
+
+LARGE = 64 * 1024 * 1024
+"""Bytes to read from which on a process of its own pays."""
+HELPERS = 1
+_HELD = 8_192
+"""Rows found wanting that are held before they are put behind the others."""
+VERSION = 3
+"""Of the index; another one is made again."""
+_AT_ONCE = 64 * 1024
+
+
+def make_index(path: Path, job: Job, folder: Path) -> None:
+    """Make the index of a job's results at `path`, whole or not at all.
+
+    Raises:
+        LedgerError: the requests are not those that were sent.
+    """
+    part = path.with_suffix(f".db.{secrets.token_hex(6)}.part")  # others may be making it too
+    try:
+        with Sections(folder) as sections:
+            about = _Builder(sections, job, folder).build()
+            sections.write(part, about)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def made_of(job: Job) -> str:
+    """What an index is made of; when this has changed it is made again."""
+    return f"{VERSION} {job.results_bytes} {job.begins}"
+
+
+def held_of(path: Path, job: Job) -> int:
+    """How many bytes of the rows of a job are there: all, unless its file was cut or is gone."""
+    return min(path.stat().st_size, job.results_bytes) if path.exists() else 0
+
+
+class _Builder:
+    """Fills the sections of a new index from the files of a job."""
+
+    def __init__(self, sections: Sections, job: Job, folder: Path) -> None:
+        self._sections, self._job = sections, job
+        self._requests_file, self._results_file = jobs.requests_of(folder), folder / "results.jsonl"
+        self._parts = parts_for(max(job.requests, job.results_bytes // 1_000))
+        self._sent = _size(self._requests_file, job.bytes)
+        self._held = held_of(self._results_file, job)
+        self._requests = Requests(sections, self._parts, self._sent)
+        self._pricing = Pricing(job)
+        self._row_keys = Spread(sections.new(), self._parts)
+        self._rows = Rows(sections.new("rows"), self._row_keys, self._parts, self._pricing)
+        self._checks = checks_of(job, folder)
+        self._lines: dict[Path, FileIO] = {}
+
+    def build(self) -> dict[str, Any]:
+        """Fill the sections, and return what is to be said about them."""
+        with ExitStack() as stack:
+            for path in (self._requests_file, self._results_file):
+                if path.exists():
+                    self._lines[path] = stack.enter_context(path.open("rb", buffering=0))
+            if not self._sent:
+                self._adopt()
+            self._read()
+            if self._checks:
+                stack.enter_context(self._checks)
+            matches = self._match()
+            if self._checks:
+                self._review(matches, self._checks)
+            return self._about(matches)
+
+    def _read(self) -> None:
+        stretches = list(self._stretches())
+        fits = sum(each.end - each.start for each in stretches) >= LARGE and processors() > 1
+        with Pool(stretches, HELPERS * fits) as pool:
+            for stretch, found in pool.found():
+                if isinstance(found, Asked):
+                    self._requests.take(stretch.number, found)
+                else:
+                    self._rows.take(found, self._lines[self._results_file])
+        if self._results_file in self._lines:
+            self._rows.take_long(self._lines[self._results_file])
+
+    def _stretches(self) -> Iterator[Stretch]:
+        for path, size in ((self._requests_file, self._sent), (self._results_file, self._held)):
+            asks = path == self._requests_file
+            step = STRETCH // 3 if asks else STRETCH
+            for number, start in enumerate(range(0, size if path in self._lines else 0, step)):
+                yield Stretch(number, str(path), start, min(size, start + step), self._parts, MAX_KEY, asks)
+
+    def _adopt(self) -> None:
+        """Take the keys of what came back, in their own order, for the requests nobody here has seen."""
+        with closing(sqlite3.connect("")) as db:  # in a file of its own that is gone with it
+            db.execute("CREATE TABLE key (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            for offset, lines, size in batches(self._results_file, 0, self._held):
+                found = filter(None, map(key_of_row, lines or [self._read_line(offset, size)]))
+                db.executemany("INSERT OR IGNORE INTO key VALUES (?)", ((key.encode(),) for key in found))
+            rows = db.execute("SELECT key FROM key ORDER BY key")
+            while keys := [key for (key,) in rows.fetchmany(10_000)]:
+                self._requests.add(asked_of(keys, array("Q", bytes(8 * len(keys))), self._parts))
+
+    def _match(self) -> Matches:
+        none = self._rows.none()
+        self._row = self._rows.reader().row  # made once: a job sent again asks for millions of rows
+        matches = Matches(self._requests.count, none, Source(self._row, self._line, self._job.begins), self._code)
+        sums, numbers, starts = (self._sections.new(name) for name in ("sums", "numbers", "starts"))
+        starts.add(array("I", [0]).tobytes())
+        for part in range(self._parts):
+            asked, answered = self._requests.keys.part(part), self._row_keys.part(part)
+            sums.add(asked.sums.tobytes())
+            numbers.add(array("I", asked.numbers).tobytes())
+            starts.add(array("I", [numbers.size // 4]).tobytes())
+            matches.part(asked, answered)
+        return matches
+
+    def _about(self, matches: Matches) -> dict[str, Any]:
+        outcomes, chosen = self._sections.new("outcomes"), self._sections.new("chosen")
+        counts = [0] * len(CODE)
+        for at in range(0, len(matches.chosen), _AT_ONCE):
+            some = matches.chosen[at : at + _AT_ONCE]
+            found = bytes(map(self._rows.codes.__getitem__, some))
+            outcomes.add(found)
+            chosen.add(some.tobytes())
+            counts = [count + found.count(code) for code, count in enumerate(counts)]
+        return {
+            "made of": made_of(self._job),
+            "held": self._held,
+            "rates": self._pricing.rates,
+            "runs": self._rows.runs,
+            "none": matches.none,
+            "sent": bool(self._sent),
+            "parts": self._parts,
+            "counts": {outcome: counts[code] for outcome, code in CODE.items() if counts[code]},
+            "cost": str(self._pricing.usd(self._rows.cost)) if self._pricing.known else None,
+            "digits": self._pricing.digits,
+            "whys": list(self._rows.whys),
+            "repeated": matches.repeated,
+            "repeated keys": [self._requests.key(number) for number in matches.repeated_requests],
+            "unmatched": {**self._rows.keyless, STRANGER: matches.unmatched},
+            "strangers": matches.strangers,
+            "findings": self._checks.told if self._checks else {},
+        }
+
+    def _code(self, request: int, row: int) -> int:
+        """What a row counts as, beside others that answer the same request."""
+        code = self._rows.codes[row]
+        if self._checks is None or code:
+            return code
+        found = self._found(self._checks, self._request(request), self._row(row))
+        return CODE["error"] if found and found.is_error else code
+
+    def _review(self, matches: Matches, checks: Checks) -> None:
+        """Look at the rows that are ok once more; those that are not after all get another record."""
+        rows, held = self._rows.reader(), list[tuple[int, Row]]()
+        with self._requests_file.open("rb", buffering=1024 * 1024) as lines:
+            for request, (number, line) in enumerate(zip(matches.chosen, lines, strict=True)):
+                if not self._rows.codes[number] and (row := self._reviewed(checks, line, rows.row(number))):
+                    held.append((request, row))
+                if len(held) >= _HELD:
+                    self._put(matches, held)
+        self._put(matches, held)
+
+    def _put(self, matches: Matches, held: list[tuple[int, Row]]) -> None:
+        first = self._rows.add([row for _, row in held])
+        for number, (request, _) in enumerate(held, first):
+            matches.chosen[request] = number
+        held.clear()
+
+    def _reviewed(self, checks: Checks, request: bytes, row: Row) -> Row | None:
+        """The other record of an ok row, if it is to have one."""
+        if (found := self._found(checks, request, row)) is None:
+            return None
+        checks.note(key_in(request), found)
+        if not found.is_error:
+            return None
+        why = self._rows.why(Why("STOP", found.code))
+        return row._replace(cost=self._pricing.of_row(row), code=CODE["error"], why=why)
+
+    def _found(self, checks: Checks, request: bytes, row: Row) -> Finding | None:
+        response = as_object((read_row(self._line(row)) or {}).get("response"))
+        return checks.look(key_in(request), response, request)
+
+    def _line(self, row: Row) -> bytes:
+        return self._read_line(row.offset, row.length)
+
+    def _read_line(self, offset: int, length: int) -> bytes:
+        file = self._lines[self._results_file]
+        file.seek(offset)
+        return file.read(length)
+
+    def _request(self, number: int) -> bytes:
+        """The line of a request; empty where it is not known."""
+        if (file := self._lines.get(self._requests_file)) is None:
+            return b""
+        start, length = self._requests.line(number)
+        file.seek(start)
+        return file.read(length)
+
+
+def _size(path: Path, sent: int) -> int:
+    """Bytes of the requests; 0 where there are none.
+
+    Raises:
+        LedgerError: they are not those that were sent.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    if path.exists() and sent and size != sent:
+        raise LedgerError(f"{path} is not what was sent; it was changed or cut. Put it back, then try again.")
+    return size

@@ -1,0 +1,45 @@
+"""What a reader has to know of the rows of a finished job that its counts do not say, with the first keys of each."""
+
+from collections.abc import Iterator
+
+from genai_batch.resources.answers import brief
+from genai_batch.resources.checks.checking import MISMATCH, SWAPPED, UNKNOWN, UNVERIFIED
+from genai_batch.resources.results import Results
+
+KEYS = 3
+"""Keys that are named of each kind."""
+_FOUND = {
+    SWAPPED: "{} answers belong to other rows, see error swapped: {}.",
+    MISMATCH: "{} answers do not fit their schema, see error schema_mismatch: {}.",
+    UNVERIFIED: "{} ok answers do not carry their ref, so whose they are was not verified: {}.",
+    UNKNOWN: "{0} ok answers were not held against their schema, which is not understood ({2}): {1}.",
+}
+
+
+def tell(results: Results) -> str | None:
+    """Say it, the worst first; None where there is nothing to say."""
+    return " ".join(_told(results)) or None
+
+
+def _told(results: Results) -> Iterator[str]:
+    if results.loss:
+        yield results.loss
+    findings = results.findings
+    for code, said in _FOUND.items():
+        if code in findings:
+            count, keys, first = findings[code]
+            yield said.format(f"{count:,}", named(keys, count), first)
+    missing = results.counts.get("missing", 0)
+    if 0 < missing < sum(results.counts.values()):
+        keys = [entry.key for entry in results.page("missing", 0, KEYS)]
+        yield f"{missing:,} requests got no answer: {named(keys, missing)}."
+    if (found := results.unmatched(KEYS))[0]:
+        yield f"{found[0]:,} rows came back that match no request: {'; '.join(found[1])}."
+    if count := results.repeated:
+        keys = named(results.repeated_keys[:KEYS], count)
+        yield f"{count:,} keys were answered more than once ({keys}); an ok answer is preferred, then the latest."
+
+
+def named(keys: list[str], count: int) -> str:
+    """The first keys, and whether there are more."""
+    return ", ".join(repr(brief(key, 40)) for key in keys) + ", …" * (count > len(keys))

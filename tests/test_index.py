@@ -1,0 +1,290 @@
+"""The index of results says the same whatever the order of the rows, and knows when it is not what was written."""
+
+import json
+import random
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genai_batch.resources.errors import LedgerError, UnknownResult
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.results import Entry, Results, read_results
+from genai_batch.resources.results_index import batches, building
+from genai_batch.resources.results_index.records import Runs
+from genai_batch.resources.results_index.rows import Rows
+from tests.world import MODEL, request
+
+KEYS = [f"row {n:03}" for n in range(300)]
+
+
+def answer(key: str, text: str = "Fine.", reason: str = "STOP") -> dict[str, Any]:
+    """A row that came back."""
+    candidate = {"content": {"parts": [{"text": text}]}, "finishReason": reason}
+    usage = {"promptTokenCount": 7, "candidatesTokenCount": len(text)}
+    return {"key": key, "response": {"candidates": [candidate], "usageMetadata": usage}}
+
+
+def failure(key: str, code: int = 13) -> dict[str, Any]:
+    """A row that failed."""
+    return {"key": key, "error": {"code": code, "message": "No."}}
+
+
+@dataclass
+class Kept:
+    """A job as it lies in a home."""
+
+    home: Path
+    keys: list[str]
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        lines = (json.dumps({"key": key, "request": request("Hi.")}, ensure_ascii=False) + "\n" for key in self.keys)
+        (self.folder / "requests.jsonl").write_text("".join(lines))
+
+    @property
+    def folder(self) -> Path:
+        return self.home / "jobs" / "job_x"
+
+    def job(self, *attempts: list[dict[str, Any]], adopted: bool = False) -> Job:
+        """Write the rows of each attempt, and forget the index."""
+        size, begins = 0, list[int]()
+        with (self.folder / "results.jsonl").open("wb") as file:
+            for rows in attempts:
+                begins.append(size)
+                size += sum(file.write(json.dumps(row).encode() + b"\n") for row in rows)
+        (self.folder / "results.db").unlink(missing_ok=True)
+        sent = 0 if adopted else (self.folder / "requests.jsonl").stat().st_size
+        return Job(
+            id="job_x", name="x", model=MODEL, lane="batch", backend="emulator", account="", digest="",
+            requests=len(self.keys), bytes=sent, makes_media=False, created_at=1_795_000_000,
+            results_bytes=size, begins=tuple(begins[1:]), attempt=len(attempts) - 1,
+        )  # fmt: skip
+
+    def told(self, job: Job) -> Any:
+        """All that the index says, but for where the rows lie; asked once it is made, and once it was made again."""
+        said = [read_results(self.home, job, _all) for _ in range(2)]
+        (self.folder / "results.db").unlink()
+        assert said == [read_results(self.home, job, _all)] * 2
+        return said[0]
+
+
+def _all(results: Results) -> Any:
+    rows = [(entry._replace(offset=None), results.row(entry)) for entry in results.page(None, 0, 1_000)]
+    named = (results.unmatched(), results.repeated, results.repeated_keys)
+    return rows, results.counts, results.cost, named
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return Kept(tmp_path_factory.mktemp("home"), KEYS)
+
+
+MIXED = [
+    *(answer(key) for key in KEYS[:200]),
+    *(answer(key, "Cut", "MAX_TOKENS") for key in KEYS[200:210]),
+    *(failure(key, code) for code, key in enumerate(KEYS[210:220])),
+    *(answer(key, "Another.") for key in KEYS[:5]),
+    *(failure(key) for key in KEYS[5:9]),
+    *(answer(f"stranger {n}") for n in range(150)),
+    {"response": answer("")["response"]},
+    {"key": "x" * 300, "response": answer("")["response"]},
+]
+
+
+@settings(max_examples=20)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_decides_nothing(kept: Kept, chance: random.Random) -> None:
+    first = kept.told(kept.job(MIXED))
+    rows = list(MIXED)
+    chance.shuffle(rows)
+    assert kept.told(kept.job(rows)) == first
+    _, counts, _, (unmatched, repeated, keys) = first
+    assert counts == {"ok": 200, "truncated": 10, "error": 10, "missing": 80}
+    assert (unmatched[0], repeated, keys) == (152, 9, KEYS[:9])
+
+
+def test_two_processes_make_the_index_that_one_makes(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = kept.told(kept.job(MIXED))
+    monkeypatch.setattr(building, "LARGE", 0)
+    monkeypatch.setattr(building, "STRETCH", 3_000)
+    assert kept.told(kept.job(MIXED)) == first
+
+
+def test_a_process_that_is_lost_is_done_without(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = kept.told(kept.job(MIXED))
+    monkeypatch.setattr(building, "LARGE", 0)
+    monkeypatch.setattr("genai_batch.resources.results_index.worker.__name__", "no_such_module")
+    assert kept.told(kept.job(MIXED)) == first
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.integers(0, 40) | st.integers(0, 300), max_size=40),
+    st.integers(1, 300),
+    st.integers(1, 60),
+    st.sampled_from([b"", b"\n"]),
+)
+def test_lines_come_once_wherever_a_file_is_cut(lengths: list[int], step: int, size: int, end: bytes) -> None:
+    text = b"".join(b"%d" % (n % 10) * length + b"\n" for n, length in enumerate(lengths))
+    text = text[: len(text) - len(end)]
+    with pytest.MonkeyPatch.context() as patch, tempfile.NamedTemporaryFile() as file:
+        for name, value in {"AT_ONCE": size, "_BLOCK": 3 * size, "LONG": 4 * size}.items():
+            patch.setattr(batches, name, value)
+        file.write(text)
+        file.flush()
+        found = list[bytes]()
+        for start in range(0, len(text), step):
+            for offset, lines, length in batches.batches(Path(file.name), start, min(len(text), start + step)):
+                assert not lines or text.startswith(b"".join(lines), offset)
+                found += lines or [text[offset : offset + length]]
+    assert found == text.splitlines(keepends=True)
+
+
+def test_rows_longer_than_what_is_read_at_once_are_judged_like_others(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, KEYS[:40])
+    wide = "é" * 600_000
+    rows = [answer(key, wide if n % 3 else "short") for n, key in enumerate(KEYS[:36])]
+    picture = {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "A" * 3_000_000}}]}}
+    rows.append({"key": KEYS[36], "response": {"candidates": [picture | {"finishReason": "STOP"}]}})
+    rows.append({"key": KEYS[37], "error": {"code": 3, "message": "x" * 2_000_000}})
+    job = kept.job(rows)
+    with Results(kept.home, job) as results:
+        assert results.counts == {"ok": 37, "error": 1, "missing": 2}
+        assert (results.entry(KEYS[36]).media, results.entry(KEYS[37]).error) == (True, "3")
+        assert all(results.row(results.entry(row["key"])) == row for row in rows)
+
+
+def entry_of(kept: Kept, job: Job, key: str) -> tuple[Entry, dict[str, Any]]:
+    """What stands for a key."""
+    with Results(kept.home, job) as results:
+        entry = results.entry(key)
+        return entry, results.row(entry)
+
+
+GOOD, OTHER, CUT, BAD = (
+    answer("row 000"),
+    answer("row 000", "Other."),
+    answer("row 000", "Cu", "MAX_TOKENS"),
+    failure("row 000"),
+)
+
+
+STANDING: list[tuple[tuple[list[dict[str, Any]], ...], dict[str, Any], int]] = [
+    (([GOOD], [OTHER]), OTHER, 2),
+    (([OTHER], [GOOD]), GOOD, 2),
+    (([GOOD], [BAD]), GOOD, 1),
+    (([GOOD], [CUT]), GOOD, 1),
+    (([CUT], [BAD]), CUT, 1),
+    (([BAD], [BAD], [CUT]), CUT, 3),
+    (([BAD], [GOOD], []), GOOD, 2),
+    (([BAD, GOOD, CUT],), GOOD, 1),
+    (([GOOD, OTHER],), GOOD, 1),
+    (([OTHER, GOOD],), GOOD, 1),
+]
+
+
+@pytest.mark.parametrize(("attempts", "stands", "attempt"), STANDING)
+def test_the_newest_answer_stands_unless_it_is_worse(
+    kept: Kept, attempts: tuple[list[dict[str, Any]], ...], stands: dict[str, Any], attempt: int
+) -> None:
+    entry, row = entry_of(kept, kept.job(*attempts), "row 000")
+    assert (row, entry.attempt) == (stands, attempt)
+
+
+def test_an_answer_that_is_turned_down_by_a_check_does_not_replace_a_good_one(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ["a", "b", "c"])
+    asked = request("Hi.", response_mime_type="application/json")
+    lines = (json.dumps({"key": key, "request": asked}) + "\n" for key in kept.keys)
+    (kept.folder / "requests.jsonl").write_text("".join(lines))
+    job = kept.job([answer("a", "{}"), answer("b", "Other.")], [answer("a", "Other.")])
+    with Results(kept.home, job) as results:
+        assert results.counts == {"ok": 1, "error": 1, "missing": 1}
+        good, turned_down = results.entry("a"), results.entry("b")
+        assert (good.attempt, turned_down.error, results.page("error", 0, 5)) == (1, "schema_mismatch", [turned_down])
+        assert results.page("missing", 0, 5) == [results.entry("c")]
+
+
+def test_an_adopted_job_is_known_by_its_rows_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ["b", "a\nb"])
+    (kept.folder / "requests.jsonl").unlink()
+    job = kept.job([answer("b"), answer("a\nb"), failure("c")], adopted=True)
+    with Results(kept.home, job) as results:
+        assert [entry.key for entry in results.page(None, 0, 10)] == ["a\nb", "b", "c"]
+        assert (results.counts, results.entry("a\nb").outcome) == ({"ok": 2, "error": 1}, "ok")
+        assert results.keys("b", 10) == ["b"], "a part of a key is none"
+
+
+def test_keys_are_found_by_their_beginnings_and_near_ones_are_named(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, [*(f"part/{n}" for n in range(30_000)), "größe", 'a "quoted" key'])
+    with Results(kept.home, kept.job([answer("größe")])) as results:
+        assert results.keys("part/2999", 5) == ["part/2999", *(f"part/2999{n}" for n in range(4))]
+        assert len(results.keys("", 101)) == 101
+        assert results.keys("gr", 5) == ["größe"]
+        assert json.loads(results.request(results.entry('a "quoted" key')))["key"] == 'a "quoted" key'
+        with pytest.raises(UnknownResult, match="part/12345"):
+            results.entry("part/12345x")
+        everything = results.page(None, 0, 40_000)
+        assert [entry.n for entry in results.page("ok", 0, 5)] == [everything.index(results.entry("größe")) + 1]
+        assert all(results.entry(entry.key) == entry for entry in everything[::997])
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_whatever_is_damaged_is_noticed_and_made_again(kept: Kept, data: st.DataObject) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    index = kept.folder / "results.db"
+    whole = bytearray(index.read_bytes())
+    at = data.draw(st.integers(0, len(whole) - 1))
+    how = data.draw(st.sampled_from(["cut", "flip"]))
+    whole[at] ^= 0x55
+    index.write_bytes(whole[:at] if how == "cut" else whole)
+    assert read_results(kept.home, job, _all) == told
+
+
+def test_a_damaged_head_is_noticed_wherever_it_points(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    read_results(kept.home, job, _all)
+    index = kept.folder / "results.db"
+    whole = index.read_bytes()
+    for at in range(36):
+        index.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        assert read_results(kept.home, job, _all) == told, at
+
+
+def test_rows_sent_again_do_not_cost_a_look_at_all_runs_each(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, reader = list[Rows](), Rows.reader
+
+    def counted(rows: Rows) -> Runs:
+        looks.append(rows)
+        return reader(rows)
+
+    monkeypatch.setattr(Rows, "reader", counted)
+    with Results(kept.home, kept.job([failure(key) for key in KEYS], [answer(key) for key in KEYS])) as results:
+        assert results.counts == {"ok": 300}
+    assert len(looks) < 5
+
+
+def test_rows_that_were_lost_are_told_and_found_again_when_they_are_back(kept: Kept) -> None:
+    job = kept.job([answer(key) for key in KEYS])
+    file = kept.folder / "results.jsonl"
+    whole = file.read_bytes()
+    with Results(kept.home, job) as results:
+        assert (results.counts, results.loss) == ({"ok": 300}, None)
+    (kept.folder / "results.db").unlink()
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:150]))
+    with Results(kept.home, job) as results:
+        assert results.counts == {"ok": 150, "missing": 150}
+        assert "results.jsonl was cut" in str(results.loss)
+    file.write_bytes(whole)
+    with Results(kept.home, job) as results:
+        assert (results.counts, results.loss) == ({"ok": 300}, None)
+        file.unlink()
+        with pytest.raises(LedgerError, match="was cut"):
+            results.row(results.entry(KEYS[0]))
