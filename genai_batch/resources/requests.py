@@ -7,13 +7,13 @@ lines, no final newline) is accepted with a warning. Fields beside `key` and `re
 `preflight.forms`), half of them in another process where a source is large (`preflight.pool`); the result is the same.
 """
 
-import os
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.lines import Line, parse
 from genai_batch.resources.models import Model, warning
@@ -164,7 +164,7 @@ class Preflight:
 
     def _matcher(self, step: int, known: list[tuple[Judged, Line]]) -> Here:
         """Match here, or with help where the source is large, has a form, and there are processors for it."""
-        fits = self.source.stat().st_size >= LARGE and bool(known) and _processors() > 1
+        fits = self.source.stat().st_size >= LARGE and bool(known) and processors() > 1
         is_helped = fits if self._helped is None else self._helped
         matcher = Pool(step, from_the_start=bool(self._helped)) if is_helped else Here(step)
         for judged, line in known:
@@ -192,7 +192,3 @@ def _first_lines(source: Path) -> list[bytes]:
 def _stamp(source: Path) -> tuple[int, ...]:
     found = source.stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import IO, Any, Self
 
+from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight import worker
 from genai_batch.resources.preflight.blocks import BLOCK
@@ -19,7 +20,7 @@ from genai_batch.resources.preflight.keys import Keys
 from genai_batch.resources.preflight.learning import Judged, silent
 from genai_batch.resources.preflight.matching import Matched, Matcher
 from genai_batch.resources.preflight.sampling import Lesson
-from genai_batch.resources.preflight.worker import READY, Reply, Task, receive, send
+from genai_batch.resources.preflight.worker import READY, Reply, Task
 
 SLOT = 3 * BLOCK
 """Bytes of a block and of keys."""
@@ -196,7 +197,7 @@ class _Worker:
         task = Task(start, len(block), len(keys), offset, lessons[self._taught :], noted)
         self._tasks, self._taught = self._tasks + 1, len(lessons)
         try:
-            send(_pipe(self._process.stdin), task)
+            send(pipe(self._process.stdin), task)
         except OSError as error:
             raise WorkerLost from error
 
@@ -208,9 +209,9 @@ class _Worker:
 
     def _listen(self) -> None:
         try:
-            _pipe(self._process.stdout).read(len(READY))
+            pipe(self._process.stdout).read(len(READY))
             self.up.set()
-            while (reply := receive(_pipe(self._process.stdout), Reply)) is not None:
+            while (reply := receive(pipe(self._process.stdout), Reply)) is not None:
                 self._replies.put(reply)
         finally:  # also after a torn reply: whoever waits is told that no more will come
             self._replies.put(None)
@@ -219,18 +220,12 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         self._listener.join()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for each in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
-                _pipe(pipe).close()
+                pipe(each).close()
 
 
 _IN_MEMORY = hasattr(os, "memfd_create")
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise WorkerLost
-    return pipe
 
 
 def _shared(size: int) -> IO[bytes]:

@@ -7,11 +7,10 @@ ends with its stdin, so it cannot outlive its parent. What it imports is what it
 
 import mmap
 import sys
-from typing import IO, Any
 
-import msgspec
 from msgspec import Struct
 
+from genai_batch.resources.helping import receive, send
 from genai_batch.resources.preflight.formed import Met
 from genai_batch.resources.preflight.keys import Keys
 from genai_batch.resources.preflight.matching import Matcher, Run
@@ -41,20 +40,6 @@ class Reply(Struct, array_like=True):
     met: dict[int, Met]
     counts: bytes
     hashes: bytes
-
-
-def send(file: IO[bytes], message: Task | Reply) -> None:
-    """Write a message."""
-    body = msgspec.msgpack.encode(message)
-    file.write(len(body).to_bytes(4, "little") + body)
-    file.flush()
-
-
-def receive(file: IO[bytes], kind: Any) -> Any:
-    """Read a message, or None at the end."""
-    if len(head := file.read(4)) < 4:
-        return None
-    return msgspec.msgpack.decode(file.read(int.from_bytes(head, "little")), type=kind)
 
 
 def main() -> None:

@@ -13,12 +13,13 @@ from genai_batch.resources import jobs
 from genai_batch.resources.checks.checking import Checks, Finding, checks_of
 from genai_batch.resources.checks.swaps import key_in
 from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index.batches import batches
 from genai_batch.resources.results_index.matching import Matches, Source
 from genai_batch.resources.results_index.pieces import Sections
-from genai_batch.resources.results_index.pool import Pool, processors
+from genai_batch.resources.results_index.pool import Pool
 from genai_batch.resources.results_index.pricing import Pricing
 from genai_batch.resources.results_index.records import CODE, Row, Why
 from genai_batch.resources.results_index.requests import Requests

@@ -1,7 +1,6 @@
 """Reading stretches here and in a process beside this one, whoever is free."""
 
 import logging
-import os
 import subprocess
 import sys
 from collections import deque
@@ -9,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from queue import Queue
 from threading import Thread
-from typing import IO, Self
+from typing import Self
 
 import msgspec
 
+from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.results_index import worker
 from genai_batch.resources.results_index.runs import Asked, Run, Stretch
-from genai_batch.resources.results_index.worker import receive, send
 
 log = logging.getLogger("genai_batch")
 _AHEAD = 2
@@ -71,7 +70,7 @@ class Pool:
         try:
             while self._give(process, given):
                 kind = Asked if given[0].requests else Run
-                if (found := receive(_pipe(process.stdout), kind)) is None:
+                if (found := receive(pipe(process.stdout), kind)) is None:
                     break
                 self._found.put((given.popleft(), found))
         except (OSError, msgspec.MsgspecError) as error:
@@ -87,7 +86,7 @@ class Pool:
                 given.append(self._left.popleft())
             except IndexError:
                 break
-            send(_pipe(process.stdin), given[-1])
+            send(pipe(process.stdin), given[-1])
         return bool(given)
 
     def _end(self, process: "subprocess.Popen[bytes]", thread: Thread) -> None:
@@ -97,17 +96,6 @@ class Pool:
             while not self._found.empty():  # it may wait for room
                 self._found.get()
             thread.join(0.01)
-        for pipe in (process.stdin, process.stdout):
+        for each in (process.stdin, process.stdout):
             with suppress(OSError):
-                _pipe(pipe).close()
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise OSError("no pipe")
-    return pipe
-
-
-def processors() -> int:
-    """How many may be used."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+                pipe(each).close()
