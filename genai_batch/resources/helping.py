@@ -1,25 +1,32 @@
-"""What a process and one that helps it have in common: messages over pipes, each as its length and MessagePack."""
+"""What a process and one that helps it have in common: messages, each as its length, its sum and MessagePack."""
 
 import os
+from struct import Struct as Layout
 from typing import IO, Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
+
+_HEAD = Layout("<II")
 
 
 def send(file: IO[bytes], message: Struct) -> None:
     """Write a message."""
     body = msgspec.msgpack.encode(message)
-    file.write(len(body).to_bytes(4, "little"))
+    file.write(_HEAD.pack(len(body), crc32(body)))
     file.write(body)
     file.flush()
 
 
 def receive(file: IO[bytes], kind: Any) -> Any:
-    """Read a message, or None at the end."""
-    if len(head := file.read(4)) < 4:
+    """Read a message, or None at the end, and where one is cut or damaged."""
+    if len(head := file.read(_HEAD.size)) < _HEAD.size:
         return None
-    return msgspec.msgpack.decode(file.read(int.from_bytes(head, "little")), type=kind)
+    size, total = _HEAD.unpack(head)
+    if crc32(body := file.read(size)) != total:
+        return None
+    return msgspec.msgpack.decode(body, type=kind)
 
 
 def pipe(held: IO[bytes] | None) -> IO[bytes]:

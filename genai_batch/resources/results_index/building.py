@@ -3,7 +3,6 @@
 import secrets
 import sqlite3
 from array import array
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from io import FileIO
 from pathlib import Path
@@ -16,7 +15,9 @@ from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.lines import MAX_KEY
+from genai_batch.resources.results_index.ahead import LARGE, VERSION, read_ahead
 from genai_batch.resources.results_index.batches import batches
+from genai_batch.resources.results_index.covered import Covered
 from genai_batch.resources.results_index.matching import Matches, Source
 from genai_batch.resources.results_index.pieces import Sections
 from genai_batch.resources.results_index.pool import Pool
@@ -24,17 +25,13 @@ from genai_batch.resources.results_index.pricing import Pricing
 from genai_batch.resources.results_index.records import CODE, Row, Why
 from genai_batch.resources.results_index.requests import Requests
 from genai_batch.resources.results_index.rows import STRANGER, Rows, key_of_row, read_row
-from genai_batch.resources.results_index.runs import STRETCH, Asked, Stretch, asked_of, parts_for
+from genai_batch.resources.results_index.runs import REQUESTS, STRETCH, Asked, Run, Stretch, asked_of, parts_for
 from genai_batch.resources.results_index.spread import Spread
 from genai_batch.resources.untyped import as_object
 
-LARGE = 64 * 1024 * 1024
-"""Bytes to read from which on a process of its own pays."""
 HELPERS = 1
 _HELD = 8_192
 """Rows found wanting that are held before they are put behind the others."""
-VERSION = 3
-"""Of the index; another one is made again."""
 _AT_ONCE = 64 * 1024
 
 
@@ -64,13 +61,18 @@ def held_of(path: Path, job: Job) -> int:
     return min(path.stat().st_size, job.results_bytes) if path.exists() else 0
 
 
+def parts_of(job: Job) -> int:
+    """How many parts the keys of a job are laid apart in."""
+    return parts_for(job.requests if job.bytes else max(job.requests, job.results_bytes // 1_000))
+
+
 class _Builder:
     """Fills the sections of a new index from the files of a job."""
 
     def __init__(self, sections: Sections, job: Job, folder: Path) -> None:
         self._sections, self._job = sections, job
         self._requests_file, self._results_file = jobs.requests_of(folder), folder / "results.jsonl"
-        self._parts = parts_for(max(job.requests, job.results_bytes // 1_000))
+        self._parts = parts_of(job)
         self._sent = _size(self._requests_file, job.bytes)
         self._held = held_of(self._results_file, job)
         self._requests = Requests(sections, self._parts, self._sent)
@@ -97,23 +99,33 @@ class _Builder:
             return self._about(matches)
 
     def _read(self) -> None:
-        stretches = list(self._stretches())
-        fits = sum(each.end - each.start for each in stretches) >= LARGE and processors() > 1
-        with Pool(stretches, HELPERS * fits) as pool:
-            for stretch, found in pool.found():
-                if isinstance(found, Asked):
-                    self._requests.take(stretch.number, found)
-                else:
-                    self._rows.take(found, self._lines[self._results_file])
+        left = self._take_ahead()
+        fits = sum(each.end - each.start for each in left) >= LARGE and processors() > 1
+        with Pool(left, HELPERS * fits) as pool:
+            for found in pool.found():
+                self._take(*found)
         if self._results_file in self._lines:
             self._rows.take_long(self._lines[self._results_file])
 
-    def _stretches(self) -> Iterator[Stretch]:
-        for path, size in ((self._requests_file, self._sent), (self._results_file, self._held)):
-            asks = path == self._requests_file
-            step = STRETCH // 3 if asks else STRETCH
-            for number, start in enumerate(range(0, size if path in self._lines else 0, step)):
-                yield Stretch(number, str(path), start, min(size, start + step), self._parts, MAX_KEY, asks)
+    def _take(self, stretch: Stretch, found: Run | Asked) -> None:
+        if isinstance(found, Asked):
+            self._requests.take(stretch, found)
+        else:
+            self._rows.take(found, self._lines[self._results_file])
+
+    def _take_ahead(self) -> list[Stretch]:
+        """Take what was read while it arrived, where all is there that did, and say what is left to read."""
+        sent, came = Covered(self._sent), Covered(self._held)
+        if self._held == self._job.results_bytes and self._lines.keys() >= {self._requests_file, self._results_file}:
+            for stretch, found in read_ahead(self._results_file.parent):
+                read = sent if stretch.requests else came
+                if (stretch.parts, stretch.longest) == (self._parts, MAX_KEY) and read.take(*stretch.covers):
+                    self._take(stretch, found)
+        return [
+            Stretch(str(path), start, end, self._parts, MAX_KEY, read is sent)
+            for path, read, step in ((self._requests_file, sent, REQUESTS), (self._results_file, came, STRETCH))
+            for start, end in read.left(step)
+        ]
 
     def _adopt(self) -> None:
         """Take the keys of what came back, in their own order, for the requests nobody here has seen."""

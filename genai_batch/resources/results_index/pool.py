@@ -14,6 +14,7 @@ import msgspec
 
 from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.results_index import worker
+from genai_batch.resources.results_index.ahead import Found
 from genai_batch.resources.results_index.runs import Asked, Run, Stretch
 
 log = logging.getLogger("genai_batch")
@@ -21,7 +22,6 @@ _AHEAD = 2
 """Stretches that a process has at a time, so that it never waits for the next."""
 _WAITING = 1
 """Answers that may wait to be taken."""
-Found = tuple[Stretch, Run | Asked]
 
 
 class Pool:
@@ -70,7 +70,7 @@ class Pool:
         try:
             while self._give(process, given):
                 kind = Asked if given[0].requests else Run
-                if (found := receive(pipe(process.stdout), kind)) is None:
+                if not receive(pipe(process.stdout), Stretch) or not (found := receive(pipe(process.stdout), kind)):
                     break
                 self._found.put((given.popleft(), found))
         except (OSError, msgspec.MsgspecError) as error:

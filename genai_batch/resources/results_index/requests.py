@@ -4,7 +4,7 @@ from array import array
 from itertools import accumulate
 
 from genai_batch.resources.results_index.pieces import Sections
-from genai_batch.resources.results_index.runs import Asked
+from genai_batch.resources.results_index.runs import Asked, Stretch
 from genai_batch.resources.results_index.spread import Spread
 
 PLACE = 16
@@ -20,15 +20,15 @@ class Requests:
         self.keys = Spread(sections.new(), parts)
         self._places, self._text = sections.new("requests"), sections.new("keys")
         self._end = end
-        self._early: dict[int, Asked] = {}
+        self._early: dict[int, tuple[int, Asked]] = {}
         self._next = 0
 
-    def take(self, number: int, found: Asked) -> None:
+    def take(self, stretch: Stretch, found: Asked) -> None:
         """Take what a stretch held; one that comes before its turn is kept until then."""
-        self._early[number] = found
+        self._early[stretch.start] = stretch.end, found
         while turn := self._early.pop(self._next, None):
-            self._next += 1
-            self.add(turn)
+            self._next, found = turn
+            self.add(found)
 
     def add(self, found: Asked) -> None:
         """Take more requests."""

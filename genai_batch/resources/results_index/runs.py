@@ -16,7 +16,9 @@ from genai_batch.resources.results_index import plain
 from genai_batch.resources.results_index.batches import batches
 
 STRETCH = 12 * 1024 * 1024
-"""Bytes of rows that make a run; a third of that of requests, which are shorter."""
+"""Bytes of rows that make a run."""
+REQUESTS = STRETCH // 3
+"""The same of requests, which are shorter."""
 BETWEEN = b"\xff"
 """Stands behind each key; UTF-8 has no such byte."""
 GROUP = 64
@@ -64,15 +66,23 @@ class Asked(Struct, array_like=True):
 
 
 class Stretch(Struct, array_like=True):
-    """Lines to read: those of a file that begin between two places, as requests or as rows."""
+    """Lines to read: those of a file that begin between two places, as requests or as rows.
 
-    number: int
+    `base` is how many bytes will stand before the file where its rows are kept; places are told with it.
+    """
+
     path: str
     start: int
     end: int
     parts: int
     longest: int
     requests: bool
+    base: int = 0
+
+    @property
+    def covers(self) -> tuple[int, int]:
+        """Which bytes these are where they are kept."""
+        return self.start + self.base, self.end + self.base
 
     def read(self) -> Run | Asked:
         """Read them."""
@@ -114,8 +124,8 @@ class _Found:
 
 def _run(stretch: Stretch) -> Run:
     found = _Found()
-    for batch in batches(Path(stretch.path), stretch.start, stretch.end):
-        found.add(*batch, stretch.longest)
+    for offset, lines, size in batches(Path(stretch.path), stretch.start, stretch.end):
+        found.add(offset + stretch.base, lines, size, stretch.longest)
     _, _, asked, written, _, cached = found.columns
     fresh = sum(max(0, a - c) for a, c in zip(asked, cached, strict=True)) if any(cached) else sum(asked)
     keys = parted(found.keys, stretch.parts)

@@ -1,10 +1,11 @@
 """A process that reads stretches for another: `python -m genai_batch.resources.results_index.worker`.
 
-Stretches come over stdin and what they hold goes over stdout, see `helping`. It ends with its stdin, so it cannot
-outlive its parent.
+Stretches come over stdin, and each goes over stdout with what it holds behind it, see `helping`. It ends with its
+stdin, so it cannot outlive its parent.
 """
 
 import sys
+from contextlib import suppress
 
 from genai_batch.resources.helping import receive, send
 from genai_batch.resources.results_index.runs import Stretch
@@ -12,8 +13,11 @@ from genai_batch.resources.results_index.runs import Stretch
 
 def main() -> None:
     """Answer until there is nothing more to do."""
-    while stretch := receive(sys.stdin.buffer, Stretch):
-        send(sys.stdout.buffer, stretch.read())
+    with suppress(OSError):  # nobody reads, or the disk is full: others read what is left
+        while stretch := receive(sys.stdin.buffer, Stretch):
+            found = stretch.read()
+            send(sys.stdout.buffer, stretch)
+            send(sys.stdout.buffer, found)
 
 
 if __name__ == "__main__":

@@ -28,18 +28,21 @@ class NotWhole(ProviderError):
 
 
 class Download:
-    """A file that is on its way to `path`; `about` is what the provider says of it, as far as it says anything."""
+    """A file that is on its way to `path`; `about` is what the provider says of it, as far as it says anything.
 
-    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
+    `arrived` is told, from a thread, up to where whole lines are here: less than before when it begins anew.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any], arrived: Callable[[int], None] = lambda _: None) -> None:
         """Go on with what lies at `path`."""
-        self._path = path
+        self._path, self._arrived = path, arrived
         given = str(about.get("sizeBytes", ""))
         self._promised = int(given) if given.isdecimal() else None
         self._sum = str(about.get("sha256Hash") or "")
         self._mark: str | None = None
         self._continues = self._here() > 0
         """Whether a process that may have died with its machine has left a part of it."""
-        self._lines, self._last = 0, b""
+        self._lines, self._size, self._end, self._last = 0, 0, 0, b""
 
     @property
     def lines(self) -> int:
@@ -111,10 +114,14 @@ class Download:
         with self._path.open("ab", buffering=0) as file:
             file.write(content)
         self._count(content)
+        self._arrived(self._end)
 
     def _count(self, content: bytes) -> None:
         self._lines += content.count(b"\n")
         self._last = content[-1:] or self._last
+        if end := content.rfind(b"\n") + 1:
+            self._end = self._size + end
+        self._size += len(content)
 
     def _count_here(self) -> None:
         """Count what an earlier process has left."""
@@ -135,7 +142,8 @@ class Download:
         return ProviderError(f"The file is fetched from its beginning: {why}.", reason="answer")
 
     def _cut(self) -> None:
-        self._lines, self._last = 0, b""
+        self._lines, self._size, self._end, self._last = 0, 0, 0, b""
+        self._arrived(0)
         if self._path.exists():
             os.truncate(self._path, 0)
 
