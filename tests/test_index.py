@@ -15,6 +15,7 @@ from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.results import Entry, Results, read_results
 from genai_batch.resources.results_index import batches, building
+from genai_batch.resources.results_index import rows as rows_of
 from genai_batch.resources.results_index.records import Runs
 from genai_batch.resources.results_index.rows import Rows
 from tests.world import MODEL, request
@@ -194,6 +195,33 @@ def test_the_newest_answer_stands_unless_it_is_worse(
 ) -> None:
     entry, row = entry_of(kept, kept.job(*attempts), "row 000")
     assert (row, entry.attempt) == (stands, attempt)
+
+
+ANSWERS = (GOOD, OTHER, CUT, BAD)
+RANKS = (2, 2, 1, 0)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_what_stands_is_decided_attempt_by_attempt_wherever_the_rows_lie(kept: Kept, data: st.DataObject) -> None:
+    """Each key gets up to two answers in an attempt, and those that are cut are so long that they are read last."""
+    sent = [data.draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=10)) for _ in range(3)]
+    stands, repeated = dict[int, tuple[int, int]](), 0
+    for attempt, rows in enumerate(sent, 1):
+        for key in {key for key, _ in rows}:
+            best = max((each for other, each in rows if other == key), key=lambda each: (RANKS[each], -each))
+            if key not in stands or RANKS[best] >= RANKS[stands[key][0]]:
+                stands[key] = (best, attempt)
+        repeated += len(rows) - len({key for key, _ in rows})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"LONG": 188, "_HELD": 3}.items():
+            patch.setattr(rows_of, name, value)
+        job = kept.job(*([ANSWERS[each] | {"key": KEYS[key]} for key, each in rows] for rows in sent))
+        with Results(kept.home, job) as results:
+            found = {key: results.find(KEYS[key]) for key in range(6)}
+            said = {key: (results.row(entry), entry.attempt) for key, entry in found.items() if entry and entry.attempt}
+            assert results.repeated == repeated
+    assert said == {key: (ANSWERS[each] | {"key": KEYS[key]}, attempt) for key, (each, attempt) in stands.items()}
 
 
 def test_an_answer_that_is_turned_down_by_a_check_does_not_replace_a_good_one(tmp_path: Path) -> None:

@@ -128,8 +128,10 @@ class _Builder:
 
     def _match(self) -> Matches:
         none = self._rows.none()
-        self._row = self._rows.reader().row  # made once: a job sent again asks for millions of rows
-        matches = Matches(self._requests.count, none, Source(self._row, self._line, self._job.begins), self._code)
+        reader = self._rows.reader()
+        self._row = reader.row
+        source = Source(self._row, self._line, reader.attempts(self._job.begins))
+        matches = Matches(self._requests.count, none, source, self._code)
         sums, numbers, starts = (self._sections.new(name) for name in ("sums", "numbers", "starts"))
         starts.add(array("I", [0]).tobytes())
         for part in range(self._parts):
