@@ -21,6 +21,8 @@ from genai_batch.resources.results_index.rows import Rows
 from tests.world import MODEL, request
 
 KEYS = [f"row {n:03}" for n in range(300)]
+IO = Path("/proc/self/io")
+"""Begins with the bytes that this process has read."""
 
 
 def answer(key: str, text: str = "Fine.", reason: str = "STOP") -> dict[str, Any]:
@@ -158,6 +160,19 @@ def test_rows_longer_than_what_is_read_at_once_are_judged_like_others(tmp_path: 
         assert results.counts == {"ok": 37, "error": 1, "missing": 2}
         assert (results.entry(KEYS[36]).media, results.entry(KEYS[37]).error) == (True, "3")
         assert all(results.row(results.entry(row["key"])) == row for row in rows)
+
+
+@pytest.mark.skipif(not IO.exists(), reason="only Linux counts what a process reads")
+def test_a_line_over_many_stretches_is_read_a_few_times_not_once_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path, KEYS[:2])
+    job = kept.job([answer(KEYS[0]), answer(KEYS[1], "é" * 1_000_000)])
+    monkeypatch.setattr(building, "STRETCH", 50_000)
+    before = int(IO.read_text().split()[1])
+    with Results(kept.home, job) as results:
+        assert results.counts == {"ok": 2}
+    assert int(IO.read_text().split()[1]) - before < 4 * job.results_bytes
 
 
 def entry_of(kept: Kept, job: Job, key: str) -> tuple[Entry, dict[str, Any]]:
