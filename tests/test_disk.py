@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.world import MODEL, World, call, finish, read, refusal, row, start
@@ -22,7 +23,9 @@ def small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
 
 
-async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(world: World, emulator_url: str) -> None:
+async def test_results_that_do_not_fit_the_disk_go_on_where_they_stopped_once_there_is_room(
+    world: World, emulator_url: str
+) -> None:
     source = world.write("a.jsonl", ROWS)
     env = world.env(GENAI_BATCH_BACKEND="gemini", GEMINI_API_KEY="k", GOOGLE_GEMINI_BASE_URL=emulator_url)
     command = [sys.executable, "-m", "genai_batch"]
@@ -37,7 +40,14 @@ async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(w
     full = run("status", job_id, "--wait", "20", full=True)
     assert "They stay with Gemini" in full.stderr, full.stderr
     assert full.returncode == 1
+    [part] = world.home.glob("jobs/*/results.*.part")
+    assert part.stat().st_size == 120_000
     assert json.loads(run("status", job_id, "--wait", "20", "--json", full=False).stdout)["counts"] == {"ok": 200}
+    async with httpx2.AsyncClient() as http:
+        log = (await http.get(f"{emulator_url}/emulator/log")).json()["calls"]
+    assert [each["status"] for each in log if ":download" in each["path"]].count(200) == 1
+    lines = (part.parent / "results.jsonl").read_text().splitlines()
+    assert (len(lines), len(set(lines)), part.exists()) == (200, 200, False)
 
 
 async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> None:
