@@ -1,15 +1,20 @@
 """A disk that is full, a ledger that is locked or old, files that are torn: told clearly, and nothing is lost."""
 
 import json
+import os
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from threading import Event
 
+import anyio
 import httpx2
 import pytest
+from anyio import to_thread
 
 from tests.world import MODEL, World, call, finish, read, refusal, row, start
 
@@ -101,6 +106,33 @@ async def test_what_an_earlier_version_sent_is_not_sent_and_paid_again(world: Wo
             model = (await call(client, "check_status", job_id=job["job_id"]))["model"]
             again = await call(client, "create_batch", source=world.write("a.jsonl", sent), model=model, confirm=True)
             assert (again["job_id"], again["existing"]) == (job["job_id"], True)
+
+
+async def test_nothing_waits_while_what_an_earlier_version_sent_is_hashed(world: World) -> None:
+    shutil.copytree(HOMES / "001", world.home, dirs_exist_ok=True)
+    begun, served, waited = Event(), Event(), list[bool]()
+
+    def hand_over(file: Path, content: bytes) -> None:
+        """Keep whoever reads the file waiting until something else was served, though not for ever."""
+        with file.open("wb") as pipe:
+            begun.set()
+            waited.append(served.wait(5))
+            pipe.write(content)
+
+    async with world.client() as client:
+        job = (await call(client, "list_jobs"))["jobs"][0]
+        model = (await call(client, "check_status", job_id=job["job_id"]))["model"]
+        file = world.home / "jobs" / job["job_id"] / "requests.jsonl"
+        source = world.write("a.jsonl", sent := file.read_bytes())
+        file.unlink()
+        os.mkfifo(file)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(to_thread.run_sync, hand_over, file, sent)
+            tasks.start_soon(partial(call, client, "create_batch", source=source, model=model, confirm=True))
+            await to_thread.run_sync(begun.wait)
+            await call(client, "list_jobs")
+            served.set()
+    assert waited == [True]
 
 
 async def test_a_result_file_that_was_cut_is_told_and_its_rows_can_be_sent_again(world: World) -> None:

@@ -3,11 +3,12 @@
 import os
 import shutil
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from anyio import to_thread
+from blake3 import blake3
 
 from genai_batch.resources import jobs
 from genai_batch.resources.checks import copying
@@ -99,6 +100,19 @@ def planned(workspace: Workspace, found: Preflight, price: Estimate, name: str) 
         checks=found.checks,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, found.parts)
+
+
+async def same(workspace: Workspace, job: Job) -> Job | None:
+    """Find the job recorded before that is the same; what an earlier version hashed is hashed anew, in a thread."""
+    for job_id in workspace.ledger.hashed_otherwise(job):
+        with suppress(OSError):
+            digest = await to_thread.run_sync(_digest_of, jobs.folder(workspace.home, job_id) / "requests.jsonl")
+            workspace.ledger.rehashed(job_id, digest)
+    return workspace.ledger.same(job)
+
+
+def _digest_of(requests: Path) -> str:
+    return blake3().update_mmap(requests).hexdigest()
 
 
 def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
