@@ -16,6 +16,7 @@ from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
 from genai_batch.tools.lanes.states import shards_of
 from genai_batch.tools.workspace import Workspace
@@ -124,7 +125,7 @@ def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
     folder, recorded = jobs.folder(workspace.home, draft.job.id), None
     draft.folder.rename(folder)
     try:
-        _sync(folder.parent)
+        sync_folder(folder.parent)
         aside = budget(workspace, draft.price)
         return (recorded := workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside))
     finally:
@@ -140,14 +141,4 @@ def _copy(found: Preflight, folder: Path) -> None:
             for file in (sent, kept):
                 file.flush()
                 os.fsync(file.fileno())
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Make what stands in a folder last; a system that cannot open folders does so by itself."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync_folder(folder)
