@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_batch.resources import charges, outcomes, prices
+from genai_batch.resources import charges, outcomes
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.models import Model
 from genai_batch.resources.prices import Usage
@@ -128,7 +128,3 @@ def test_the_common_rows_are_read_through_types() -> None:
         assert known.see(json.dumps(row).encode())
     assert known.see(b'{"key":"k","error":{"code":13,"message":"No."}}')
     assert known.see(b'{"key":"k","response":{"tokenCount":"3","embedding":{"values":[0.5]}}}')
-
-
-def test_a_plain_row_has_no_long_prompt() -> None:
-    assert plain.MOST <= prices.LONG

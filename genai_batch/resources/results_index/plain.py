@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-MOST = 200_000
-"""Tokens of a plain row: up to `prices.LONG` all cost the same."""
+from genai_batch.resources.tiers import LONG
+
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Text = Annotated[str, Meta(min_length=1)]
-_Count = Annotated[int, Meta(ge=0, le=MOST)]
+_Count = Annotated[int, Meta(ge=0, le=LONG)]
+"""Tokens of a plain row all cost the same."""
 
 
 class _Part(Struct, gc=False):

@@ -9,8 +9,9 @@ from genai_batch.resources import charges, prices
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.models import Model
-from genai_batch.resources.prices import LONG, Rates, Usage
+from genai_batch.resources.prices import Rates, Usage
 from genai_batch.resources.results_index.records import Row
+from genai_batch.resources.tiers import LONG
 
 _DIGITS = 12
 _MOST_DIGITS = 16

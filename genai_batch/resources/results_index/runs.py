@@ -1,6 +1,6 @@
 """Reading a stretch of lines: plain rows become columns, and keys are laid apart by their sums.
 
-A helping process loads this module, `batches` and `plain`, so they import nothing else of ours.
+A helping process loads this module, `batches` and `plain`, so they import nothing else of ours but `tiers`.
 """
 
 from array import array
