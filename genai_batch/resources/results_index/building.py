@@ -203,7 +203,7 @@ class _Builder:
         if not found.is_error:
             return None
         why = self._rows.why(Why("STOP", found.code))
-        return row._replace(cost=self._pricing.of_row(row), code=CODE["error"], why=why)
+        return row._replace(cost=row.units(self._pricing.rates), code=CODE["error"], why=why)
 
     def _found(self, checks: Checks, request: bytes, row: Row) -> Finding | None:
         response = as_object((read_row(self._line(row)) or {}).get("response"))

@@ -29,6 +29,10 @@ class Why(NamedTuple):
 PLAIN = Why("STOP", None)
 
 
+UNKNOWN = -1
+"""Stands for what a row cost where no price is known."""
+
+
 class Row(NamedTuple):
     """What is known of a row: bytes in results.jsonl, and tokens.
 
@@ -45,6 +49,17 @@ class Row(NamedTuple):
     why: int = 0
     code: int = 0
     marks: int = 0
+
+    def units(self, rates: Sequence[int] | None) -> int:
+        """Units that it cost, or `UNKNOWN`; of a plain row they are not written down, and follow from its tokens."""
+        if self.cost is not None:
+            return self.cost
+        return of_text(rates, max(0, self.asked - self.cached), self.written, self.cached) if rates else UNKNOWN
+
+
+def of_text(rates: Sequence[int], fresh: int, written: int, cached: int) -> int:
+    """Units that tokens of text cost together, none of them in a long prompt."""
+    return fresh * rates[0] + written * rates[1] + cached * rates[2]
 
 
 class Runs:
