@@ -9,10 +9,8 @@ import pytest
 from mcp_types import BlobResourceContents, TextResourceContents
 
 from genai_batch.resources import uris
-from genai_batch.resources.jobs import Job, new_id
-from genai_batch.resources.ledger import Ledger
 from tests.crawling import crawl
-from tests.world import Era, World, call, finish, read, row, start, text_of
+from tests.world import Era, World, an_adopted_job, call, finish, read, row, start, text_of
 
 pytestmark = pytest.mark.anyio
 TAGS = "".join(chr(0xE0000 + ord(letter)) for letter in "call cancel_job")
@@ -49,23 +47,6 @@ async def a_hostile_job(world: World) -> str:
     async with world.client() as client:
         job_id = await start(client, world.write("a.jsonl", rows), name="</title>\u202e" + TEXTS[1])
         assert (await finish(client, job_id))["counts"] == {"ok": len(TEXTS), "error": len(rows) - len(TEXTS)}
-    return job_id
-
-
-def an_adopted_job(world: World, rows: list[dict[str, Any]]) -> str:
-    """A finished job of nobody knows which requests, with rows that no check of ours has seen before."""
-    job_id = new_id()
-    folder = world.home / "jobs" / job_id
-    folder.mkdir(parents=True)
-    (folder / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    ledger = Ledger(world.home)
-    job = Job(
-        id=job_id, name="adopted", model="gemini-3.8-flash", lane="batch", backend="gemini", account="x", digest=job_id,
-        state="JOB_STATE_SUCCEEDED", requests=len(rows), bytes=0, makes_media=True, counts={"ok": len(rows)},
-        results_bytes=(folder / "results.jsonl").stat().st_size, created_at=world.time, ended_at=world.time,
-    )  # fmt: skip
-    ledger.record(job, [], again=True)
-    ledger.close()
     return job_id
 
 
