@@ -105,10 +105,10 @@ def test_what_is_read_through_types_is_what_is_read_exactly(line: bytes) -> None
     found, odd = plain.read([b"{}", line, b"\xff"])
     assert odd == ([0, 2] if found else [0, 1, 2])
     for row in found:
-        use = row.response.usageMetadata
-        written = use.candidatesTokenCount + use.thoughtsTokenCount
-        usage = Usage(use.promptTokenCount, written, use.cachedContentTokenCount)
-        seen = known.Seen(row.key, "ok", "STOP", None, usage, use.thoughtsTokenCount, media=False)
+        use = row.response.usage_metadata
+        written = use.candidates_token_count + use.thoughts_token_count
+        usage = Usage(use.prompt_token_count, written, use.cached_content_token_count)
+        seen = known.Seen(row.key, "ok", "STOP", None, usage, use.thoughts_token_count, media=False)
         assert _named(seen) == exactly(line), line
 
 
