@@ -8,7 +8,7 @@ from anyio import to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp_types import Completion, CompletionArgument, CompletionContext
 
-from genai_batch.resources import pages, uris
+from genai_batch.resources import model_list, pages, uris
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
 from genai_batch.resources.jobs import OUTCOMES, Job, JobStatus
@@ -65,7 +65,7 @@ class Reading:
     @_read
     async def models(self) -> str:
         """Models that can run in a batch, with prices per million tokens and the day they end."""
-        return Text((await to_thread.run_sync(pages.models, self._workspace.today)).compact(), FINAL_MS, "public")
+        return Text((await to_thread.run_sync(model_list.models, self._workspace.today)).compact(), FINAL_MS, "public")
 
     @_read
     async def job(self, job_id: str) -> str:
