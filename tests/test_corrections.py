@@ -200,7 +200,6 @@ MODELS = st.sampled_from(
 
 @settings(
     max_examples=600,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large],
 )

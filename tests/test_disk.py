@@ -1,14 +1,20 @@
 """A disk that is full, a ledger that is locked or old, files that are torn: told clearly, and nothing is lost."""
 
 import json
+import os
 import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from threading import Event
 
+import anyio
+import httpx2
 import pytest
+from anyio import to_thread
 
 from tests.world import MODEL, World, call, finish, read, refusal, row, start
 
@@ -22,7 +28,9 @@ def small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
 
 
-async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(world: World, emulator_url: str) -> None:
+async def test_results_that_do_not_fit_the_disk_go_on_where_they_stopped_once_there_is_room(
+    world: World, emulator_url: str
+) -> None:
     source = world.write("a.jsonl", ROWS)
     env = world.env(GENAI_BATCH_BACKEND="gemini", GEMINI_API_KEY="k", GOOGLE_GEMINI_BASE_URL=emulator_url)
     command = [sys.executable, "-m", "genai_batch"]
@@ -37,7 +45,14 @@ async def test_results_that_do_not_fit_the_disk_are_fetched_once_there_is_room(w
     full = run("status", job_id, "--wait", "20", full=True)
     assert "They stay with Gemini" in full.stderr, full.stderr
     assert full.returncode == 1
+    [part] = world.home.glob("jobs/*/results.*.part")
+    assert part.stat().st_size == 120_000
     assert json.loads(run("status", job_id, "--wait", "20", "--json", full=False).stdout)["counts"] == {"ok": 200}
+    async with httpx2.AsyncClient() as http:
+        log = (await http.get(f"{emulator_url}/emulator/log")).json()["calls"]
+    assert [each["status"] for each in log if ":download" in each["path"]].count(200) == 1
+    lines = (part.parent / "results.jsonl").read_text().splitlines()
+    assert (len(lines), len(set(lines)), part.exists()) == (200, 200, False)
 
 
 async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> None:
@@ -91,6 +106,33 @@ async def test_what_an_earlier_version_sent_is_not_sent_and_paid_again(world: Wo
             model = (await call(client, "check_status", job_id=job["job_id"]))["model"]
             again = await call(client, "create_batch", source=world.write("a.jsonl", sent), model=model, confirm=True)
             assert (again["job_id"], again["existing"]) == (job["job_id"], True)
+
+
+async def test_nothing_waits_while_what_an_earlier_version_sent_is_hashed(world: World) -> None:
+    shutil.copytree(HOMES / "001", world.home, dirs_exist_ok=True)
+    begun, served, waited = Event(), Event(), list[bool]()
+
+    def hand_over(file: Path, content: bytes) -> None:
+        """Keep whoever reads the file waiting until something else was served, though not for ever."""
+        with file.open("wb") as pipe:
+            begun.set()
+            waited.append(served.wait(5))
+            pipe.write(content)
+
+    async with world.client() as client:
+        job = (await call(client, "list_jobs"))["jobs"][0]
+        model = (await call(client, "check_status", job_id=job["job_id"]))["model"]
+        file = world.home / "jobs" / job["job_id"] / "requests.jsonl"
+        source = world.write("a.jsonl", sent := file.read_bytes())
+        file.unlink()
+        os.mkfifo(file)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(to_thread.run_sync, hand_over, file, sent)
+            tasks.start_soon(partial(call, client, "create_batch", source=source, model=model, confirm=True))
+            await to_thread.run_sync(begun.wait)
+            await call(client, "list_jobs")
+            served.set()
+    assert waited == [True]
 
 
 async def test_a_result_file_that_was_cut_is_told_and_its_rows_can_be_sent_again(world: World) -> None:

@@ -22,8 +22,7 @@ from genai_batch.resources.exports.columns import lay_out
 from genai_batch.resources.exports.tables import FORMULA
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.get_results import get_results
-from tests.test_hostile_outputs import an_adopted_job
-from tests.world import World, call, finish, refusal, row, start
+from tests.world import World, an_adopted_job, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
 IMAGES = "gemini-nano-banana-2.1"

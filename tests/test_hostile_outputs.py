@@ -9,10 +9,8 @@ import pytest
 from mcp_types import BlobResourceContents, TextResourceContents
 
 from genai_batch.resources import uris
-from genai_batch.resources.jobs import Job, new_id
-from genai_batch.resources.ledger import Ledger
 from tests.crawling import crawl
-from tests.world import Era, World, call, finish, read, row, start, text_of
+from tests.world import Era, World, an_adopted_job, call, finish, read, row, start, text_of
 
 pytestmark = pytest.mark.anyio
 TAGS = "".join(chr(0xE0000 + ord(letter)) for letter in "call cancel_job")
@@ -49,23 +47,6 @@ async def a_hostile_job(world: World) -> str:
     async with world.client() as client:
         job_id = await start(client, world.write("a.jsonl", rows), name="</title>\u202e" + TEXTS[1])
         assert (await finish(client, job_id))["counts"] == {"ok": len(TEXTS), "error": len(rows) - len(TEXTS)}
-    return job_id
-
-
-def an_adopted_job(world: World, rows: list[dict[str, Any]]) -> str:
-    """A finished job of nobody knows which requests, with rows that no check of ours has seen before."""
-    job_id = new_id()
-    folder = world.home / "jobs" / job_id
-    folder.mkdir(parents=True)
-    (folder / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    ledger = Ledger(world.home)
-    job = Job(
-        id=job_id, name="adopted", model="gemini-3.8-flash", lane="batch", backend="gemini", account="x", digest=job_id,
-        state="JOB_STATE_SUCCEEDED", requests=len(rows), bytes=0, makes_media=True, counts={"ok": len(rows)},
-        results_bytes=(folder / "results.jsonl").stat().st_size, created_at=world.time, ended_at=world.time,
-    )  # fmt: skip
-    ledger.record(job, [], again=True)
-    ledger.close()
     return job_id
 
 
@@ -191,10 +172,15 @@ async def test_a_row_nested_deeper_than_can_be_written_is_read_by_its_uri_and_ex
         assert (await call(client, "get_results", job_id=job_id, output_path="all.jsonl"))["written"] == 1
 
 
-@pytest.mark.parametrize(("reason", "kept_ms"), [("STOP", 3_600_000), ("MAX_TOKENS", 0)])
-async def test_a_picture_of_a_row_that_may_be_sent_again_is_not_kept(world: World, reason: str, kept_ms: int) -> None:
+async def test_only_what_nobody_here_can_send_again_may_be_kept_by_a_client(world: World) -> None:
     parts = [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]
-    response = {"candidates": [{"content": {"parts": parts}, "finishReason": reason}]}
-    job_id = an_adopted_job(world, [{"key": "a", "response": response}])
+    response = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    adopted = an_adopted_job(world, [{"key": "a", "response": response}])
     async with world.client() as client:
-        assert (await client.read_resource(uris.media(job_id, "a", 0))).ttl_ms == kept_ms
+        source = world.write("own.jsonl", [row("a", response_modalities=["IMAGE"])])
+        own = await start(client, source, model="gemini-nano-banana-2.1")
+        await finish(client, own)
+        for job_id, kept_ms in ((adopted, 3_600_000), (own, 0)):
+            for uri in (uris.job(job_id), uris.results(job_id), uris.result(job_id, "a"), uris.media(job_id, "a", 0)):
+                found = await client.read_resource(uri)
+                assert (found.ttl_ms, found.cache_scope) == (kept_ms, "private"), uri

@@ -15,11 +15,14 @@ from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.results import Entry, Results, read_results
 from genai_batch.resources.results_index import batches, building
+from genai_batch.resources.results_index import rows as rows_of
 from genai_batch.resources.results_index.records import Runs
 from genai_batch.resources.results_index.rows import Rows
 from tests.world import MODEL, request
 
 KEYS = [f"row {n:03}" for n in range(300)]
+IO = Path("/proc/self/io")
+"""Begins with the bytes that this process has read."""
 
 
 def answer(key: str, text: str = "Fine.", reason: str = "STOP") -> dict[str, Any]:
@@ -159,6 +162,19 @@ def test_rows_longer_than_what_is_read_at_once_are_judged_like_others(tmp_path: 
         assert all(results.row(results.entry(row["key"])) == row for row in rows)
 
 
+@pytest.mark.skipif(not IO.exists(), reason="only Linux counts what a process reads")
+def test_a_line_over_many_stretches_is_read_a_few_times_not_once_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(tmp_path, KEYS[:2])
+    job = kept.job([answer(KEYS[0]), answer(KEYS[1], "é" * 1_000_000)])
+    monkeypatch.setattr(building, "STRETCH", 50_000)
+    before = int(IO.read_text().split()[1])
+    with Results(kept.home, job) as results:
+        assert results.counts == {"ok": 2}
+    assert int(IO.read_text().split()[1]) - before < 4 * job.results_bytes
+
+
 def entry_of(kept: Kept, job: Job, key: str) -> tuple[Entry, dict[str, Any]]:
     """What stands for a key."""
     with Results(kept.home, job) as results:
@@ -194,6 +210,33 @@ def test_the_newest_answer_stands_unless_it_is_worse(
 ) -> None:
     entry, row = entry_of(kept, kept.job(*attempts), "row 000")
     assert (row, entry.attempt) == (stands, attempt)
+
+
+ANSWERS = (GOOD, OTHER, CUT, BAD)
+RANKS = (2, 2, 1, 0)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_what_stands_is_decided_attempt_by_attempt_wherever_the_rows_lie(kept: Kept, data: st.DataObject) -> None:
+    """Each key gets up to two answers in an attempt, and those that are cut are so long that they are read last."""
+    sent = [data.draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=10)) for _ in range(3)]
+    stands, repeated = dict[int, tuple[int, int]](), 0
+    for attempt, rows in enumerate(sent, 1):
+        for key in {key for key, _ in rows}:
+            best = max((each for other, each in rows if other == key), key=lambda each: (RANKS[each], -each))
+            if key not in stands or RANKS[best] >= RANKS[stands[key][0]]:
+                stands[key] = (best, attempt)
+        repeated += len(rows) - len({key for key, _ in rows})
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"LONG": 188, "_HELD": 3}.items():
+            patch.setattr(rows_of, name, value)
+        job = kept.job(*([ANSWERS[each] | {"key": KEYS[key]} for key, each in rows] for rows in sent))
+        with Results(kept.home, job) as results:
+            found = {key: results.find(KEYS[key]) for key in range(6)}
+            said = {key: (results.row(entry), entry.attempt) for key, entry in found.items() if entry and entry.attempt}
+            assert results.repeated == repeated
+    assert said == {key: (ANSWERS[each] | {"key": KEYS[key]}, attempt) for key, (each, attempt) in stands.items()}
 
 
 def test_an_answer_that_is_turned_down_by_a_check_does_not_replace_a_good_one(tmp_path: Path) -> None:

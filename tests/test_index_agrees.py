@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_batch.resources import charges, outcomes, prices
+from genai_batch.resources import charges, outcomes
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.models import Model
 from genai_batch.resources.prices import Usage
@@ -105,10 +105,10 @@ def test_what_is_read_through_types_is_what_is_read_exactly(line: bytes) -> None
     found, odd = plain.read([b"{}", line, b"\xff"])
     assert odd == ([0, 2] if found else [0, 1, 2])
     for row in found:
-        use = row.response.usageMetadata
-        written = use.candidatesTokenCount + use.thoughtsTokenCount
-        usage = Usage(use.promptTokenCount, written, use.cachedContentTokenCount)
-        seen = known.Seen(row.key, "ok", "STOP", None, usage, use.thoughtsTokenCount, media=False)
+        use = row.response.usage_metadata
+        written = use.candidates_token_count + use.thoughts_token_count
+        usage = Usage(use.prompt_token_count, written, use.cached_content_token_count)
+        seen = known.Seen(row.key, "ok", "STOP", None, usage, use.thoughts_token_count, media=False)
         assert _named(seen) == exactly(line), line
 
 
@@ -128,7 +128,3 @@ def test_the_common_rows_are_read_through_types() -> None:
         assert known.see(json.dumps(row).encode())
     assert known.see(b'{"key":"k","error":{"code":13,"message":"No."}}')
     assert known.see(b'{"key":"k","response":{"tokenCount":"3","embedding":{"values":[0.5]}}}')
-
-
-def test_a_plain_row_has_no_long_prompt() -> None:
-    assert plain.MOST <= prices.LONG

@@ -63,7 +63,7 @@ PIECES = [
 ]
 MORE = [b",", b":", b"}", b"]", b"\\ud800", b"\xc3\xbc", b'"generation_config":{},', b'"parts":[{"text":"y"}],']
 TEXTS = st.text(max_size=30) | st.sampled_from(['"', '\\"', '":', "\\u0022", "ü", "日本", "\x00", " ", "", "😀"])
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def learned(*lines: bytes) -> tuple[Matcher, list[Judged]]:

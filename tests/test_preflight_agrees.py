@@ -165,7 +165,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from(MODELS), st.integers(1, 60), st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @pytest.mark.usefixtures("sampled")
 def test_the_pass_says_of_any_rows_what_the_exact_reader_says(
     tmp_path: Path, chance: random.Random, name: str, count: int, sound: bool

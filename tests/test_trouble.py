@@ -250,7 +250,7 @@ async def test_what_looks_like_a_setting_beside_request_may_be_the_users_own_col
 
 
 async def test_every_call_is_answered_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai_batch.server.extensions.CALL_S", 0.3)
+    monkeypatch.setattr("genai_batch.server.offering.CALL_S", 0.3)
     await world.set(queue_s=1000)
     async with world.client(pace=Pace(0, 60, 60)) as client:
         job_id = await start(client, world.write("a.jsonl", ROWS))

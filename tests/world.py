@@ -14,6 +14,8 @@ import httpx2
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
+from genai_batch.resources.jobs import Job, new_id
+from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.untyped import is_object
 from genai_batch.server.app import build_server
 from genai_batch.server.emulator import create_app
@@ -154,3 +156,20 @@ async def finish(client: Client, job_id: str) -> dict[str, Any]:
     status = await call(client, "check_status", job_id=job_id, wait_s=50)
     assert status["state"] in OVER, status
     return status
+
+
+def an_adopted_job(world: World, rows: list[dict[str, Any]]) -> str:
+    """A finished job of nobody knows which requests, with rows that no check of ours has seen before."""
+    job_id = new_id()
+    folder = world.home / "jobs" / job_id
+    folder.mkdir(parents=True)
+    (folder / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    ledger = Ledger(world.home)
+    job = Job(
+        id=job_id, name="adopted", model=MODEL, lane="batch", backend="gemini", account="x", digest=job_id,
+        state="JOB_STATE_SUCCEEDED", requests=len(rows), bytes=0, makes_media=True, counts={"ok": len(rows)},
+        results_bytes=(folder / "results.jsonl").stat().st_size, created_at=world.time, ended_at=world.time,
+    )  # fmt: skip
+    ledger.record(job, [], again=True)
+    ledger.close()
+    return job_id

@@ -1,7 +1,6 @@
 """A corrected copy of a source: the same lines in the same places, mended where the correction is certain."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -17,6 +16,7 @@ from genai_batch.resources.lint.repair import mend
 from genai_batch.resources.models import Model
 from genai_batch.resources.requests import MAX_LINE
 from genai_batch.resources.untyped import is_object
+from genai_batch.resources.whole import beside
 
 _BUFFER = 4 * 1024 * 1024
 _KEPT = 1_000
@@ -62,13 +62,12 @@ class Corrections:
 def write(source: Path, target: Path, model: Model) -> Corrections:
     """Write the corrected copy, whole or not at all. A line without a fault is copied byte for byte."""
     done = Corrections()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with source.open("rb", buffering=_BUFFER) as lines, part.open("wb", buffering=_BUFFER) as copy:
-            _copy(lines, copy, model, done)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        beside(target) as part,
+        source.open("rb", buffering=_BUFFER) as lines,
+        part.open("wb", buffering=_BUFFER) as copy,
+    ):
+        _copy(lines, copy, model, done)
     return done
 
 

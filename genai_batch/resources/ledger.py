@@ -11,9 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from blake3 import blake3
-
-from genai_batch.resources import jobs, spend
+from genai_batch.resources import spend
 from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
@@ -304,21 +302,25 @@ class Ledger:
         return [(row["at"], row["state"], row["note"]) for row in rows]
 
     def same(self, job: Job) -> Job | None:
-        """Find a job with the same content, model, lane, backend and key that was not broken off."""
-        self._renew_digests(job)
+        """Find a job with the same content, model, lane, backend and key that was not broken off.
+
+        One that an earlier version hashed is found once it has a digest that compares: see `hashed_otherwise`.
+        """
         broken = ", ".join(f"'{state}'" for state in sorted(BROKEN))
         where = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
         sql = f"SELECT * FROM job WHERE {where} AND state NOT IN ({broken}) ORDER BY created_at DESC LIMIT 1"
         rows = self._rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
 
-    def _renew_digests(self, job: Job) -> None:
-        """Give jobs of this size that an earlier version hashed otherwise the digest that compares."""
+    def hashed_otherwise(self, job: Job) -> list[str]:
+        """List the ids of jobs of the same size whose digest an earlier version made, which does not compare."""
         sql = "SELECT id FROM job WHERE digest LIKE 'sha256:%' AND bytes = ? AND requests = ?"
-        for row in self._rows(sql, job.bytes, job.requests):
-            with suppress(OSError):
-                digest = blake3().update_mmap(jobs.folder(self.home, row["id"]) / "requests.jsonl").hexdigest()
-                self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, row["id"]))
+        return [row["id"] for row in self._rows(sql, job.bytes, job.requests)]
+
+    def rehashed(self, job_id: str, digest: str) -> None:
+        """Give a job the digest that compares."""
+        with self._transaction():
+            self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, job_id))
 
     def _migrate(self) -> None:
         with self._transaction():

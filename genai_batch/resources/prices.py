@@ -15,10 +15,9 @@ from pydantic import Field
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.models import catalogue
+from genai_batch.resources.tiers import LONG
 
 Lane = Literal["batch", "live"]
-LONG = 200_000
-"""Input tokens of one request above which some models charge all of its tokens at a higher rate."""
 _BATCH_KNOWN_SINCE = datetime(2026, 10, 15, tzinfo=UTC)
 _MTOK = 1_000_000
 

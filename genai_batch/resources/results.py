@@ -111,10 +111,9 @@ class Results:
         held: int = self._index.about["held"]
         if held >= self.job.results_bytes:
             return None
-        said = (
-            f"{self.folder / 'results.jsonl'} was cut: {held:,} of {self.job.results_bytes:,} bytes are left, and what"
-        )
-        return f"{said} was lost counts as missing. Put the file back, or resume_job(rows='missing') pays for it again."
+        left = f"{held:,} of {self.job.results_bytes:,} bytes are left"
+        said = f"{self.folder / 'results.jsonl'} was cut: {left}, and what was lost counts as missing."
+        return f"{said} Put the file back, or resume_job(rows='missing') pays for it again."
 
     @property
     def _held(self) -> int:

@@ -6,7 +6,8 @@ from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.estimates import Estimate, PilotRun
 from genai_batch.resources.jobs import Counts, JobList, JobStatus
-from genai_batch.resources.pages import Reason, ResultLine, ResultPage
+from genai_batch.resources.pages import ResultPage
+from genai_batch.resources.result_lines import Reason, ResultLine
 from genai_batch.server.reporting import Reported
 
 

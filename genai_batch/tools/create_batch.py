@@ -19,7 +19,7 @@ from genai_batch.tools.approval import (
     question,
     quote,
 )
-from genai_batch.tools.starting import drafted, planned, preflight, record
+from genai_batch.tools.starting import drafted, planned, preflight, record, same
 from genai_batch.tools.workspace import Given, ModelName, Source
 
 SEND_S = 40
@@ -42,7 +42,7 @@ async def _quote(
         async with preflight(workspace, source, model, bound=check_binding) as found:
             await to_thread.run_sync(found.run, abandon_on_cancel=True)
             price = await to_thread.run_sync(priced, workspace, found)
-        known = workspace.ledger.same(planned(workspace, found, price, "")[0]) and not again
+        known = not again and await same(workspace, planned(workspace, found, price, "")[0])
         beyond = over_the_day(workspace, price)  # the tool refuses that, whatever the user says
         return 0 if known or found.findings.count or beyond else price.most
 
@@ -75,7 +75,7 @@ async def create_batch(
         preflight(workspace, source, model, bound=check_binding) as found,
         drafted(workspace, found, name or found.source.stem[:100]) as draft,
     ):
-        job = None if again else workspace.ledger.same(draft.job)
+        job = None if again else await same(workspace, draft.job)
         if job is None:
             approve(draft.price, limit_of(workspace, max_cost_usd), confirm=confirm, quoted=quoted, answer=answer)
             job = record(workspace, draft, again=again)

@@ -25,7 +25,7 @@ from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.untyped import as_object
 from genai_batch.tools.approval import priced
-from genai_batch.tools.starting import Draft, drafted, record
+from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
 CAP_USD = 0.5
@@ -65,7 +65,7 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
         drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
         part = Preflight(drawn, found.model, workspace.cut_for(found.model.name))
         async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}") as draft:
-            job = workspace.ledger.same(draft.job) or _begun(workspace, draft, pilot.most)
+            job = await same(workspace, draft.job) or _begun(workspace, draft, pilot.most)
     job = await _awaited(workspace, job)
     price = await to_thread.run_sync(priced, workspace, found, pilot.lane)
     before = price.model_copy(update={"next": _next(job)})

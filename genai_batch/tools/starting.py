@@ -3,11 +3,12 @@
 import os
 import shutil
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from anyio import to_thread
+from blake3 import blake3
 
 from genai_batch.resources import jobs
 from genai_batch.resources.checks import copying
@@ -15,6 +16,7 @@ from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
 from genai_batch.tools.lanes.states import shards_of
 from genai_batch.tools.workspace import Workspace
@@ -101,6 +103,19 @@ def planned(workspace: Workspace, found: Preflight, price: Estimate, name: str) 
     return job, shards_of(job.id, job.digest, found.parts)
 
 
+async def same(workspace: Workspace, job: Job) -> Job | None:
+    """Find the job recorded before that is the same; what an earlier version hashed is hashed anew, in a thread."""
+    for job_id in workspace.ledger.hashed_otherwise(job):
+        with suppress(OSError):
+            digest = await to_thread.run_sync(_digest_of, jobs.folder(workspace.home, job_id) / "requests.jsonl")
+            workspace.ledger.rehashed(job_id, digest)
+    return workspace.ledger.same(job)
+
+
+def _digest_of(requests: Path) -> str:
+    return blake3().update_mmap(requests).hexdigest()
+
+
 def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
     """Put the requests in their place and the job in the ledger; of two that do so at once one is the job of both.
 
@@ -110,7 +125,7 @@ def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
     folder, recorded = jobs.folder(workspace.home, draft.job.id), None
     draft.folder.rename(folder)
     try:
-        _sync(folder.parent)
+        sync_folder(folder.parent)
         aside = budget(workspace, draft.price)
         return (recorded := workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside))
     finally:
@@ -126,14 +141,4 @@ def _copy(found: Preflight, folder: Path) -> None:
             for file in (sent, kept):
                 file.flush()
                 os.fsync(file.fileno())
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Make what stands in a folder last; a system that cannot open folders does so by itself."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync_folder(folder)

@@ -61,7 +61,8 @@ def job_of(folder):
     requests = folder / "requests.jsonl"
     return Job(id=folder.name, name="x", model="gemini-3.8-flash", lane="batch", backend="emulator", account="",
                digest="", requests=int(sys.argv[3]), bytes=requests.stat().st_size, makes_media=False,
-               created_at=1795000000, results_bytes=results.stat().st_size, checks="")
+               created_at=1795000000, results_bytes=results.stat().st_size, checks="",
+               begins=tuple(map(int, sys.argv[4:])), attempt=len(sys.argv[4:]))
 """
 PASS = (
     HEAD

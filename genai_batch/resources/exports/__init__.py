@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from genai_batch.resources.exports.columns import lay_out
 from genai_batch.resources.exports.folder import Folder
 from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras
 from genai_batch.resources.results import Results
+from genai_batch.resources.whole import beside, sync_folder
 
 Format = Literal["jsonl", "csv", "parquet", "sqlite"]
 _ENDINGS: dict[str, Format] = {
@@ -79,42 +79,25 @@ def _write(results: Results, form: Format, choice: Choice, place: Place, part: P
 
 def _whole(target: Path, write: Callable[[Path], int], *, may_replace: bool) -> int:
     """Write a file beside its place and move it there once it is on the disk."""
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.part")
-    try:
+    with beside(target) as part:
         count = write(part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        _move(part, target, may_replace=may_replace)
-    finally:
-        part.unlink(missing_ok=True)
+        if not may_replace:
+            _link(part, target)
+    with suppress(OSError):
+        sync_folder(target.parent)
     return count
 
 
-def _move(part: Path, target: Path, *, may_replace: bool) -> None:
-    if may_replace or not _linked(part, target):
-        part.replace(target)
-    with suppress(OSError):
-        _sync_folder(target.parent)
-
-
-def _linked(part: Path, target: Path) -> bool:
-    """Give the file its second name, if that is free; False where the file system has no links."""
+def _link(part: Path, target: Path) -> None:
+    """Give the file its second name, if that is free; where the file system has no links, look whether it is."""
     try:
         target.hardlink_to(part)
     except OSError:
         _need_free(target)
-        return False
-    return True
 
 
 def _need_free(path: Path) -> None:
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,7 +4,6 @@ A file is named by key and attempt, whose row never changes, so one that is ther
 any time; it is made again from the rows.
 """
 
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from genai_batch.resources.media.decoding import Decoded, decode, kind
 from genai_batch.resources.media.kinds import Kind
 from genai_batch.resources.media.thumbnails import MOST, thumbnail
 from genai_batch.resources.outcomes import Media
+from genai_batch.resources.whole import beside
 
 _SHOWN = 4
 """Pieces of one result that are decoded when it is read; a page shows no more."""
@@ -125,13 +125,8 @@ def write(path: Path, content: bytes) -> None:
         OSError: it cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with beside(path) as part:
+        part.write_bytes(content)
 
 
 def _is_there(path: Path) -> bool:

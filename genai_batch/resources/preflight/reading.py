@@ -14,10 +14,11 @@ from genai_batch.resources.preflight.learning import learn, silent, texts_of
 from genai_batch.resources.preflight.matching import Matched, Run
 from genai_batch.resources.preflight.pieces import Pieces
 from genai_batch.resources.preflight.pool import Here
-from genai_batch.resources.preflight.sampling import LONG, WINDOW, Kinds
+from genai_batch.resources.preflight.sampling import WINDOW, Kinds
 from genai_batch.resources.preflight.sinks import Sink
 from genai_batch.resources.preflight.totals import Laid, Totals
 from genai_batch.resources.shapes import Shape, shape_of
+from genai_batch.resources.tiers import LONG
 
 _JSON_SPACE = b" \t\r\n"
 

@@ -16,10 +16,9 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from genai_batch.resources.preflight.forms import Variant
+from genai_batch.resources.tiers import LONG
 from genai_batch.resources.tokens.text import Share, share
 
-LONG = 200_000
-"""Input tokens of one request above which some models charge all of its tokens at a higher rate."""
 SMALL = 512 * 1024
 """Bytes of a source of which every row is counted; of a larger one at least as many bytes are."""
 WINDOW = 512

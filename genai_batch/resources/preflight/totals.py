@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from math import fsum
 
 from genai_batch.resources.preflight.parts import Cut, Cutter
-from genai_batch.resources.prices import LONG
 from genai_batch.resources.shapes import Shape
 from genai_batch.resources.tally import Tier
+from genai_batch.resources.tiers import LONG
 
 Kinds = dict[str, float]
 

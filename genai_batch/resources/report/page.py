@@ -1,6 +1,5 @@
 """A job as one HTML file for people: everything inside it, nothing fetched, nothing of the model's ever run."""
 
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from genai_batch.resources.report.rows import Row, Rows
 from genai_batch.resources.report.sections import sections
 from genai_batch.resources.report.survey import Survey, sample
 from genai_batch.resources.results import Entry, Results
+from genai_batch.resources.whole import beside
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,12 +24,8 @@ _ROOM = 1_200_000
 def write(results: Results, history: History, target: Path) -> int:
     """Write the page of a job to `target`, whole or not at all, and return its size in bytes."""
     page = render(results, history).encode("utf-8", "backslashreplace")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with beside(target) as part:
         part.write_bytes(page)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
     return len(page)
 
 

@@ -20,7 +20,7 @@ def batches(path: Path, start: int, end: int) -> Iterator[tuple[int, list[bytes]
     if not path.exists():
         return
     with path.open("rb", buffering=0) as file:
-        offset, rest, lines = _first(file, start), b"", list[bytes]()
+        offset, rest, lines = _first(file, start, end), b"", list[bytes]()
         while offset < end and (block := file.read(_BLOCK)):
             stream = BytesIO(block)
             rest += stream.readline()
@@ -41,22 +41,21 @@ def batches(path: Path, start: int, end: int) -> Iterator[tuple[int, list[bytes]
             yield offset, [], len(rest)
 
 
-def _first(file: FileIO, start: int) -> int:
-    """Where the first line begins at or behind a place; a line that is under way belongs to the stretch before."""
-    begin = start and start - 1 + _to_newline(file, start - 1)
-    file.seek(begin)
-    return begin
+def _first(file: FileIO, start: int, end: int) -> int:
+    """Where the first line begins at or behind a place, or behind `end`; one under way belongs to a stretch before.
+
+    It is looked for no further than `end`, or a line over many stretches would be read once for each of them.
+    """
+    before = max(0, start - 1)
+    file.seek(before)
+    begin = start and before + _rest_of_line(file, end - before)
+    return file.seek(begin)
 
 
-def _to_newline(file: FileIO, start: int) -> int:
-    file.seek(start)
-    return _rest_of_line(file)
-
-
-def _rest_of_line(file: FileIO) -> int:
-    """Bytes up to and with the next newline."""
+def _rest_of_line(file: FileIO, most: int | None = None) -> int:
+    """Bytes up to and with the next newline, or the end of the file, of `most` at most."""
     passed = 0
-    while more := file.read(AT_ONCE):
+    while (most is None or passed < most) and (more := file.read(AT_ONCE)):
         if end := more.find(b"\n") + 1:
             return passed + end
         passed += len(more)

@@ -1,6 +1,5 @@
 """Making the index: a pass over the requests for the keys, a pass over the rows, and then which answers which."""
 
-import secrets
 import sqlite3
 from array import array
 from contextlib import ExitStack, closing
@@ -28,6 +27,7 @@ from genai_batch.resources.results_index.rows import STRANGER, Rows, key_of_row,
 from genai_batch.resources.results_index.runs import REQUESTS, STRETCH, Asked, Run, Stretch, asked_of, parts_for
 from genai_batch.resources.results_index.spread import Spread
 from genai_batch.resources.untyped import as_object
+from genai_batch.resources.whole import beside
 
 HELPERS = 1
 _HELD = 8_192
@@ -41,14 +41,8 @@ def make_index(path: Path, job: Job, folder: Path) -> None:
     Raises:
         LedgerError: the requests are not those that were sent.
     """
-    part = path.with_suffix(f".db.{secrets.token_hex(6)}.part")  # others may be making it too
-    try:
-        with Sections(folder) as sections:
-            about = _Builder(sections, job, folder).build()
-            sections.write(part, about)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with Sections(folder) as sections, beside(path) as part:
+        sections.write(part, _Builder(sections, job, folder).build())
 
 
 def made_of(job: Job) -> str:
@@ -140,8 +134,10 @@ class _Builder:
 
     def _match(self) -> Matches:
         none = self._rows.none()
-        self._row = self._rows.reader().row  # made once: a job sent again asks for millions of rows
-        matches = Matches(self._requests.count, none, Source(self._row, self._line, self._job.begins), self._code)
+        reader = self._rows.reader()
+        self._row = reader.row
+        source = Source(self._row, self._line, reader.attempts(self._job.begins))
+        matches = Matches(self._requests.count, none, source, self._code)
         sums, numbers, starts = (self._sections.new(name) for name in ("sums", "numbers", "starts"))
         starts.add(array("I", [0]).tobytes())
         for part in range(self._parts):
@@ -213,7 +209,7 @@ class _Builder:
         if not found.is_error:
             return None
         why = self._rows.why(Why("STOP", found.code))
-        return row._replace(cost=self._pricing.of_row(row), code=CODE["error"], why=why)
+        return row._replace(cost=row.units(self._pricing.rates), code=CODE["error"], why=why)
 
     def _found(self, checks: Checks, request: bytes, row: Row) -> Finding | None:
         response = as_object((read_row(self._line(row)) or {}).get("response"))

@@ -14,7 +14,7 @@ from zlib import crc32
 from genai_batch.resources.jobs import OUTCOMES, Outcome
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index.pieces import Checked
-from genai_batch.resources.results_index.records import CODE, MEDIA, Row, Runs, Why
+from genai_batch.resources.results_index.records import CODE, MEDIA, UNKNOWN, Runs, Why
 from genai_batch.resources.results_index.requests import PLACE
 
 _SLICE = 256 * 1024
@@ -193,8 +193,8 @@ class Index:
             return Entry(n, key, "missing", *nothing, attempt=0, error=None, media=False, request=place)
         row = self._runs.row(number)
         why = self._whys[row.why]
-        units = row.cost if row.cost is not None else self._of_text(row)
-        cost = None if units < 0 else str(Decimal(units).scaleb(-self.about["digits"]).normalize())
+        units = row.units(self.about["rates"])
+        cost = None if units == UNKNOWN else str(Decimal(units).scaleb(-self.about["digits"]).normalize())
         return Entry(
             n, key, OUTCOMES[row.code], row.offset, row.length, why.finish_reason,
             row.asked, row.written, row.thought, row.cached, cost,
@@ -203,12 +203,6 @@ class Index:
 
     def _number(self, section: str, at: int) -> int:
         return int.from_bytes(self._file.read(section, 4 * at, 4), "little")
-
-    def _of_text(self, row: Row) -> int:
-        """Units that a plain row cost."""
-        if (rates := self.about["rates"]) is None:
-            return -1
-        return max(0, row.asked - row.cached) * rates[0] + row.written * rates[1] + row.cached * rates[2]
 
     def _requests(self, first: int, count: int) -> tuple[list[int], list[str]]:
         """Where the lines of requests begin, and their keys."""

@@ -7,7 +7,7 @@ from codecs import getincrementaldecoder
 from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.outcomes import BLOCKED, MOST_TOKENS
@@ -23,45 +23,45 @@ class _Blob(Struct, gc=False):
     data: Raw
 
 
-class _Part(Struct, gc=False):
+class _Part(Struct, gc=False, rename="camel"):
     text: str = ""
     thought: bool = False
-    inlineData: _Blob | None = None  # noqa: N815
-    inline_data: None = None
+    inline_data: _Blob | None = None
+    inline_data_too: None = field(name="inline_data", default=None)
 
 
 class _Content(Struct, gc=False):
     parts: list[_Part] = []
 
 
-class _Candidate(Struct, gc=False):
+class _Candidate(Struct, gc=False, rename="camel"):
     content: _Content
-    finishReason: str  # noqa: N815
-    groundingMetadata: None = None  # noqa: N815
+    finish_reason: str
     grounding_metadata: None = None
+    grounding_too: None = field(name="grounding_metadata", default=None)
 
 
-class _Detail(Struct, gc=False):
+class _Detail(Struct, gc=False, rename="camel"):
     modality: str
-    tokenCount: _Count = 0  # noqa: N815
+    token_count: _Count = 0
 
 
-class _Usage(Struct, gc=False):
-    promptTokenCount: _Count = 0  # noqa: N815
-    candidatesTokenCount: _Count = 0  # noqa: N815
-    thoughtsTokenCount: _Count = 0  # noqa: N815
-    cachedContentTokenCount: _Count = 0  # noqa: N815
-    toolUsePromptTokenCount: _Count = 0  # noqa: N815
-    promptTokensDetails: list[_Detail] = []  # noqa: N815
-    candidatesTokensDetails: list[_Detail] = []  # noqa: N815
+class _Usage(Struct, gc=False, rename="camel"):
+    prompt_token_count: _Count = 0
+    candidates_token_count: _Count = 0
+    thoughts_token_count: _Count = 0
+    cached_content_token_count: _Count = 0
+    tool_use_prompt_token_count: _Count = 0
+    prompt_tokens_details: list[_Detail] = []
+    candidates_tokens_details: list[_Detail] = []
 
 
-class _Response(Struct, gc=False):
+class _Response(Struct, gc=False, rename="camel"):
     candidates: Annotated[list[_Candidate], Meta(min_length=1)]
-    usageMetadata: _Usage = msgspec.field(default_factory=_Usage)  # noqa: N815
-    promptFeedback: None = None  # noqa: N815
+    usage_metadata: _Usage = field(default_factory=_Usage)
+    prompt_feedback: None = None
     embedding: None = None
-    tokenCount: None = None  # noqa: N815
+    token_count: None = None
 
 
 class _Error(Struct, gc=False):
@@ -81,12 +81,12 @@ class _Vector(Struct, gc=False):
     values: Annotated[list[float], Meta(min_length=1)]
 
 
-class _Embedded(Struct, gc=False):
+class _Embedded(Struct, gc=False, rename="camel"):
     embedding: _Vector
-    tokenCount: Annotated[str, Meta(pattern=r"\A[0-9]{1,6}\Z")] = "0"  # noqa: N815
+    tokens: Annotated[str, Meta(pattern=r"\A[0-9]{1,6}\Z")] = field(name="tokenCount", default="0")
     candidates: None = None
-    usageMetadata: None = None  # noqa: N815
-    promptFeedback: None = None  # noqa: N815
+    usage_metadata: None = None
+    prompt_feedback: None = None
 
 
 class Embedding(Struct, gc=False):
@@ -154,36 +154,36 @@ def judge(row: Known) -> Seen | None:
     outcome = _outcome(answer)
     if outcome is None:
         return None
-    reason, media = answer.finishReason, any(map(_is_media, answer.content.parts))
-    usage = _usage(row.response.usageMetadata)
-    thinking = row.response.usageMetadata.thoughtsTokenCount
+    reason, media = answer.finish_reason, any(map(_is_media, answer.content.parts))
+    usage = _usage(row.response.usage_metadata)
+    thinking = row.response.usage_metadata.thoughts_token_count
     return Seen(row.key, outcome, reason, None if outcome == "ok" else reason, usage, thinking, media)
 
 
 def _outcome(answer: _Candidate) -> Outcome | None:
-    if answer.finishReason in BLOCKED:
+    if answer.finish_reason in BLOCKED:
         return "blocked"
-    if answer.finishReason == "MAX_TOKENS":
+    if answer.finish_reason == "MAX_TOKENS":
         return "truncated"
     says = any(part.text and not part.thought for part in answer.content.parts) or any(
         map(_is_media, answer.content.parts)
     )
-    return "ok" if says and answer.finishReason == "STOP" else None
+    return "ok" if says and answer.finish_reason == "STOP" else None
 
 
 def _is_media(part: _Part) -> bool:
-    if part.thought or part.inlineData is None:
+    if part.thought or part.inline_data is None:
         return False
-    data = memoryview(part.inlineData.data)
+    data = memoryview(part.inline_data.data)
     return len(data) > 2 and data[0] == ord('"')
 
 
 def _usage(given: _Usage) -> Usage:
-    read, made = given.promptTokensDetails, given.candidatesTokensDetails
+    read, made = given.prompt_tokens_details, given.candidates_tokens_details
     return Usage(
-        input=given.promptTokenCount + given.toolUsePromptTokenCount,
-        output=given.candidatesTokenCount + given.thoughtsTokenCount,
-        cached=given.cachedContentTokenCount,
+        input=given.prompt_token_count + given.tool_use_prompt_token_count,
+        output=given.candidates_token_count + given.thoughts_token_count,
+        cached=given.cached_content_token_count,
         image_output=_of(made, "IMAGE"),
         audio_input=_of(read, "AUDIO"),
         image_input=_of(read, "IMAGE") + _of(read, "DOCUMENT"),
@@ -192,9 +192,9 @@ def _usage(given: _Usage) -> Usage:
 
 
 def _of(details: list[_Detail], modality: str) -> int:
-    return sum(each.tokenCount for each in details if each.modality == modality)
+    return sum(each.token_count for each in details if each.modality == modality)
 
 
 def _embedded(row: Embedding) -> Seen:
-    usage = Usage(input=int(row.response.tokenCount))
+    usage = Usage(input=int(row.response.tokens))
     return Seen(row.key, "ok", None, None, usage, 0, media=False)

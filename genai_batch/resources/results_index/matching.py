@@ -1,13 +1,14 @@
 """Which row answers which request: compared part by part, so that neither all keys nor all rows are held at once."""
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from heapq import heappush, heappushpop
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 from genai_batch.resources.errors import LedgerError
-from genai_batch.resources.results_index.records import RANK, Row
+from genai_batch.resources.results_index.records import GOOD, RANK, Row
 from genai_batch.resources.results_index.spread import Part
 
 NAMED = 100
@@ -15,15 +16,11 @@ NAMED = 100
 
 
 class Source(NamedTuple):
-    """Rows by number: the record, the line in results.jsonl, and where the second and later attempts begin there."""
+    """Rows by number: the record, the line in results.jsonl, and from which number on rows are of which attempt."""
 
     record: Callable[[int], Row]
     line: Callable[[Row], bytes]
-    begins: tuple[int, ...]
-
-    def attempt(self, row: Row) -> int:
-        """The attempt a row came from, counted from 0."""
-        return bisect_right(self.begins, row.offset)
+    attempts: list[tuple[int, int]]
 
 
 class Matches:
@@ -62,9 +59,7 @@ class Matches:
             self._leave(strangers, sorted({key for key, number in zip(keys, found, strict=True) if number is None}))
             rows = [row for row, number in zip(rows, found, strict=True) if number is not None]
         numbers = [number for number in found if number is not None] if strangers else cast("list[int]", found)
-        by_request = dict(zip(numbers, rows, strict=True))
-        if len(by_request) < len(numbers):
-            self._settle(zip(numbers, rows, strict=True), by_request)
+        by_request = self._standing(numbers, rows)
         chosen = self.chosen
         for number, row in by_request.items():
             chosen[number] = row
@@ -74,34 +69,51 @@ class Matches:
         self.unmatched += count
         self.strangers += [key.decode() for key in keys[: NAMED - len(self.strangers)]]
 
-    def _settle(self, pairs: Iterator[tuple[int, int]], by_request: dict[int, int]) -> None:
-        """Choose for requests with several answers."""
+    def _standing(self, numbers: list[int], rows: list[int]) -> dict[int, int]:
+        """The row that stands for each request of a part, whose rows ascend."""
+        standing, beyond = dict[int, int](), dict[int, int]()
+        for some, theirs in self._by_attempt(numbers, rows):
+            now = dict(zip(some, theirs, strict=True))
+            if len(now) < len(some):
+                self._settle(zip(some, theirs, strict=True), now, beyond)
+            for number in [number for number in now if number in standing and self._is_worse(number, now, standing)]:
+                del now[number]
+            standing |= now
+        for number, count in beyond.items():
+            self._repeats(number, count)
+        return standing
+
+    def _by_attempt(self, numbers: list[int], rows: list[int]) -> Iterator[tuple[list[int], list[int]]]:
+        """Lay requests and rows apart by the attempt that the rows came from, the first one first."""
+        cuts = [bisect_left(rows, first) for first, _ in self._source.attempts]
+        found: dict[int, tuple[list[int], list[int]]] = {}
+        for (_, attempt), (begin, end) in zip(self._source.attempts, pairwise([*cuts, len(rows)]), strict=True):
+            some, theirs = found.setdefault(attempt, ([], []))
+            some += numbers[begin:end]
+            theirs += rows[begin:end]
+        for attempt in sorted(found):
+            yield found[attempt]
+
+    def _settle(self, pairs: Iterator[tuple[int, int]], now: dict[int, int], beyond: dict[int, int]) -> None:
+        """Choose for requests with several answers in one attempt, and count those beyond the first."""
         several: dict[int, list[int]] = {}
         for number, row in pairs:
-            if by_request[number] != row:
-                several.setdefault(number, [by_request[number]]).append(row)
+            if now[number] != row:
+                several.setdefault(number, [now[number]]).append(row)
         for number, rows in several.items():
-            by_request[number] = self._best(number, rows)
-
-    def _best(self, number: int, rows: list[int]) -> int:
-        attempts: dict[int, list[int]] = {}
-        for row in rows:
-            attempts.setdefault(self._source.attempt(self._source.record(row)), []).append(row)
-        beyond = len(rows) - len(attempts)
-        if beyond:
-            self._repeats(number, beyond)
-        best = self.none
-        for _, each in sorted(attempts.items()):
-            now = self._best_of(number, each)
-            if best == self.none or self._rank(number, now) >= self._rank(number, best):
-                best = now
-        return best
+            now[number] = self._best_of(number, rows)
+            beyond[number] = beyond.get(number, 0) + len(rows) - 1
 
     def _best_of(self, number: int, rows: list[int]) -> int:
         """The best of one attempt."""
-        top = max(self._rank(number, row) for row in rows)
-        best = [row for row in rows if self._rank(number, row) == top]
+        ranks = [self._rank(number, row) for row in rows]
+        best = [row for row, rank in zip(rows, ranks, strict=True) if rank == max(ranks)]
         return best[0] if len(best) == 1 else min(best, key=self._bytes)
+
+    def _is_worse(self, number: int, now: dict[int, int], standing: dict[int, int]) -> bool:
+        """Whether the answer of a later attempt is worse than the one that stands; a good one is never."""
+        rank = self._rank(number, now[number])
+        return rank < GOOD and rank < self._rank(number, standing[number])
 
     def _rank(self, number: int, row: int) -> int:
         return RANK[self._code(number, row)]

@@ -8,53 +8,54 @@ looked at by `known`, and what fits neither is read exactly; what a row means is
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-MOST = 200_000
-"""Tokens of a plain row: up to `prices.LONG` all cost the same."""
+from genai_batch.resources.tiers import LONG
+
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Text = Annotated[str, Meta(min_length=1)]
-_Count = Annotated[int, Meta(ge=0, le=MOST)]
+_Count = Annotated[int, Meta(ge=0, le=LONG)]
+"""Tokens of a plain row all cost the same."""
 
 
-class _Part(Struct, gc=False):
+class _Part(Struct, gc=False, rename="camel"):
     text: _Text
     thought: Literal[False] = False
-    inlineData: None = None  # noqa: N815 - the names of these fields are the wire's
     inline_data: None = None
+    inline_data_too: None = field(name="inline_data", default=None)
 
 
 class _Content(Struct, gc=False):
     parts: Annotated[list[_Part], Meta(min_length=1)]
 
 
-class _Candidate(Struct, gc=False):
+class _Candidate(Struct, gc=False, rename="camel"):
     content: _Content
-    finishReason: Literal["STOP"]  # noqa: N815
-    groundingMetadata: None = None  # noqa: N815
+    finish_reason: Literal["STOP"]
     grounding_metadata: None = None
+    grounding_too: None = field(name="grounding_metadata", default=None)
 
 
 class _OfText(Struct, gc=False):
     modality: Literal["TEXT"]
 
 
-class _Usage(Struct, gc=False):
-    promptTokenCount: _Count = 0  # noqa: N815
-    candidatesTokenCount: _Count = 0  # noqa: N815
-    thoughtsTokenCount: _Count = 0  # noqa: N815
-    cachedContentTokenCount: _Count = 0  # noqa: N815
-    toolUsePromptTokenCount: Literal[0] | None = None  # noqa: N815
-    promptTokensDetails: list[_OfText] | None = None  # noqa: N815
-    candidatesTokensDetails: list[_OfText] | None = None  # noqa: N815
+class _Usage(Struct, gc=False, rename="camel"):
+    prompt_token_count: _Count = 0
+    candidates_token_count: _Count = 0
+    thoughts_token_count: _Count = 0
+    cached_content_token_count: _Count = 0
+    tool_use_prompt_token_count: Literal[0] | None = None
+    prompt_tokens_details: list[_OfText] | None = None
+    candidates_tokens_details: list[_OfText] | None = None
 
 
-class _Response(Struct, gc=False):
+class _Response(Struct, gc=False, rename="camel"):
     candidates: Annotated[list[_Candidate], Meta(min_length=1)]
-    usageMetadata: _Usage  # noqa: N815
-    promptFeedback: None = None  # noqa: N815
+    usage_metadata: _Usage
+    prompt_feedback: None = None
     embedding: None = None
-    tokenCount: None = None  # noqa: N815
+    token_count: None = None
 
 
 class Plain(Struct, gc=False):

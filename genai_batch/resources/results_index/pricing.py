@@ -9,12 +9,12 @@ from genai_batch.resources import charges, prices
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.models import Model
-from genai_batch.resources.prices import LONG, Rates, Usage
-from genai_batch.resources.results_index.records import Row
+from genai_batch.resources.prices import Rates, Usage
+from genai_batch.resources.results_index.records import UNKNOWN, of_text
+from genai_batch.resources.tiers import LONG
 
 _DIGITS = 12
 _MOST_DIGITS = 16
-UNKNOWN = -1
 MOST = 2**63 - 1
 
 
@@ -45,16 +45,8 @@ class Pricing:
         return min(MOST, self.of_usage(usage) + int(self._units(fee))) if self.tiers else UNKNOWN
 
     def of_text(self, fresh: int, written: int, cached: int) -> int:
-        """Units that tokens of text cost together, none of them in a long prompt."""
-        if self.rates is None:
-            return 0
-        return fresh * self.rates[0] + written * self.rates[1] + cached * self.rates[2]
-
-    def of_row(self, row: Row) -> int:
-        """Units that a row cost of which that is perhaps not written down, since it is plain."""
-        if row.cost is not None:
-            return row.cost
-        return self.of_text(max(0, row.asked - row.cached), row.written, row.cached) if self.rates else UNKNOWN
+        """Units that tokens of text cost together; none where no price is known."""
+        return of_text(self.rates, fresh, written, cached) if self.rates else 0
 
     def usd(self, units: int) -> Decimal:
         """The same in USD."""

@@ -2,9 +2,9 @@
 
 import struct
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from genai_batch.resources.jobs import OUTCOMES, Outcome
@@ -12,7 +12,8 @@ from genai_batch.resources.results_index.runs import CODES, GROUP, MORE
 
 MISSING = OUTCOMES.index("missing")
 CODE: dict[Outcome, int] = {outcome: code for code, outcome in enumerate(OUTCOMES)}
-RANK = bytes({"ok": 2, "truncated": 1}.get(outcome, 0) for outcome in OUTCOMES)
+GOOD = 2
+RANK = bytes({"ok": GOOD, "truncated": 1}.get(outcome, 0) for outcome in OUTCOMES)
 """By code: of several answers in one attempt the one of the highest rank is kept, and no later one of a lower."""
 MEDIA = 1
 """The mark of a row with pictures or sounds."""
@@ -26,6 +27,10 @@ class Why(NamedTuple):
 
 
 PLAIN = Why("STOP", None)
+
+
+UNKNOWN = -1
+"""Stands for what a row cost where no price is known."""
 
 
 class Row(NamedTuple):
@@ -44,6 +49,17 @@ class Row(NamedTuple):
     why: int = 0
     code: int = 0
     marks: int = 0
+
+    def units(self, rates: Sequence[int] | None) -> int:
+        """Units that it cost, or `UNKNOWN`; of a plain row they are not written down, and follow from its tokens."""
+        if self.cost is not None:
+            return self.cost
+        return of_text(rates, max(0, self.asked - self.cached), self.written, self.cached) if rates else UNKNOWN
+
+
+def of_text(rates: Sequence[int], fresh: int, written: int, cached: int) -> int:
+    """Units that tokens of text cost together, none of them in a long prompt."""
+    return fresh * rates[0] + written * rates[1] + cached * rates[2]
 
 
 class Runs:
@@ -67,6 +83,21 @@ class Runs:
             values += _ONE[code].unpack_from(content, begin + place * _WIDTH[code])
             begin += many * _WIDTH[code]
         return Row(*values)
+
+    def attempts(self, begins: Sequence[int]) -> list[tuple[int, int]]:
+        """From which number on rows are of which attempt, counted from 0; `begins` is where the later ones begin.
+
+        Inside a run the places of rows ascend, so a few records of each tell.
+        """
+        found: list[tuple[int, int]] = []
+        for first, _, count, _ in self._runs:
+            run = range(first, first + count)
+            starts = [first, *(first + bisect_left(run, begin, key=self._place) for begin in begins), run.stop]
+            found += [(start, attempt) for attempt, (start, end) in enumerate(pairwise(starts)) if start < end]
+        return [each for each, before in zip(found, [(0, -1), *found], strict=False) if each[1] != before[1]]
+
+    def _place(self, number: int) -> int:
+        return self.row(number).offset
 
     def columns(self) -> Iterator[tuple[int, list[Sequence[int]]]]:
         """Read all rows, a group at a time: the number of its first, and the columns in the order of `Row`."""

@@ -81,9 +81,9 @@ class Rows:
 
     def add(self, rows: list[Row]) -> int:
         """Put rows behind the others, without a key, and give the number of the first."""
-        first = len(self.codes)
-        self._held.extend((b"", row) for row in rows)
         self.settle()
+        first = len(self.codes)
+        self._put([(b"", row) for row in rows])
         return first
 
     def why(self, why: Why) -> int:
@@ -119,10 +119,13 @@ class Rows:
         self.runs.append([len(self.codes), self._columns.size, count, plain])
 
     def settle(self) -> None:
-        """Make a run of the rows that are held."""
-        if not self._held:
-            return
+        """Make a run of the rows that are held, in the order of their places."""
         held, self._held = self._held, []
+        self._put(sorted(held, key=lambda each: each[1].offset))
+
+    def _put(self, held: list[tuple[bytes, Row]]) -> None:
+        if not held:
+            return
         self._begin(len(held), plain=False)
         rows = [row for _, row in held]
         columns = [array(code, column) for code, column in zip(CODES + MORE, zip(*rows, strict=True), strict=True)]

@@ -1,6 +1,6 @@
 """Reading a stretch of lines: plain rows become columns, and keys are laid apart by their sums.
 
-A helping process loads this module, `batches` and `plain`, so they import nothing else of ours.
+A helping process loads this module, `batches` and `plain`, so they import nothing else of ours but `tiers`.
 """
 
 from array import array
@@ -113,11 +113,11 @@ class _Found:
             self.odd += zip(places, lengths, strict=True)
             return
         self.keys += keys
-        usages = [row.response.usageMetadata for row in rows]
-        asked = [usage.promptTokenCount for usage in usages]
-        written = [usage.candidatesTokenCount + usage.thoughtsTokenCount for usage in usages]
-        thought = [usage.thoughtsTokenCount for usage in usages]
-        cached = [usage.cachedContentTokenCount for usage in usages]
+        usages = [row.response.usage_metadata for row in rows]
+        asked = [usage.prompt_token_count for usage in usages]
+        written = [usage.candidates_token_count + usage.thoughts_token_count for usage in usages]
+        thought = [usage.thoughts_token_count for usage in usages]
+        cached = [usage.cached_content_token_count for usage in usages]
         for column, more in zip(self.columns, (places, lengths, asked, written, thought, cached), strict=True):
             column.extend(more)
 

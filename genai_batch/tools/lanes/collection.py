@@ -60,7 +60,7 @@ async def collect(means: Means, shard: Shard, batch: Batch) -> None:
 
 @contextmanager
 def _part(folder: Path, shard: Shard, batch: Batch, owner: str) -> Generator[Path]:
-    """Where the rows of a batch come to; it stays only when the connection fails, or this process ends, on the way.
+    """Where the rows of a batch come to; a file stays only when connection, disk or process fails on the way.
 
     Its name says what is to be in it, so that the next to fetch that goes on with it. Only who holds its lock writes
     to it: whoever comes while the holder sleeps fetches to a place of its own.
@@ -75,8 +75,8 @@ def _part(folder: Path, shard: Shard, batch: Batch, owner: str) -> Generator[Pat
     keep = False
     try:
         yield part
-    except (ProviderError, anyio.get_cancelled_exc_class()) as error:
-        keep = shared and not isinstance(error, NotWhole)
+    except (ProviderError, OSError, LedgerError, anyio.get_cancelled_exc_class()) as error:
+        keep = shared and bool(batch.output) and not isinstance(error, NotWhole)
         raise
     finally:
         if not keep:
@@ -158,7 +158,6 @@ def _append(part: Path, results: Path, start: int) -> int:
 
     Where somebody has cut `results` shorter than that, what is left of it stays.
     """
-    _end_with_newline(part)
     if start == 0 or not results.exists():
         part.replace(results)
     else:
@@ -166,6 +165,7 @@ def _append(part: Path, results: Path, start: int) -> int:
         with results.open("ab") as target, part.open("rb") as source:
             while piece := source.read(_PIECE):
                 target.write(piece)
+    _end_with_newline(results)  # not the part, which is what the provider has until it is all here
     with results.open("rb") as file:
         os.fsync(file.fileno())
         size = file.seek(0, os.SEEK_END)
@@ -181,9 +181,9 @@ def _cut_to(results: Path, start: int) -> None:
     _end_with_newline(results)
 
 
-def _end_with_newline(part: Path) -> None:
+def _end_with_newline(results: Path) -> None:
     """A last row without newline must not run into the next shard's first."""
-    with part.open("r+b") as file:
+    with results.open("r+b") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":

@@ -110,10 +110,13 @@ class Download:
                 await to_thread.run_sync(self._put, held)
 
     def _put(self, pieces: list[bytes]) -> None:
+        """Write all of it, or all that a full disk takes: a gap would be filled with what does not belong there."""
         content = b"".join(pieces)
         with self._path.open("ab", buffering=0) as file:
-            file.write(content)
-        self._count(content)
+            while content:
+                taken = file.write(content)
+                self._count(content[:taken])
+                content = content[taken:]
         self._arrived(self._end)
 
     def _count(self, content: bytes) -> None:

@@ -1,0 +1,53 @@
+"""The models that can run in a batch, with what they cost."""
+
+from datetime import date
+
+from genai_batch.resources import prices
+from genai_batch.resources.answers import Answer
+from genai_batch.resources.errors import UnknownModel
+from genai_batch.resources.models import ModelKind, known
+
+
+class ModelLine(Answer):
+    """A model and what a million of its tokens cost in USD in the batch lane; live costs twice as much."""
+
+    model: str
+    kind: ModelKind
+    batch_input: float
+    batch_output: float
+    ends: date | None = None
+    next: str | None = None
+
+
+class ModelList(Answer):
+    """The models that can run in a batch today."""
+
+    models: list[ModelLine]
+    checked: date
+    source: str
+
+
+def models(today: date) -> ModelList:
+    """List what can run in a batch, with prices."""
+    lines = [
+        _model(model.name, model.kind, model.ends, model.next, today)
+        for model in known()
+        if not model.ends or model.ends > today
+    ]
+    return ModelList(models=[line for line in lines if line], checked=today, source="genai-prices")
+
+
+def _model(name: str, kind: ModelKind, ends: date | None, after: str | None, today: date) -> ModelLine | None:
+    try:
+        rate = prices.rates(name, "batch", today)
+    except UnknownModel:
+        return None
+    output = rate.image_output if kind == "image" else rate.output
+    return ModelLine(
+        model=name,
+        kind=kind,
+        batch_input=float(rate.input * 10**6),
+        batch_output=float(output * 10**6),
+        ends=ends,
+        next=after,
+    )
