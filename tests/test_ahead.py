@@ -54,6 +54,13 @@ def arrive(reader: Ahead, content: bytes, stretches: int) -> None:
         os.sched_yield()
 
 
+def arrive_nowhere(reader: Ahead) -> None:
+    """Wait until the process has found that its file is gone, and has ended."""
+    process = reader._process  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - only a test waits for it
+    assert process
+    assert process.wait(30) == 0
+
+
 def read_from(reader: Ahead) -> list[tuple[int, int]]:
     """Which bytes have been read."""
     seen = reader.file.with_name(f"seen.v{ahead.VERSION}.ahead")
@@ -117,6 +124,33 @@ def test_a_file_that_begins_anew_is_read_anew(kept: Kept) -> None:
         reader.keep(0, "results.0")
     assert [*read_ahead(kept.folder)]
     assert kept.told(job) == first
+
+
+def test_what_is_moved_away_before_it_is_read_was_not_read(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    first = kept.told(job)
+    rows = (kept.folder / "results.jsonl").read_bytes()
+    with reading(kept, job) as reader:
+        arrive(reader, rows[: rows.index(b"\n", STRETCH) + 1], 1)
+        with reader.file.open("ab") as file:
+            file.write(rows[file.tell() :])
+        reader.file.replace(kept.folder / "results.jsonl")
+        reader.arrived(len(rows))
+        arrive_nowhere(reader)
+        reader.keep(0, "results.0")
+    assert [*read_ahead(kept.folder)]
+    assert kept.told(job) == first
+
+
+def test_what_a_dead_process_began_is_not_kept(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    with reading(kept, job) as reader:
+        arrive(reader, (kept.folder / "results.jsonl").read_bytes(), 3)
+        left = reader.file.with_suffix(".ahead.part").read_bytes()
+    reader.file.with_suffix(".ahead.part").write_bytes(left)
+    with reading(kept, job, 0) as another:
+        another.keep(0, "results.0")
+    assert not [*kept.folder.glob("*ahead*")]
 
 
 def test_rows_that_got_another_place_are_read_again(kept: Kept) -> None:

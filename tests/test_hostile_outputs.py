@@ -172,15 +172,10 @@ async def test_a_row_nested_deeper_than_can_be_written_is_read_by_its_uri_and_ex
         assert (await call(client, "get_results", job_id=job_id, output_path="all.jsonl"))["written"] == 1
 
 
-async def test_only_what_nobody_here_can_send_again_may_be_kept_by_a_client(world: World) -> None:
+@pytest.mark.parametrize(("reason", "kept_ms"), [("STOP", 3_600_000), ("MAX_TOKENS", 0)])
+async def test_a_picture_of_a_row_that_may_be_sent_again_is_not_kept(world: World, reason: str, kept_ms: int) -> None:
     parts = [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]
-    response = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
-    adopted = an_adopted_job(world, [{"key": "a", "response": response}])
+    response = {"candidates": [{"content": {"parts": parts}, "finishReason": reason}]}
+    job_id = an_adopted_job(world, [{"key": "a", "response": response}])
     async with world.client() as client:
-        source = world.write("own.jsonl", [row("a", response_modalities=["IMAGE"])])
-        own = await start(client, source, model="gemini-nano-banana-2.1")
-        await finish(client, own)
-        for job_id, kept_ms in ((adopted, 3_600_000), (own, 0)):
-            for uri in (uris.job(job_id), uris.results(job_id), uris.result(job_id, "a"), uris.media(job_id, "a", 0)):
-                found = await client.read_resource(uri)
-                assert (found.ttl_ms, found.cache_scope) == (kept_ms, "private"), uri
+        assert (await client.read_resource(uris.media(job_id, "a", 0))).ttl_ms == kept_ms

@@ -29,6 +29,7 @@ ODD: tuple[Any, ...] = (
     "é", "\ud800", [], {}, [{}], [[]], {"a": 1}, {"values": [1]}, {"values": []}, [{"text": "Hi."}], [{"text": ""}],
     [None], {"code": 3}, {"code": "3", "message": "No."}, {"code": True}, {"message": "No."}, {"blockReason": "SAFETY"},
     {"webSearchQueries": ["a", "b"]}, [{"modality": "IMAGE", "tokenCount": "9"}], {"data": "aGVs"}, {"data": ""},
+    {"data": "%%%"}, {"data": "a"}, {"data": "/9j/"},
     {"key": "inner"}, {"parts": [{"text": "Hi."}]},
 )  # fmt: skip
 NAMES = (

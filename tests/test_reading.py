@@ -78,16 +78,20 @@ async def _any_job(world: World, client: Client) -> dict[str, Any]:
     return job
 
 
-async def test_a_client_that_keeps_what_it_may_shows_an_ok_row_as_it_is_once_sent_again(world: World) -> None:
+async def test_what_nothing_changes_any_more_may_be_kept_and_all_else_is_asked_for_again(world: World) -> None:
+    await world.set(queue_s=1000)
     async with world.client() as client:
-        job_id = await start(client, world.write("fine.jsonl", ROWS[10:15]))
-        await finish(client, job_id)
-        assert (await read(client, uris.result(job_id, "k11")))["attempt"] == 1
-        for uri in (uris.job(job_id), uris.results(job_id), uris.report(job_id)):
-            assert (await client.read_resource(uri)).ttl_ms == 0, uri
-        await call(client, "resume_job", job_id=job_id, rows=["k11"])
-        await finish(client, job_id)
-        assert (await read(client, uris.result(job_id, "k11")))["attempt"] == 2
+        running = await start(client, world.write("running.jsonl", ROWS[:5]))
+        assert (await client.read_resource(uris.job(running))).ttl_ms == 0
+        await world.set(queue_s=0)
+        job_id = await mixed(world, client)
+        kept = {key: await client.read_resource(uris.result(job_id, key)) for key in ("k0", "k3", "k0")}
+        assert (kept["k0"].cache_scope, kept["k0"].ttl_ms or 0) > ("private", 60_000)
+        assert kept["k3"].ttl_ms == (await client.read_resource(uris.results(job_id))).ttl_ms == 0
+        fine = await start(client, world.write("fine.jsonl", ROWS[10:15]))
+        await finish(client, fine)
+        for uri in (uris.job(fine), uris.results(fine), uris.report(fine), uris.result(fine, "k11")):
+            assert ((await client.read_resource(uri)).ttl_ms or 0) > 60_000, uri
 
 
 async def test_rows_sent_again_are_read_as_they_are_now(world: World) -> None:
@@ -101,6 +105,17 @@ async def test_rows_sent_again_are_read_as_they_are_now(world: World) -> None:
         await finish(client, job_id)
         assert [(await read(client, uri))["outcome"] for _ in range(2)] == ["ok", "ok"]
         assert (await read(client, uris.results(job_id)))["counts"] == {"ok": 60}
+
+
+async def test_keys_are_looked_at_by_outcome_too_and_go_with_no_cursor(world: World) -> None:
+    await world.arm("row", match={"key": "^k[1-3]$"}, outcome="error", code=13)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        for wanted, keys in (("error", ["k2"]), ("not_ok", ["k2"]), ("ok", ["k7"]), (None, ["k2", "k7"])):
+            page = await call(client, "get_results", job_id=job_id, keys=["k2", "k7"], outcome=wanted)
+            assert [each["key"] for each in page["results"]] == keys
+        assert "give one of them" in await refusal(client, "get_results", job_id=job_id, keys=["k2"], cursor="1")
 
 
 async def test_an_index_that_is_deleted_or_torn_while_it_is_open_is_made_again(world: World) -> None:

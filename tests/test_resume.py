@@ -95,7 +95,8 @@ async def test_a_good_answer_is_not_replaced_by_a_bad_one(world: World) -> None:
         await finish(client, job_id)
         first = await read(client, f"batch://jobs/{job_id}/results/k1")
         await world.arm("row", match={"key": "^k1$"}, outcome="error")
-        await call(client, "resume_job", job_id=job_id, rows=["k1"])
+        resumed = await call(client, "resume_job", job_id=job_id, rows=["k1"])
+        assert "1 had a good answer, which clients that keep what they read may show" in resumed["notice"]
         assert (await finish(client, job_id))["counts"] == {"ok": 60}
         assert (await read(client, f"batch://jobs/{job_id}/results/k1"))["text"] == first["text"]
 

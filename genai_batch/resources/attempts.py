@@ -32,10 +32,12 @@ _REASONS, _KEYS = 20, 3
 
 
 class Left:
-    """Rows that are not sent again: how many for which reason, and the first keys of each."""
+    """Rows that are not sent again, how many for which reason and the first keys of each; and good ones that are."""
 
     def __init__(self) -> None:
         """Start with none."""
+        self.renewed = 0
+        """Rows with a good answer that are sent again, since their keys were named."""
         self._counts: dict[str, int] = {}
         self._keys: dict[str, list[str]] = {}
 
@@ -49,7 +51,9 @@ class Left:
     def tell(self) -> str:
         """Say it, or nothing."""
         told = [f"{count:,} {why} ({', '.join(self._keys[why])}{', …' * (count > _KEYS)})" for why, count in self]
-        return f"Left out, since they would fail again: {'; '.join(told)}." if told else ""
+        renewed = f"{self.renewed:,} had a good answer, which clients that keep what they read may show an hour longer."
+        left = f"Left out, since they would fail again: {'; '.join(told)}." if told else ""
+        return " ".join(filter(None, (left, renewed if self.renewed else "")))
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return iter(sorted(self._counts.items(), key=lambda pair: -pair[1]))
@@ -75,6 +79,7 @@ def write(results: Results, rows: Rows | list[str], target: Path, sent: frozense
             if line is None or entry is None:
                 raise _unfit(results)
             if entry.outcome in wanted or entry.key in asked:
+                left.renewed += entry.outcome == "ok"
                 out.write(_again(line, entry, results, left, budgets, asked=bool(asked)))
         out.flush()
         os.fsync(out.fileno())

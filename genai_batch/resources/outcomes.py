@@ -19,6 +19,8 @@ BLOCKED = frozenset({
     "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE",
     "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE",
 })  # fmt: skip
+BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+"""What data of a picture or sound begins with, in either alphabet."""
 MOST_TOKENS = 10**9
 """A counter says no more than this."""
 _RETRYABLE = frozenset({
@@ -95,7 +97,7 @@ def text(response: dict[str, Any]) -> str | None:
 def media(response: dict[str, Any]) -> list[dict[str, Any]]:
     """List the inline pictures and sounds: `{mimeType, data}` with base64 data."""
     found = (part.get("inlineData") or part.get("inline_data") for part in parts(response))
-    return [blob for blob in found if is_object(blob) and blob.get("data")]
+    return [blob for blob in found if is_object(blob) and _begins_well(blob.get("data"))]
 
 
 def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
@@ -151,7 +153,18 @@ def _outcome(row: dict[str, Any], response: dict[str, Any], reason: str | None) 
 
 
 def _says_something(part: dict[str, Any]) -> bool:
-    return any(value not in (None, "", {}, []) for name, value in part.items() if name != "thoughtSignature")
+    return any(_is_content(name, value) for name, value in part.items() if name != "thoughtSignature")
+
+
+def _is_content(name: str, value: Any) -> bool:
+    if name in ("inlineData", "inline_data"):
+        return is_object(value) and _begins_well(value.get("data"))
+    return value not in (None, "", {}, [])
+
+
+def _begins_well(data: Any) -> bool:
+    """Whether data may be base64: a picture that is none is no answer."""
+    return isinstance(data, str) and len(data) > 1 and BASE64.issuperset(data[:2])
 
 
 def _error(row: dict[str, Any]) -> dict[str, Any] | None:

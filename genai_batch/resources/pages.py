@@ -54,7 +54,7 @@ def page(
     results: Results, outcome: Wanted | None, cursor: str | None, limit: int, room: int, keys: list[str] | None = None
 ) -> ResultPage:
     """Show as many results as fit in `room` bytes, `limit` at most."""
-    found = [results.entry(key) for key in keys] if keys else _behind(results, outcome, position(cursor), limit + 1)
+    found = _named(results, outcome, keys) if keys else _behind(results, outcome, position(cursor), limit + 1)
     shown = head(results)
     rows = Lines(results, room - shown.size() - _CURSOR, min(len(found), limit))
     all(rows.add(entry, spare=_CURSOR * (n == len(found))) for n, entry in enumerate(found[:limit], 1))
@@ -68,6 +68,14 @@ def page(
     at = f"{found[len(rows.lines) - 1].n:x}"
     uri = uris.results(results.job.id, outcome=outcome, cursor=at, limit=limit)
     return shown.model_copy(update={"next_cursor": at, "next_uri": uri})
+
+
+def _named(results: Results, outcome: Wanted | None, keys: list[str]) -> list[Entry]:
+    """The entries of keys, those with another outcome than the wanted left out."""
+    entries = [results.entry(key) for key in keys]
+    if outcome is None:
+        return entries
+    return [each for each in entries if each.outcome == outcome or (outcome == "not_ok" and each.outcome != "ok")]
 
 
 def _behind(results: Results, outcome: Wanted | None, after: int, limit: int) -> list[Entry]:

@@ -23,11 +23,7 @@ from genai_batch.tools.workspace import Workspace
 P = ParamSpec("P")
 T = TypeVar("T")
 FINAL_MS = 3_600_000
-"""How long a client may keep what nothing here can change any more.
-
-A row that is ok may be sent again too, by its key, and not every client hears that its URI has changed; so whatever
-resume_job may change is asked for each time, and only what it cannot send again, an adopted job, may be kept.
-"""
+"""How long a client may keep what nothing changes any more. What resume_job may change is asked for each time."""
 _JOBS = 100
 AT_HAND = 64_000
 """Bytes of the largest row that is read while nothing else is served: it takes less than changing threads twice."""
@@ -72,7 +68,7 @@ class Reading:
         """Where a job stands, as last known: state, rows by outcome, cost."""
         job, workspace = self._job(job_id), self._workspace
         status = JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now())
-        return Text(status.compact(), _fresh_ms(job))
+        return Text(status.compact(), _fresh_ms(job, _all_ok(job)))
 
     @_read
     async def results(
@@ -84,7 +80,7 @@ class Reading:
             raise BatchError(f"outcome is one of {', '.join(pages.WANTED)}; limit is a number from 1 to 200.")
         most = min(max(int(limit[:4]), 1), 200)
         show = partial(pages.page, outcome=wanted, cursor=cursor, limit=most, room=pages.PAGE)
-        return await self._in_results(job_id, lambda found: _text(show(found), found.job))
+        return await self._in_results(job_id, lambda found: _text(show(found), found.job, final=_all_ok(found.job)))
 
     @_read
     async def result(self, job_id: str, key: str) -> str:
@@ -107,8 +103,8 @@ class Reading:
         number = int(index[:9]) if index.isdecimal() else -1
 
         def show(results: Results) -> Blob:
-            found = pages.blob(results, key, number)
-            return Blob(found.content, found.mime_type, _fresh_ms(results.job), found.about)
+            found, final = pages.blob(results, key, number), results.entry(key).outcome == "ok"
+            return Blob(found.content, found.mime_type, _fresh_ms(results.job, final), found.about)
 
         return await self._in_results(job_id, show)
 
@@ -118,7 +114,7 @@ class Reading:
         job, workspace = self._job(job_id), self._workspace
         history = History.of(workspace.ledger, job, workspace.now())
         text = await self._in_results(job_id, partial(markdown, history=history))
-        return Text(text, _fresh_ms(job))
+        return Text(text, _fresh_ms(job, final=_all_ok(job)))
 
     async def complete(
         self, _ref: object, argument: CompletionArgument, context: CompletionContext | None
@@ -171,12 +167,17 @@ def _short(results: Results, key: str) -> Text | None:
 
 
 def _shown(results: Results, entry: Entry) -> Text:
-    return _text(pages.result(results, entry), results.job)
+    return _text(pages.result(results, entry), results.job, final=entry.outcome == "ok")
 
 
-def _text(answer: Answer, job: Job) -> Text:
-    return Text(answer.compact(), _fresh_ms(job))
+def _text(answer: Answer, job: Job, *, final: bool) -> Text:
+    return Text(answer.compact(), _fresh_ms(job, final))
 
 
-def _fresh_ms(job: Job) -> int:
-    return FINAL_MS if job.is_over and job.bytes == 0 else 0
+def _all_ok(job: Job) -> bool:
+    """Whether nothing of it is left to be sent again."""
+    return job.counts is not None and not any(count for outcome, count in job.counts.items() if outcome != "ok")
+
+
+def _fresh_ms(job: Job, final: bool) -> int:
+    return FINAL_MS if final and job.is_over else 0

@@ -36,6 +36,8 @@ async def get_results(
     job = await workspace.job(job_id)
     job, _ = await workspace.look(job)
     pages.need_results(job)
+    if keys and cursor:
+        raise BatchError("keys names rows, cursor goes on behind others: give one of them.")
     if output_path is None:
         return await to_thread.run_sync(partial(_show, workspace, job, outcome, keys, limit, cursor))
     if keys or cursor or outcome == "not_ok":

@@ -6,6 +6,7 @@ ends with its stdin, so it cannot outlive its parent. What it imports is what it
 """
 
 import mmap
+import signal
 import sys
 
 from msgspec import Struct
@@ -44,6 +45,7 @@ class Reply(Struct, array_like=True):
 
 def main() -> None:
     """Answer until there is nothing more to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this
     keys = Keys()
     matcher = Matcher(keys, int(sys.argv[2]))
     sys.stdout.buffer.write(READY)

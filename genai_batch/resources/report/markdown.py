@@ -35,7 +35,8 @@ def markdown(results: Results, history: History) -> str:
 def _facts(results: Results, used: Tokens, history: History) -> list[str]:
     job = results.job
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in results.counts.items())
-    time = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in history.stages(job)[:8])
+    stages = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in history.stages(job)[:8])
+    time = duration((job.ended_at or history.now) - job.created_at) + (f" ({stages})" if stages else "")
     thinking = f", of it thinking {used.thinking_tokens:,}" if used.thinking_tokens else ""
     cached = f", of it cached {used.cached_tokens:,}" if used.cached_tokens else ""
     return [
@@ -43,7 +44,7 @@ def _facts(results: Results, used: Tokens, history: History) -> list[str]:
         f"rows: {job.requests:,} ({counts})",
         f"cost: {summary.money(job.cost)}; {summary.expected(job)}",
         f"tokens: {used.input_tokens:,} in{cached}; {used.output_tokens:,} out{thinking}",
-        f"time: {duration((job.ended_at or history.now) - job.created_at)} ({time}). {summary.PER_ROW}",
+        f"time: {time}. {summary.PER_ROW}",
         *(f"{said}: {code('; '.join(why), 200)}" if why else said for said, why in summary.odd(results)),
     ]
 

@@ -24,7 +24,7 @@ from genai_batch.resources.results_index.runs import REQUESTS, STRETCH, Asked, R
 log = logging.getLogger("genai_batch")
 LARGE = 64 * 1024 * 1024
 """Bytes to read from which on a process of its own pays."""
-VERSION = 4
+VERSION = 5
 """Of what is read, and of the index that is made of it; another one is made again."""
 Found = tuple[Stretch, Run | Asked]
 
@@ -43,50 +43,30 @@ class Ahead:
         self._path = file.with_suffix(".ahead.part")
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: SimpleQueue[Stretch | None] = SimpleQueue()
-        self._given = 0
+        self._given, self._may_start = 0, processors() > 1
 
     def __enter__(self) -> Self:
+        self._path.unlink(missing_ok=True)  # of a process that is dead, for the place its rows would have had
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave nothing but what is kept."""
-        self._end()
+        self.end()
         self._path.unlink(missing_ok=True)
 
     def arrived(self, end: int) -> None:
         """Have read what is here: whole lines up to `end`, which is less than before when the file begins anew."""
         if end < self._given:
-            self._end()
-        if self._process is None and end >= LARGE and processors() > 1:
+            self.end()
+            self._path.unlink(missing_ok=True)
+        if self._process is None and self._may_start and end >= LARGE:
             self._start()
         while self._process and end - self._given >= STRETCH:
             self._ask(self.file, self._given, self._given + STRETCH)
             self._given += STRETCH
 
-    def keep(self, base: int, name: str) -> None:
-        """Leave what was read to the index, now that it is recorded behind which bytes the rows stand."""
-        self._end()
-        if base == self._base and self._path.exists():
-            self._path.replace(self._path.with_name(f"{name}.v{VERSION}.ahead"))
-
-    def _start(self) -> None:
-        self._path.unlink(missing_ok=True)  # what another process began, and may still write to
-        try:
-            with self._path.open("xb") as target:
-                command = [sys.executable, "-P", "-m", worker.__name__]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target)  # noqa: S603 - our own
-        except OSError as error:
-            log.warning("Rows are not read while they arrive, but after that: %s", error)
-            return
-        self._asked = SimpleQueue()
-        Thread(target=self._feed, args=(self._process, self._asked), name="ahead", daemon=True).start()
-        if self._requests:
-            path, size = self._requests
-            for start in range(0, size, REQUESTS):
-                self._ask(path, start, min(size, start + REQUESTS), requests=True)
-
-    def _end(self) -> None:
-        """End the process."""
+    def end(self) -> None:
+        """Read no more. The file may only be moved after that, or what is read of it is nothing."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -94,6 +74,27 @@ class Ahead:
             with suppress(OSError):
                 pipe(self._process.stdin).close()
         self._process, self._given = None, 0
+
+    def keep(self, base: int, name: str) -> None:
+        """Leave what was read to the index, now that it is recorded behind which bytes the rows stand."""
+        if base == self._base and self._path.exists():
+            self._path.replace(self._path.with_name(f"{name}.v{VERSION}.ahead"))
+
+    def _start(self) -> None:
+        try:
+            with self._path.open("xb") as target:
+                command = [sys.executable, "-P", "-m", worker.__name__]
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target)  # noqa: S603 - our own
+        except OSError as error:
+            log.warning("Rows are not read while they arrive, but after that: %s", error)
+            self._may_start = False
+            return
+        self._asked = SimpleQueue()
+        Thread(target=self._feed, args=(self._process, self._asked), name="ahead", daemon=True).start()
+        if self._requests:
+            path, size = self._requests
+            for start in range(0, size, REQUESTS):
+                self._ask(path, start, min(size, start + REQUESTS), requests=True)
 
     def _ask(self, path: Path, start: int, end: int, *, requests: bool = False) -> None:
         base = 0 if requests else self._base

@@ -1,6 +1,7 @@
 """Result rows with the other common ends: failed, blocked, cut, with pictures or sounds, embeddings.
 
-They are read through types, which costs a fraction of reading them exactly; data of pictures is not looked into.
+They are read through types, which costs a fraction of reading them exactly; of the data of pictures no more
+than the beginning is looked at.
 """
 
 from codecs import getincrementaldecoder
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from genai_batch.resources.jobs import Outcome
-from genai_batch.resources.outcomes import BLOCKED, MOST_TOKENS
+from genai_batch.resources.outcomes import BASE64, BLOCKED, MOST_TOKENS
 from genai_batch.resources.prices import Usage
 from genai_batch.resources.results_index.plain import UNFIT
 
@@ -148,9 +149,9 @@ def judge(row: Known) -> Seen | None:
         return Seen(row.key, "error", None, str(row.error.code), _NOTHING, 0, media=False)
     if row.error is not UNSET:
         return None
-    if len(row.response.candidates) > 1:
-        return None
     answer = row.response.candidates[0]
+    if len(row.response.candidates) > 1 or any(map(_is_doubtful, answer.content.parts)):
+        return None
     outcome = _outcome(answer)
     if outcome is None:
         return None
@@ -174,8 +175,15 @@ def _outcome(answer: _Candidate) -> Outcome | None:
 def _is_media(part: _Part) -> bool:
     if part.thought or part.inline_data is None:
         return False
-    data = memoryview(part.inline_data.data)
-    return len(data) > 2 and data[0] == ord('"')
+    return bytes(memoryview(part.inline_data.data)[:1]) == b'"'
+
+
+def _is_doubtful(part: _Part) -> bool:
+    """Whether its picture does not begin like one, as far as can be seen without decoding it."""
+    if part.inline_data is None:
+        return False
+    head = bytes(memoryview(part.inline_data.data)[1:3]).decode("ascii", "replace")
+    return len(head) < 2 or not BASE64.issuperset(head)
 
 
 def _usage(given: _Usage) -> Usage:

@@ -85,8 +85,15 @@ class Stretch(Struct, array_like=True):
         return self.start + self.base, self.end + self.base
 
     def read(self) -> Run | Asked:
-        """Read them."""
-        return _asked(self) if self.requests else _run(self)
+        """Read them.
+
+        Raises:
+            OSError: they are not all there.
+        """
+        found = _asked(self) if self.requests else _run(self)
+        if Path(self.path).stat().st_size < self.end:  # also a file that has been moved away, and read as empty
+            raise OSError(f"{self.path} is shorter than {self.end} bytes")
+        return found
 
 
 class _Found:

@@ -4,6 +4,7 @@ Stretches come over stdin, and each goes over stdout with what it holds behind i
 stdin, so it cannot outlive its parent.
 """
 
+import signal
 import sys
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from genai_batch.resources.results_index.runs import Stretch
 
 def main() -> None:
     """Answer until there is nothing more to do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends this
     with suppress(OSError):  # nobody reads, or the disk is full: others read what is left
         while stretch := receive(sys.stdin.buffer, Stretch):
             found = stretch.read()

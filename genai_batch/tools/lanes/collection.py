@@ -119,12 +119,15 @@ def _store(means: Means, shard: Shard, batch: Batch, ahead: Ahead) -> bool:
         with FileLock(folder / ".storing", timeout=_LOCK_S), closing(means.ledger.twin()) as ledger:
             if ledger.shard(shard.job_id, shard.number).collected_at or not ledger.claim(shard.job_id, means.now()):
                 return True
-            start = size = ledger.job(shard.job_id).results_bytes
+            start = size = at = ledger.job(shard.job_id).results_bytes
+            ahead.end()
             if batch.has_output:
-                size = _append(ahead.file, folder / "results.jsonl", start)
+                at, size = _append(ahead.file, folder / "results.jsonl", start)
+            if at != start:  # somebody cut the file: what was read of it is not there any more
+                forget_ahead(folder)
             output = batch.output or ("inline" if batch.has_output else None)
             ledger.collected(shard, start, size, means.now(), output=output, error=batch.error)
-        ahead.keep(start, f"results.{shard.number}")
+        ahead.keep(at, f"results.{shard.number}")
     except Timeout:
         return False
     return True
@@ -153,15 +156,17 @@ def _write_rows(part: Path, rows: list[Any]) -> None:
             file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")  # escapes even half a surrogate pair
 
 
-def _append(part: Path, results: Path, start: int) -> int:
-    """Put `part` behind the first `start` bytes of `results` and return the new size, all of it on disk.
+def _append(part: Path, results: Path, start: int) -> tuple[int, int]:
+    """Put `part` behind the first `start` bytes of `results`, and return where it begins and ends, all of it on disk.
 
     Where somebody has cut `results` shorter than that, what is left of it stays.
     """
+    at = 0
     if start == 0 or not results.exists():
         part.replace(results)
     else:
         _cut_to(results, start)
+        at = results.stat().st_size
         with results.open("ab") as target, part.open("rb") as source:
             while piece := source.read(_PIECE):
                 target.write(piece)
@@ -170,7 +175,7 @@ def _append(part: Path, results: Path, start: int) -> int:
         os.fsync(file.fileno())
         size = file.seek(0, os.SEEK_END)
     part.unlink(missing_ok=True)
-    return size
+    return at, size
 
 
 def _cut_to(results: Path, start: int) -> None:

@@ -131,6 +131,7 @@ class Download:
         with self._path.open("rb", buffering=0) as file:
             while content := file.read(PIECE):
                 self._count(content)
+        self._arrived(self._end)
 
     def _compare(self, whole: int | None) -> None:
         here = self._here()
