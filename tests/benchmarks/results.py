@@ -9,6 +9,8 @@ of its own; imports are not timed, the start of a helping process is. `find`, `f
 against the emulator in another process: download, storing, index and the end of the job; the floor is curl of the same
 file from the same emulator, and the orjson loop. Memory is the most that a process and its helpers held above a bare
 interpreter: the sum of their proportional set sizes, looked at every 20 ms, in a pass that is not timed.
+
+A figure counts only with the right answer: after every pass the counts by outcome must be those that were written.
 """
 
 import argparse
@@ -84,6 +86,10 @@ else:
 begun = time.perf_counter()
 run()
 print(time.perf_counter() - begun)
+if way in ("one", "two"):
+    import json
+    from genai_batch.resources.results_index.pieces import Checked
+    print(json.dumps(Checked(folder / "results.db").about["counts"], separators=(",", ":")))
 """
 )
 ASK = (
@@ -136,7 +142,7 @@ async def main():
         while not status.state.endswith("SUCCEEDED"):
             status = await check_status(job_id, workspace, 50)
         print(time.perf_counter() - begun)
-        assert status.counts.ok, status
+        print(status.counts.model_dump_json(exclude_none=True))
 asyncio.run(main())
 """
 
@@ -165,19 +171,22 @@ def row(chance: random.Random, number: int, *, large: int = 0) -> dict[str, Any]
 
 
 def write(folder: Path, rows: int, large: int = 0) -> None:
-    """Write the requests and the shuffled results of a job; `large` rows of 8 MB are among them."""
+    """Write the requests and the shuffled results of a job, and their counts; `large` rows of 8 MB are among them."""
     chance = random.Random(rows)
     made = [json.dumps(row(chance, n), separators=(",", ":")).rsplit("row-", 1) for n in range(min(rows, 50_000))]
     order = list(range(rows))
     chance.shuffle(order)
     every = rows // large if large else rows + 1
+    counts = {"ok": 0, "error": 0}
     with (folder / "results.jsonl").open("w") as file:
         for place, number in enumerate(order, 1):
             before, behind = made[place % len(made)]
-            if place % every:
-                file.write(f"{before}row-{number:09d}{behind[9:]}\n")
-            else:
-                file.write(json.dumps(row(chance, number, large=8_000_000)) + "\n")
+            line = f"{before}row-{number:09d}{behind[9:]}"
+            if not place % every:
+                line = json.dumps(row(chance, number, large=8_000_000), separators=(",", ":"))
+            file.write(line + "\n")
+            counts["error" if '"error":{' in line else "ok"] += 1
+    (folder / "counts.json").write_text(json.dumps(counts))
     ask = json.dumps({"contents": [{"role": "user", "parts": [{"text": " ".join(WORDS)}]}]})
     with (folder / "requests.jsonl").open("w") as file:
         file.writelines(f'{{"key": "row-{number:09d}", "request": {ask}}}\n' for number in range(rows))
@@ -189,15 +198,30 @@ def passes(code: str, *given: str) -> list[str]:
     return done.stdout.split()
 
 
-def most(code: str, *given: str, **env: str) -> float:
-    """MB that a process holds at most, with its helpers."""
+def answered(folder: Path, said: list[str]) -> float:
+    """The seconds that a pass over the results in a folder has told, once its counts are found to be right.
+
+    Raises:
+        ValueError: they are not.
+    """
+    wanted, found = json.loads((folder / "counts.json").read_text()), json.loads(said[1])
+    if found != wanted:
+        raise ValueError(f"counted {found}, of {wanted}")
+    return float(said[0])
+
+
+def most(folder: Path, code: str, *given: str, **env: str) -> float:
+    """MB that a process holds at most, with its helpers; what it counts of the results in a folder must be right."""
     peak = 0.0
     with subprocess.Popen(
-        [sys.executable, "-c", code, *given], stdout=subprocess.DEVNULL, env={**os.environ, **env}
+        [sys.executable, "-c", code, *given], stdout=subprocess.PIPE, text=True, env={**os.environ, **env}
     ) as process:
         while process.poll() is None:
             peak = max(peak, held(process.pid))
             time.sleep(0.02)
+        said = process.communicate()[0].split()
+    if given[0] != "bare":
+        answered(folder, said)
     return peak / 1024
 
 
@@ -209,13 +233,14 @@ def index(folder: Path, runs: int) -> Figures:
     times: dict[str, list[float]] = {"floor": [], "one": [], "two": []}
     for _ in range(runs):
         for way, taken in times.items():
-            taken.append(float(passes(PASS, way, str(job), str(ROWS))[0]))
+            said = passes(PASS, way, str(job), str(ROWS))
+            taken.append(float(said[0]) if way == "floor" else answered(job, said))
     floor, one, two = (median(taken) for taken in times.values())
     yield "index of 1 M rows", two / floor, 1.6
     yield "index of 1 M rows, one process", one / floor, None
     yield "index of 1 M rows, MB on disk", (job / "results.db").stat().st_size / 1e6, None
-    bare = most(PASS, "bare", str(job), str(ROWS))
-    yield "index of 1 M rows, MB", most(PASS, "two", str(job), str(ROWS)) - bare, 120
+    bare = most(job, PASS, "bare", str(job), str(ROWS))
+    yield "index of 1 M rows, MB", most(job, PASS, "two", str(job), str(ROWS)) - bare, 120
 
 
 def asking(folder: Path, runs: int) -> Figures:
@@ -327,12 +352,12 @@ def collect(folder: Path, name: str, rows: int, large: int, runs: int) -> Figure
                 [sys.executable, "-c", COLLECT, str(home), next((home / "jobs").iterdir()).name],
                 check=True, capture_output=True, text=True, env={**os.environ, **env},
             )  # fmt: skip
-            ours.append(float(done.stdout.split()[-1]))
+            ours.append(answered(big, done.stdout.split()))
             forget(home)
         yield f"collect {size:,.0f} MB, against curl and orjson", median(ours) / median(floors), 1.5
         home, _ = begun(folder, big, address, rows)
-        bare = most(PASS, "bare", str(big), str(rows))
-        peak = most(COLLECT, str(home), next((home / "jobs").iterdir()).name, **env) - bare
+        bare = most(big, PASS, "bare", str(big), str(rows))
+        peak = most(big, COLLECT, str(home), next((home / "jobs").iterdir()).name, **env) - bare
         yield f"collect {size:,.0f} MB, MB", peak, 120
         forget(home)
     forget(big)
