@@ -3,21 +3,29 @@
 import json
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_batch.resources.errors import LedgerError, UnknownResult
+from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.results import Entry, Results, read_results
 from genai_batch.resources.results_index import batches, building
 from genai_batch.resources.results_index import rows as rows_of
+from genai_batch.resources.results_index.joining import Matching
+from genai_batch.resources.results_index.laid import Matched, Parts
+from genai_batch.resources.results_index.pieces import Sections
 from genai_batch.resources.results_index.records import Runs
 from genai_batch.resources.results_index.rows import Rows
+from genai_batch.resources.results_index.runs import parted
+from genai_batch.resources.results_index.spread import Spread
 from tests.world import MODEL, request
 
 KEYS = [f"row {n:03}" for n in range(300)]
@@ -111,18 +119,58 @@ def test_the_order_of_the_rows_decides_nothing(kept: Kept, chance: random.Random
     assert (unmatched[0], repeated, keys) == (152, 9, KEYS[:9])
 
 
-def test_two_processes_make_the_index_that_one_makes(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = kept.told(kept.job(MIXED))
-    monkeypatch.setattr(building, "LARGE", 0)
-    monkeypatch.setattr(building, "STRETCH", 3_000)
-    assert kept.told(kept.job(MIXED)) == first
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have even few keys laid apart in many parts."""
+    parts_for: Callable[[int], int] = lambda _: 128
+    monkeypatch.setattr(building, "parts_for", parts_for)
 
 
+def in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have even a small index made by two processes."""
+    for name, size in {"LARGE": 0, "MANY": 0, "STRETCH": 3_000}.items():
+        monkeypatch.setattr(building, name, size)
+
+
+PLAIN = [answer(key) for key in KEYS[:-3]]
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("rows", [[MIXED], [PLAIN], [[*PLAIN, answer("stranger")]], [PLAIN, MIXED]])
+def test_two_processes_make_the_index_that_one_makes(
+    kept: Kept, rows: list[list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = kept.told(kept.job(*rows))
+    in_two(monkeypatch)
+    assert kept.told(kept.job(*rows)) == first
+
+
+@pytest.mark.usefixtures("parts")
 def test_a_process_that_is_lost_is_done_without(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     first = kept.told(kept.job(MIXED))
-    monkeypatch.setattr(building, "LARGE", 0)
-    monkeypatch.setattr("genai_batch.resources.results_index.worker.__name__", "no_such_module")
+    in_two(monkeypatch)
+    for name in ("worker", "matcher"):
+        monkeypatch.setattr(f"genai_batch.resources.results_index.{name}.__name__", "no_such_module")
     assert kept.told(kept.job(MIXED)) == first
+
+
+def test_a_process_beside_matches_what_this_one_would(tmp_path: Path) -> None:
+    keys = [key.encode() for key in KEYS]
+    with Sections(tmp_path) as sections:
+        work = Matching(Spread(sections.new()), Spread(sections.new()), plainly=True)
+        for first in (0, 200):
+            work.asked.add(first, parted(keys[first : first + 200], 4))
+        work.answered.add(0, parted([*keys[::-2], keys[0], keys[0]], 4))
+        tasks = [Parts(part, part + 1) for part in range(4)]
+        with work.start() as process:
+            work.greet(process)
+            for task in tasks:
+                send(pipe(process.stdin), task)
+            pipe(process.stdin).close()
+            told = [(receive(pipe(process.stdout), Parts), receive(pipe(process.stdout), Matched)) for _ in tasks]
+        assert told == [(task, work.do(task)) for task in tasks]
+    odd = crc32(keys[0]) % 4
+    assert [found.plain for _, found in told] == [part != odd for part in range(4)]
 
 
 @settings(max_examples=300)

@@ -17,9 +17,10 @@ from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index.ahead import LARGE, VERSION, read_ahead
 from genai_batch.resources.results_index.batches import batches
 from genai_batch.resources.results_index.covered import Covered
+from genai_batch.resources.results_index.joining import Matching, join
 from genai_batch.resources.results_index.matching import Matches, Source
 from genai_batch.resources.results_index.pieces import Sections
-from genai_batch.resources.results_index.pool import Pool
+from genai_batch.resources.results_index.pool import Pool, Reading
 from genai_batch.resources.results_index.pricing import Pricing
 from genai_batch.resources.results_index.records import CODE, Row, Why
 from genai_batch.resources.results_index.requests import Requests
@@ -33,6 +34,8 @@ HELPERS = 1
 _HELD = 8_192
 """Rows found wanting that are held before they are put behind the others."""
 _AT_ONCE = 64 * 1024
+MANY = 400_000
+"""Requests and rows from which on a process that helps to match them pays."""
 
 
 def make_index(path: Path, job: Job, folder: Path) -> None:
@@ -69,9 +72,9 @@ class _Builder:
         self._parts = parts_of(job)
         self._sent = _size(self._requests_file, job.bytes)
         self._held = held_of(self._results_file, job)
-        self._requests = Requests(sections, self._parts, self._sent)
+        self._requests = Requests(sections, self._sent)
         self._pricing = Pricing(job)
-        self._row_keys = Spread(sections.new(), self._parts)
+        self._row_keys = Spread(sections.new())
         self._rows = Rows(sections.new("rows"), self._row_keys, self._parts, self._pricing)
         self._checks = checks_of(job, folder)
         self._lines: dict[Path, FileIO] = {}
@@ -95,7 +98,7 @@ class _Builder:
     def _read(self) -> None:
         left = self._take_ahead()
         fits = sum(each.end - each.start for each in left) >= LARGE and processors() > 1
-        with Pool(left, HELPERS * fits) as pool:
+        with Pool(left, HELPERS * fits, Reading()) as pool:
             for found in pool.found():
                 self._take(*found)
         if self._results_file in self._lines:
@@ -138,14 +141,9 @@ class _Builder:
         self._row = reader.row
         source = Source(self._row, self._line, reader.attempts(self._job.begins))
         matches = Matches(self._requests.count, none, source, self._code)
-        sums, numbers, starts = (self._sections.new(name) for name in ("sums", "numbers", "starts"))
-        starts.add(array("I", [0]).tobytes())
-        for part in range(self._parts):
-            asked, answered = self._requests.keys.part(part), self._row_keys.part(part)
-            sums.add(asked.sums.tobytes())
-            numbers.add(array("I", asked.numbers).tobytes())
-            starts.add(array("I", [numbers.size // 4]).tobytes())
-            matches.part(asked, answered)
+        work = Matching(self._requests.keys, self._row_keys, plainly=len(source.attempts) <= 1)
+        large = self._requests.count + len(self._rows.codes) >= MANY and processors() > 1
+        join(work, matches, self._sections, self._parts, HELPERS * large)
         return matches
 
     def _about(self, matches: Matches) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappush, heappushpop
 from itertools import pairwise
 from typing import NamedTuple, cast
@@ -62,6 +62,12 @@ class Matches:
         by_request = self._standing(numbers, rows)
         chosen = self.chosen
         for number, row in by_request.items():
+            chosen[number] = row
+
+    def plain(self, numbers: Iterable[int], rows: Iterable[int]) -> None:
+        """Take rows that each answer a request of its own."""
+        chosen = self.chosen
+        for number, row in zip(numbers, rows, strict=True):
             chosen[number] = row
 
     def _leave(self, count: int, keys: list[bytes]) -> None:

@@ -46,6 +46,11 @@ class Section:
         self._file.seek(start)
         return self._file.read(length)
 
+    def settled(self) -> int:
+        """Put what was added where another process can read it, and return the number of the open file."""
+        self._settle()
+        return self._file.fileno()
+
     def _settle(self) -> None:
         left = memoryview(b"".join(self._waiting))
         self._waiting, self._held = [], 0

@@ -14,10 +14,10 @@ PLACE = 16
 class Requests:
     """The requests taken so far."""
 
-    def __init__(self, sections: Sections, parts: int, end: int) -> None:
+    def __init__(self, sections: Sections, end: int) -> None:
         """Begin with none; `end` is where the last line will end."""
         self.count = 0
-        self.keys = Spread(sections.new(), parts)
+        self.keys = Spread(sections.new())
         self._places, self._text = sections.new("requests"), sections.new("keys")
         self._end = end
         self._early: dict[int, tuple[int, Asked]] = {}
