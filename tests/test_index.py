@@ -3,7 +3,6 @@
 import json
 import random
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +121,10 @@ def test_the_order_of_the_rows_decides_nothing(kept: Kept, chance: random.Random
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have even few keys laid apart in many parts."""
-    parts_for: Callable[[int], int] = lambda _: 128
+
+    def parts_for(_: int) -> int:
+        return 128
+
     monkeypatch.setattr(building, "parts_for", parts_for)
 
 
