@@ -22,12 +22,13 @@ browser: ## the Chromium that the report's tests look through, where there is no
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium)
 
 soak: $(READY) ## kill several hundred processes at random moments, and count
-	$(BIN)/pytest tests/test_kills.py --kills 150 -s
+	$(BIN)/pytest tests/test_kills.py tests/test_live_kills.py --kills 150 -s
 
-bench: $(READY) ## what preflight, results and lookups take, against their floors, with the targets
+bench: $(READY) ## what preflight, results, lookups and live runs take, against their floors, with the targets
 	$(BIN)/python tests/benchmarks/preflight.py
 	$(BIN)/python tests/benchmarks/results.py
 	$(BIN)/python tests/benchmarks/lookups.py
+	$(BIN)/python tests/benchmarks/live.py
 
 check: $(READY) ## ruff, pyright and the import layers, without the tests
 	$(BIN)/ruff check .

@@ -110,8 +110,15 @@ class Ring:
         for pid in list(self.drivers):
             assert not self.ended(self.wait(pid))
 
-    def harass(self, script: Callable[[], Script], at_once: int, most: int, gap: float = 0.15) -> None:
-        """Keep `at_once` drivers on a job, kill one at a random moment again and again.
+    def harass(
+        self,
+        script: Callable[[], Script],
+        at_once: int,
+        most: int,
+        gap: float = 0.15,
+        begun: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep `at_once` drivers on a job, kill one at a random moment after `begun` returns, again and again.
 
         It ends when a driver has come to the end, or once `most` have been killed in all.
         """
@@ -119,6 +126,7 @@ class Ring:
         for _ in range(at_once):
             self.start(script())
         while self.killed < most:
+            begun()
             time.sleep(self.chance.expovariate(1 / gap))  # the random moment is the point; nothing is waited for
             if not self.kill(self.chance.choice(self.drivers)):
                 break

@@ -303,6 +303,21 @@ MAKING = {
     "reference 3.1, a size nobody lists": Case(
         "image-size", ask(image_config={"image_size": "9K"}), ask(image_config={"image_size": "512"}), IMAGE
     ),
+    "reference 4.1, a ratio of another model": Case(
+        "aspect-ratio-model",
+        ask(image_config={"aspect_ratio": "8:1"}),
+        ask(image_config={"aspect_ratio": "21:9"}),
+        "gemini-3-pro-image",
+    ),
+    "reference 4.1, a size of another model": Case(
+        "image-size-model",
+        ask(image_config={"image_size": "512"}),
+        ask(image_config={"image_size": "4K"}),
+        "gemini-3-pro-image",
+    ),
+    "reference 3.1, several candidates of a picture": Case(
+        "candidates-media", ask(candidate_count=2), ask(candidate_count=1), IMAGE
+    ),
     "reference 3.1, a task of no model": Case(
         "task-type", embed(task_type="SUMMARY"), embed(task_type="CLUSTERING"), VECTOR
     ),

@@ -29,6 +29,16 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+def ended(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The last of the events on stdout."""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["event"] for each in events[:-1]] == [
+        "progress" if "state" in each else "note" for each in events[:-1]
+    ]
+    assert events[-1]["event"] == "end"
+    return events[-1]
+
+
 async def test_each_command_gives_the_answer_of_its_tool(world: World) -> None:
     source = world.write("a.jsonl", [row("a"), row("b")])
     estimate = answer(run(world, "estimate", source, "--model", MODEL, "--json"))
@@ -48,11 +58,31 @@ async def test_run_does_the_whole_job_and_writes_every_result(world: World) -> N
     done = run(
         world, "run", world.write("a.jsonl", [row("a"), row("b")]), "--model", MODEL, "--output", "out.csv", "--json"
     )
-    assert (done.returncode, answer(done)["written"]) == (0, 2)
+    assert (done.returncode, ended(done)["written"]) == (0, 2)
     assert (world.work / "out.csv").read_text().startswith("key,outcome")
     again = run(world, "run", "a.jsonl", "--model", MODEL, "--output", "out.csv")
     assert again.returncode == 0, "a person may replace a file"
     assert "the same job as before" in again.stdout
+
+
+async def test_rows_that_failed_in_a_batch_are_finished_live_from_the_command_line(world: World) -> None:
+    await world.arm("row", match={"key": "a"}, outcome="error", code=13)
+    source = world.write("a.jsonl", [row("a"), row("b")])
+    job_id = answer(run(world, "create", source, "--model", MODEL, "--json"))["job_id"]
+    assert run(world, "status", job_id, "--wait", "30", "--json").returncode == 3
+    assert run(world, "resume", job_id, "--lane", "live", "--json").returncode == 0
+    status = run(world, "status", job_id, "--wait", "30", "--json")
+    assert (status.returncode, answer(status)["counts"]) == (0, {"ok": 2})
+
+
+async def test_create_in_the_live_lane_says_that_the_job_runs_only_while_something_is_at_work(world: World) -> None:
+    await world.set(latency_s=0.3)
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(20)])
+    given = (source, "--model", MODEL, "--lane", "live", "--concurrency", "4", "--json")
+    created = answer(run(world, "create", *given))
+    assert created["next"].startswith("The job runs only while a server, genai-batch run or status --wait is at work")
+    how = created["next"].partition("genai-batch status ")[2].split()
+    assert answer(run(world, "status", *how, "--json"))["counts"] == {"ok": 20}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +100,7 @@ async def test_the_exit_code_tells_how_the_job_ended(
     await world.arm(fault, **params)
     done = run(world, "run", world.write("a.jsonl", [row("a"), row("b")]), "--model", MODEL, "--json")
     assert done.returncode == code, done.stderr
-    assert run(world, "status", answer(done)["job_id"]).returncode == code
+    assert run(world, "status", ended(done)["job_id"]).returncode == code
 
 
 async def test_a_job_under_way_exits_5_and_a_stopped_one_4(world: World) -> None:

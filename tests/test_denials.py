@@ -31,7 +31,7 @@ async def test_one_denial_after_a_weekend_does_not_give_a_batch_up_but_a_day_of_
     await world.admin("POST", "/clock", {"freeze": True})
     await world.set(queue_s=600, run_s=600)
     async with open_workspace(world.settings(), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         await world.advance(30 * 60)
         world.time += 49 * HOUR  # this machine was off
         await world.arm("http_error", call="get", code=code, times=1)
@@ -39,7 +39,7 @@ async def test_one_denial_after_a_weekend_does_not_give_a_batch_up_but_a_day_of_
         world.time += HOUR
         assert (await check_status(job.job_id, here, 3)).counts.ok == 60
 
-        again = await create_batch(world.write("a.jsonl", ROWS), MODEL, here, again=True)
+        again = await create_batch(world.write("a.jsonl", ROWS), here, MODEL, again=True)
         await world.arm("http_error", call="get", code=code, times=None)
         await check_status(again.job_id, here)
         world.time += GIVE_UP_S + HOUR
@@ -50,7 +50,7 @@ async def test_one_denial_after_a_weekend_does_not_give_a_batch_up_but_a_day_of_
 async def test_one_denied_download_does_not_give_paid_rows_up(world: World, code: int) -> None:
     await world.arm("http_error", call="download", code=503, times=1)
     async with open_workspace(world.settings(), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         await check_status(job.job_id, here)
         world.time += 49 * HOUR
         await world.arm("http_error", call="download", code=code, times=1)
@@ -63,7 +63,7 @@ async def test_a_batch_whose_shard_was_given_up_meanwhile_is_stopped(world: Worl
     await world.set(queue_s=10_000)
     await world.arm("drop_after", call="create")
     async with open_workspace(world.settings(), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         shard = here.ledger.shard(job.job_id, 0)
         batch = await here.lane.gemini.find(shard.display_name)
         assert batch
@@ -81,7 +81,7 @@ async def test_a_create_of_unknown_outcome_is_looked_for_whatever_the_next_one_i
     await world.arm("drop_after", call="create")
     await world.arm("list_lag", lists=1)
     async with open_workspace(world.settings(pace=SLOW), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         if refusals:
             await world.arm("http_error", call="create", code=429, times=refusals)
         for _ in range(6):
@@ -95,7 +95,7 @@ async def test_what_may_have_been_sent_is_never_called_uncharged(world: World) -
     await world.arm("drop_after", call="create")
     await world.arm("list_lag", lists=3)
     async with open_workspace(world.settings(pace=SLOW), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         await world.arm("http_error", call="create", code=429, times=3)
         for _ in range(3):
             world.time += 301

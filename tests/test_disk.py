@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import anyio
 import httpx2
@@ -26,6 +27,11 @@ HOMES = Path(__file__).parent / "homes"
 def small_disk() -> None:
     """No file of this process may grow beyond 120 kB, as if the disk were full."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000))
+
+
+def small_results() -> None:
+    """The same, where the ledger still fits and the rows do not."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
 
 
 async def test_results_that_do_not_fit_the_disk_go_on_where_they_stopped_once_there_is_room(
@@ -53,6 +59,36 @@ async def test_results_that_do_not_fit_the_disk_go_on_where_they_stopped_once_th
     assert [each["status"] for each in log if ":download" in each["path"]].count(200) == 1
     lines = (part.parent / "results.jsonl").read_text().splitlines()
     assert (len(lines), len(set(lines)), part.exists()) == (200, 200, False)
+
+
+async def test_a_live_run_on_a_full_disk_says_so_and_asks_for_no_stored_row_again(
+    world: World, emulator_url: str
+) -> None:
+    source = world.write("a.jsonl", [row(f"k{n}", f"Prompt number {n}.") for n in range(600)])
+    env = world.env(GENAI_BATCH_BACKEND="gemini", GEMINI_API_KEY="k", GOOGLE_GEMINI_BASE_URL=emulator_url)
+
+    def run(*args: str, full: bool) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "genai_batch", *args, "--json"], env=env, cwd=world.work, capture_output=True,
+            text=True, timeout=60, check=False, preexec_fn=small_results if full else None,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+    live = ("--lane", "live", "--concurrency", "16", "--confirm")
+    async with httpx2.AsyncClient(base_url=f"{emulator_url}/emulator") as http:
+        await http.post("/settings", json={"latency_s": 0.05})
+        job_id = run("create", source, "--model", MODEL, *live, full=False)["job_id"]
+        held_up = run("status", job_id, "--wait", "2", full=True)
+        for _ in range(8):  # a slow machine takes longer to fill the disk
+            if "notice" in held_up:
+                break
+            held_up = run("status", job_id, "--wait", "2", full=True)
+        assert "File too large" in held_up["notice"], held_up
+        assert 0 < held_up["done"] < 600
+        assert run("status", job_id, "--wait", "30", full=False)["counts"] == {"ok": 600}
+        log = (await http.get("/log")).json()["calls"]
+    asked = sum("generateContent" in each["path"] for each in log)
+    assert asked <= 600 + 3 * (16 + 64), "more than what was in flight, to Gemini or to the disk"
 
 
 async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> None:

@@ -18,7 +18,7 @@ async def broken_off(world: World) -> Path:
     await world.arm("download_drop", call="download", at_byte=9_000)
     source = world.work / world.write("a.jsonl", ROWS)
     async with open_workspace(world.settings(), lambda: world.time) as workspace:  # no server that tries again
-        job_id = (await create_batch(str(source), MODEL, workspace)).job_id
+        job_id = (await create_batch(str(source), workspace, MODEL)).job_id
         for _ in range(20):
             if "broke off" in (await check_status(job_id, workspace)).model_dump().get("notice", ""):
                 break

@@ -110,6 +110,9 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "009_checks",
         "010_blake3",
         "011_range",
+        "012_live",
+        "013_attempt_lanes",
+        "014_pipelines",
     ]
     db.close()
 

@@ -51,7 +51,7 @@ class Machine:
         """Run a command that succeeds."""
         done = self.run(f"{command} --json")
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(done.stdout.splitlines()[-1])
 
     def refused(self, command: str, **env: str) -> None:
         """Run a command that cannot be done in this home; it says so in one line, with the way out."""

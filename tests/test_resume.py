@@ -213,3 +213,75 @@ async def test_requests_that_were_changed_are_not_sent_again(world: World) -> No
         file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
         assert "changed or cut" in await refusal(client, "resume_job", job_id=job_id)
     assert await sent(world) == [60]
+
+
+@pytest.mark.parametrize("lanes", [("batch", "live"), ("live", "batch")])
+async def test_rows_that_failed_are_finished_in_the_other_lane_and_each_row_costs_what_its_lane_does(
+    world: World, lanes: tuple[str, str]
+) -> None:
+    await world.arm("row", match={"prompt": r"number [1-3]\."}, outcome="error", code=13 if lanes[0] == "batch" else 3)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS[:20]), lane=lanes[0])
+        assert (await finish(client, job_id))["counts"] == {"ok": 17, "error": 3}
+        before = await read(client, f"batch://jobs/{job_id}/results/k2")
+        await world.admin("DELETE", "/faults")
+        await call(client, "resume_job", job_id=job_id, rows=["k1", "k2", "k3"], lane=lanes[1])
+        status = await finish(client, job_id)
+        first, second = [await read(client, f"batch://jobs/{job_id}/results/{key}") for key in ("k4", "k2")]
+        back = await call(client, "resume_job", job_id=job_id, rows=["k9"])
+        again = await finish(client, job_id)
+        third = await read(client, f"batch://jobs/{job_id}/results/k9")
+    assert (status["counts"], status["lane"], back["lane"]) == ({"ok": 20}, lanes[0], lanes[0])
+    assert (before["outcome"], second["outcome"], second["attempt"], third["attempt"]) == ("error", "ok", 2, 3)
+    paid = [_per_token(row, lane) for row, lane in zip((first, second, third), (*lanes, lanes[0]), strict=True)]
+    assert paid == pytest.approx([paid[0]] * 3)
+    assert f"attempt 2 ran in the {lanes[1]} lane" in status["notice"].lower()
+    assert again["cost_usd"]["actual"] > status["cost_usd"]["actual"]
+
+
+def _per_token(row: dict[str, Any], lane: str) -> float:
+    """USD of a row at the rates of the live lane, over a measure of its tokens at the model's rates."""
+    used = row["usage"]
+    return row["cost_usd"] * (2 if lane == "batch" else 1) / (used["input_tokens"] + 5 * used["output_tokens"])
+
+
+async def test_the_costs_of_rows_add_up_to_that_of_a_job_of_both_lanes(world: World) -> None:
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS[:6]))
+        await finish(client, job_id)
+        await call(client, "resume_job", job_id=job_id, rows=["k0", "k1", "k2"], lane="live")
+        status = await finish(client, job_id)
+        rows = [await read(client, f"batch://jobs/{job_id}/results/k{n}") for n in range(6)]
+    live, batch = sum(row["cost_usd"] for row in rows[:3]), sum(row["cost_usd"] for row in rows[3:])
+    assert status["cost_usd"]["actual"] == pytest.approx(live + live / 2 + batch, rel=1e-4)
+
+
+async def test_an_attempt_in_the_live_lane_is_stopped_and_goes_on_like_a_live_job(world: World) -> None:
+    await world.arm("expire", after_s=0)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        await finish(client, job_id)
+        await world.set(latency_s=0.4)
+        await call(client, "resume_job", job_id=job_id, lane="live")
+        assert "still under way" in await refusal(client, "resume_job", job_id=job_id, lane="batch")
+        status = await call(client, "cancel_job", job_id=job_id)
+        assert 0 < status["counts"]["ok"] < 60
+        await world.set(latency_s=0)
+        await call(client, "resume_job", job_id=job_id, lane="live")
+    async with world.client() as client:
+        assert (await finish(client, job_id))["counts"] == {"ok": 60}
+    assert len(await world.calls("generateContent")) == 60
+
+
+async def test_an_attempt_in_the_live_lane_is_estimated_at_twice_the_price_of_one_in_the_batch_lane(
+    world: World,
+) -> None:
+    estimates: list[float] = []
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS))
+        estimates.append((await finish(client, job_id))["cost_usd"]["estimate"])
+        for lane in ("batch", "live"):
+            await call(client, "resume_job", job_id=job_id, rows=[line["key"] for line in ROWS], lane=lane)
+            estimates.append((await finish(client, job_id))["cost_usd"]["estimate"])
+    first, batch, live = estimates  # the second is corrected by what the first attempt did cost
+    assert live - batch == pytest.approx(2 * first, rel=1e-3)

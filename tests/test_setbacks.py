@@ -87,7 +87,7 @@ async def call_for(client: Client, job_id: str, key: str) -> None:
 async def test_a_job_that_waits_for_room_is_cancelled_at_once(world: World) -> None:
     await world.set(enqueued_tokens=10)
     async with open_workspace(world.settings(pace=SLOW), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         for _ in range(12):
             world.time += 400
             await check_status(job.job_id, here)
@@ -131,7 +131,7 @@ async def test_a_batch_that_shows_up_after_it_was_given_up_can_be_adopted(world:
     await world.arm("drop_after", call="create")
     await world.arm("list_lag", lists=2)
     async with open_workspace(world.settings(), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         world.time += 61
         await cancel_job(job.job_id, here)
         world.time += 61
@@ -145,7 +145,7 @@ async def test_a_create_that_timed_out_is_looked_for_as_long_as_one_that_was_dro
     await world.arm("drop_after", call="create")
     await world.arm("list_lag", lists=1)
     async with open_workspace(world.settings(pace=SLOW), lambda: world.time) as here:
-        job = await create_batch(world.write("a.jsonl", ROWS), MODEL, here)
+        job = await create_batch(world.write("a.jsonl", ROWS), here, MODEL)
         sent = here.ledger.shard(job.job_id, 0)
         here.ledger.mark(sent, sent_at=world.time)  # the outcome became unknown just now, however long the call took
         for _ in range(5):

@@ -14,7 +14,7 @@ from tests.world import MODEL, World, call, finish, read, row, start, text_of
 
 pytestmark = pytest.mark.anyio
 SNAPSHOT = Path(__file__).parent / "surface.json"
-TOOLS_BYTES, WIRE_BYTES, DEFAULT_BYTES, LARGEST_BYTES, MOST_TOOLS = 4_150, 15_000, 2_000, 40_000, 10
+TOOLS_BYTES, WIRE_BYTES, DEFAULT_BYTES, LARGEST_BYTES, MOST_TOOLS = 5_100, 19_600, 2_000, 40_000, 10
 HOSTILE = '\x1b[31m\u202e\x00"\\' * 40
 """Text that grows most when it is escaped."""
 
@@ -52,7 +52,7 @@ async def test_the_tools_fit_their_budget(world: World) -> None:
 
 async def test_every_tool_has_a_file_of_its_name_all_four_hints_and_an_output_schema(world: World) -> None:
     folder = Path(estimate_cost.__file__ or "").parent
-    shared = {"__init__", "approval", "piloting", "starting", "workspace"}
+    shared = {"__init__", "approval", "compiling", "piloting", "routing", "starting", "workspace"}
     async with world.client() as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert set(tools) == {path.stem for path in folder.glob("*.py")} - shared
@@ -99,6 +99,8 @@ async def test_no_answer_at_default_arguments_exceeds_2_kb_errors_included(world
         await measure("wrong type", "check_status", job_id="x", wait_s=HOSTILE * 50)
         job_id = await start(client, good, confirm=True)
         await measure("status", "check_status", job_id=job_id)
+        await measure("built", "build_requests", output_path="built.jsonl", data="a.jsonl", prompt="{{ note }}")
+        await measure("not built", "build_requests", output_path="c.jsonl", data="a.jsonl", prompt="{{ nope }}")
         await finish(client, job_id)
         await measure("finished", "check_status", job_id=job_id)
         await measure("results", "get_results", job_id=job_id)

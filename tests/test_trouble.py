@@ -61,7 +61,7 @@ async def test_a_job_cancelled_while_another_process_sends_it_is_cancelled_at_th
     source = world.write("a.jsonl", ROWS)
     job_id = ""
     async with workspace(world) as sender, workspace(world) as other, anyio.create_task_group() as tasks:
-        tasks.start_soon(create_batch, source, MODEL, sender)
+        tasks.start_soon(create_batch, source, sender, MODEL)
         job_id = await sent(other)
         early = await cancel_job(job_id, other)
         assert early.state == "JOB_STATE_QUEUED", "the other process has the lease, and it may have been sent"
@@ -75,7 +75,7 @@ async def test_a_cancelled_job_that_may_have_been_sent_is_looked_up_before_it_is
 ) -> None:
     await world.arm("drop_before", call="create")
     async with workspace(world) as here:
-        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), here, MODEL)).job_id
         assert (await cancel_job(job_id, here)).state == "JOB_STATE_QUEUED"
         await world.advance(61)
         status = await check_status(job_id, here)
@@ -87,7 +87,7 @@ async def test_a_cancelled_job_that_may_have_been_sent_is_looked_up_before_it_is
 async def test_another_key_neither_drives_nor_cancels_a_job(world: World) -> None:
     await world.arm("drop_after", call="create")
     async with workspace(world) as mine:
-        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, mine)).job_id
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), mine, MODEL)).job_id
     await world.advance(61)
     async with workspace(world, api_key="another key") as other:
         status = await check_status(job_id, other)
@@ -110,7 +110,7 @@ async def test_after_a_failure_the_provider_is_left_alone_for_a_while(
     await world.set(queue_s=1000)
     async with workspace(world, pace=Pace(5, 5, 60)) as here:
         await world.arm("http_error", call=kind, times=None, **fault)
-        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), here, MODEL)).job_id
         times: list[float] = []
         for second in range(300):
             before = len(await world.calls())
@@ -250,7 +250,7 @@ async def test_what_looks_like_a_setting_beside_request_may_be_the_users_own_col
 
 
 async def test_every_call_is_answered_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai_batch.server.offering.CALL_S", 0.3)
+    monkeypatch.setattr("genai_batch.server.offering.CALL_S", 1)
     await world.set(queue_s=1000)
     async with world.client(pace=Pace(0, 60, 60)) as client:
         job_id = await start(client, world.write("a.jsonl", ROWS))
@@ -263,7 +263,7 @@ async def test_every_call_is_answered_in_time(world: World, monkeypatch: pytest.
 async def test_a_batch_of_our_own_that_is_adopted_by_name_is_the_job_it_belongs_to(world: World) -> None:
     await world.arm("drop_after", call="create")
     async with workspace(world) as here:
-        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), here, MODEL)).job_id
         name = (await world.bill())[0]["name"]
         status = await check_status(name, here, 5)
         assert (status.job_id, status.counts.ok) == (job_id, 60)
@@ -285,7 +285,7 @@ async def test_while_a_wave_waits_gemini_is_asked_no_more_often_than_usual(world
     await world.set(queue_s=1000, enqueued_tokens=300)
     cut = Cut(tokens=130)
     async with workspace(world, pace=Pace(5, 5, 60), cut=cut) as here:
-        job_id = (await create_batch(world.write("a.jsonl", ROWS), MODEL, here)).job_id
+        job_id = (await create_batch(world.write("a.jsonl", ROWS), here, MODEL)).job_id
         before = len(await world.calls())
         for _ in range(60):
             await world.advance(1)

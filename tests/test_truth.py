@@ -200,7 +200,7 @@ async def test_the_command_line_asks_for_it_too(world: World) -> None:
             capture_output=True, text=True, timeout=60, cwd=world.work, env=world.env(), check=False,
         )  # fmt: skip
         assert done.returncode == (3 if command == "run" else 0), done.stderr
-        job = json.loads(done.stdout)["job_id"]
+        job = json.loads(done.stdout.splitlines()[-1])["job_id"]
         assert "[ref: " in (world.home / "jobs" / job / "requests.jsonl").read_text()
 
 

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from genai_batch.resources import uris
 from genai_batch.resources.answers import Answer
@@ -30,6 +30,8 @@ OFFLINE = "No model was called: the offline emulator answered. Set GEMINI_API_KE
 
 SCHEMA, BINDING = "schema", "binding"
 """What `Job.checks` may name."""
+_ROOM = 2_000
+"""Bytes of an answer."""
 _ADOPTED = "Adopted from Gemini: its requests are not known here, so missing rows cannot be named."
 
 
@@ -63,13 +65,35 @@ class Job(BaseModel):
     begins: Annotated[
         tuple[int, ...], Field(description="Bytes of results.jsonl at which the second and later attempts begin")
     ] = ()
+    lanes: Annotated[
+        tuple[Lane, ...], Field(description="Of the second and later attempts; that of the job where not noted")
+    ] = ()
     cancelled_at: float | None = None
     notice: str | None = None
     checks: Annotated[
         str | None, Field(description="What is checked of its answers: schema, binding; None where not noted")
     ] = None
+    concurrency: Annotated[int | None, Field(description="Calls at a time in the live lane; None if not asked")] = None
     created_at: float
     ended_at: float | None = None
+
+    def lane_of(self, attempt: int) -> Lane:
+        """The lane of an attempt, counted from 0."""
+        return self.lanes[attempt - 1] if 0 < attempt <= len(self.lanes) else self.lane
+
+    @property
+    def lane_now(self) -> Lane:
+        """The lane of the latest attempt, which drives the job."""
+        return self.lane_of(self.attempt)
+
+    @property
+    def stretches(self) -> list[tuple[int, Lane]]:
+        """From which byte of results.jsonl on rows are of which lane."""
+        found: list[tuple[int, Lane]] = [(0, self.lane)]
+        for attempt, begin in enumerate(self.begins, 1):
+            if (lane := self.lane_of(attempt)) != found[-1][1]:
+                found.append((begin, lane))
+        return found
 
     @property
     def is_over(self) -> bool:
@@ -124,6 +148,11 @@ class Shard(BaseModel):
     next_try_at: float | None = None
     trouble: str | None = None
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether its requests have reached the provider: as a batch, or one by one."""
+        return self.batch is not None or self.output is not None
+
 
 class Counts(Answer):
     """Rows by outcome; what is zero is left out."""
@@ -144,6 +173,42 @@ class Spent(Answer):
     actual: float | None = None
 
 
+_StateName = Annotated[State, WithJsonSchema({"type": "string"})]
+"""A state whose words a schema does not list once more."""
+
+
+class StageLine(Answer):
+    """A stage of a pipeline; one that is not begun has no job."""
+
+    name: str
+    job_id: str | None = None
+    state: _StateName | None = None
+    done: int | None = None
+    requests: int | None = None
+    ok: Annotated[int | None, Field(description="Rows, once it is over")] = None
+
+
+class PipelineStatus(Answer):
+    """The pipeline that a job is a stage of; all of it where the pipeline was asked about."""
+
+    id: Annotated[str, Field(description="pipe_*: stands for job_id in every tool")]
+    stage: Annotated[str | None, Field(description="Which one the job is, like 2/3 summarise")] = None
+    state: Annotated[_StateName | None, Field(description="PENDING: a stage waits for approval of its cost")] = None
+    stages: list[StageLine] | None = None
+    cost_usd: Annotated[float | None, Field(description="Paid until now, all stages")] = None
+    budget_usd: float | None = None
+
+
+class Pulse(Answer):
+    """How a live run goes just now, as the process knows that drives it."""
+
+    failed: Annotated[int, Field(description="Rows that got an error instead of an answer")]
+    retried: Annotated[int, Field(description="Calls beyond the first of their row")]
+    per_s: Annotated[float, Field(description="Rows finished a second, over the last ten")]
+    concurrency: Annotated[int, Field(description="Calls in flight")]
+    cost_usd: Annotated[float | None, Field(description="Of this run so far, about")] = None
+
+
 class JobStatus(Answer):
     """Where a job stands. A finished job can still hold failed rows: see `counts`."""
 
@@ -160,11 +225,33 @@ class JobStatus(Answer):
     elapsed_s: float
     eta_s: float | None = None
     cost_usd: Spent
+    live: Pulse | None = None
     shards: int
     existing: bool | None = None
+    pipeline: PipelineStatus | None = None
     notice: str | None = None
     uri: str
     next: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens by itself: to the job, or to the pipeline that it stands for."""
+        whole = self.pipeline.state if self.pipeline else None
+        return (whole or self.state) in FINISHED | BROKEN or whole == "JOB_STATE_PENDING"
+
+    def fitted(self) -> Self:
+        """Leave out more and more of stages other than the one shown, the first first, until it fits an answer."""
+        lines, fitting = list(self.pipeline.stages or []) if self.pipeline else [], self
+        others = [number for number, line in enumerate(lines) if line.job_id != self.job_id]
+        for number, keep in [
+            *((number, {"name", "state"}) for number in others),
+            *((each, {"name"}) for each in others),
+        ]:
+            if not self.pipeline or fitting.size() <= _ROOM:
+                break
+            lines[number] = StageLine.model_validate(lines[number].model_dump(include=keep))
+            fitting = self.model_copy(update={"pipeline": self.pipeline.model_copy(update={"stages": lines})})
+        return fitting
 
     @classmethod
     def of(cls, job: Job, shards: list[Shard], now: float, *, existing: bool = False) -> Self:
@@ -228,7 +315,19 @@ def counts_of(job: Job) -> Counts:
 def notice(job: Job) -> str | None:
     """What a reader of any answer about the job has to know."""
     adopted = _ADOPTED if job.bytes == 0 else None
-    return " ".join(filter(None, (OFFLINE if job.backend == "emulator" else None, adopted, job.notice))) or None
+    return (
+        " ".join(filter(None, (OFFLINE if job.backend == "emulator" else None, adopted, _lanes(job), job.notice)))
+        or None
+    )
+
+
+def _lanes(job: Job) -> str | None:
+    """Say which attempts ran in another lane than the job, and at its price."""
+    others = [str(number) for number in range(2, job.attempt + 2) if job.lane_of(number - 1) != job.lane]
+    if not others:
+        return None
+    what = f"Attempt {others[0]} ran" if len(others) == 1 else f"Attempts {', '.join(others)} ran"
+    return f"{what} in the {'live' if job.lane == 'batch' else 'batch'} lane, at its price."
 
 
 def folder(home: Path, job_id: str) -> Path:

@@ -16,6 +16,7 @@ from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
+from genai_batch.resources.prices import Lane
 from genai_batch.resources.spend import Budget
 
 BUSY_S = 10
@@ -27,17 +28,22 @@ _SHARD = tuple(Shard.model_fields)
 _SETTLE_UNSENT = "UPDATE shard SET collected_at = ? WHERE job_id = ? AND batch IS NULL AND collected_at IS NULL"
 _THIS_SHARD = "job_id = :job_id AND number = :number"
 
+Also = Callable[[sqlite3.Connection, Job], None]
+"""Writes what belongs to a job while that is recorded."""
+
 
 class Attempt(NamedTuple):
     """Rows of a finished job that are to be sent again.
 
-    `estimate` is what it may cost; `place` puts the requests where they belong, once it is certain whose attempt it is.
+    `estimate` is what it may cost in `lane`; `place` puts the requests where they belong, once it is certain whose
+    attempt it is.
     """
 
     shards: list[Shard]
     estimate: Range
     budget: Budget
     place: Callable[[], object]
+    lane: Lane = "batch"
 
 
 class Told(NamedTuple):
@@ -90,14 +96,30 @@ class Ledger:
         """Another one whenever anybody has changed something: cheaper to ask for than a job."""
         return self._rows("PRAGMA data_version")[0][0], self._db.total_changes
 
-    def record(self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None) -> Job:
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Read what else is kept here."""
+        return self._rows(sql, *values)
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """Write what else is kept here, in one transaction."""
+        with self._transaction():
+            yield self._db
+
+    def record(
+        self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None, also: Also | None = None
+    ) -> Job:
         """Write a new job down before anything is sent; unless `again`, return the same job recorded before instead.
+
+        `also` writes what belongs to the job, in the same transaction; what it raises leaves everything as it was.
 
         Raises:
             OverBudget: the day's limit would be passed; nothing is recorded.
         """
         with self._transaction():
             if not again and (known := self.same(job)):
+                if also:
+                    also(self._db, known)
                 return known
             self._insert("job", _plain(job))
             if budget:
@@ -105,6 +127,8 @@ class Ledger:
             for shard in shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": job.created_at})
             self._event(job.id, job.created_at, job.state, "recorded")
+            if also:
+                also(self._db, job)
         return job
 
     def job(self, job_id: str) -> Job:
@@ -196,6 +220,7 @@ class Ledger:
             attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
             changes |= {**_raised(job, attempt.estimate), "begins": json.dumps([*known.begins, known.results_bytes])}
+            changes["lanes"] = json.dumps([*map(known.lane_of, range(1, known.attempt + 1)), attempt.lane])
             self._update("job", {**changes, "notice": None, "id": job.id}, "id = :id")
             for shard in attempt.shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": now})
@@ -391,7 +416,7 @@ def _raised(job: Job, more: Range) -> dict[str, Any]:
 def _plain(job: Job) -> dict[str, Any]:
     values = job.model_dump()
     counts = json.dumps(job.counts) if job.counts is not None else None
-    return values | {"counts": counts, "begins": json.dumps(job.begins)}
+    return values | {"counts": counts, "begins": json.dumps(job.begins), "lanes": json.dumps(job.lanes)}
 
 
 def _shard(row: sqlite3.Row) -> Shard:
@@ -401,4 +426,5 @@ def _shard(row: sqlite3.Row) -> Shard:
 def _job(row: sqlite3.Row) -> Job:
     values = {name: row[name] for name in _JOB}
     counts = json.loads(values["counts"]) if values["counts"] else None
-    return Job.model_validate(values | {"counts": counts, "begins": json.loads(values["begins"])})
+    listed = {name: json.loads(values[name]) for name in ("begins", "lanes")}
+    return Job.model_validate(values | {"counts": counts, **listed})

@@ -31,6 +31,10 @@ class Model(Answer):
     """Least and most `thinking_budget` of models before Gemini 3."""
     can_rest: Annotated[bool, Field(exclude=True)] = False
     """Whether a budget of 0 switches thinking off."""
+    ratios: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """Aspect ratios of the pictures it makes; empty where they are not known."""
+    sizes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """Sizes of them, the same."""
     most_output: Annotated[int, Field(exclude=True)] = 65_536
     """Tokens of the longest answer."""
 

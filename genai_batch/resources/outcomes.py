@@ -190,7 +190,8 @@ def _usage(response: dict[str, Any]) -> tuple[PricedUsage, int]:
     given = as_object(response.get("usageMetadata"))
     thinking = _count(given.get("thoughtsTokenCount"))
     asked = _count(given.get("promptTokenCount")) or _count(response.get("tokenCount"))
-    read, made = given.get("promptTokensDetails"), given.get("candidatesTokensDetails")
+    read = given.get("promptTokensDetails") or given.get("promptTokenDetails")  # the latter of embeddings
+    made = given.get("candidatesTokensDetails")
     usage = PricedUsage(
         input=asked + _count(given.get("toolUsePromptTokenCount")),
         output=_count(given.get("candidatesTokenCount")) + thinking,

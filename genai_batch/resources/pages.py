@@ -150,6 +150,7 @@ def need_results(job: Job) -> None:
     if not job.is_over and not job.attempt:
         raise NotFinished(
             f"{job.id} is {job.state}; its results come all at once at its end. check_status(wait_s=50) waits for it."
+            f" {job.notice or ''}".rstrip()
         )
 
 

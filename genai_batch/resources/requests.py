@@ -28,6 +28,7 @@ from genai_batch.resources.preflight.repeats import Repeat, repeats
 from genai_batch.resources.preflight.sampling import stride
 from genai_batch.resources.preflight.sinks import Sink
 from genai_batch.resources.preflight.totals import Totals
+from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tally import Tier
 
 __all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Part", "Preflight", "Tier"]
@@ -53,18 +54,19 @@ class Preflight:
         *,
         helped: bool | None = None,
         is_bound: bool = False,
+        about: Settings | None = None,
     ) -> None:
         """Look at the file from outside; `cut` is what one batch holds.
 
         A process helps as fits, as soon as it is up; or, as `helped` says, from the start or never.
 
-        `is_bound` says that each request carries the id of its key.
+        `is_bound` says that each request carries the id of its key, `about` what a manifest says of the job.
 
         Raises:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
         self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
-        self._helped = helped
+        self._helped, self.about = helped, about or Settings()
         self._begin()
         sources.refuse(source)
 
@@ -128,16 +130,17 @@ class Preflight:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self
 
-    def refuse_problems(self) -> None:
-        """Stop here if anything is wrong.
+    def refuse_problems(self, name: str | None = None) -> None:
+        """Stop here if anything is wrong; `name` is what the source is called, where that is not its file's name.
 
         Raises:
             InvalidRequests: with every problem found.
         """
         if self.findings.count:
-            raise InvalidRequests(self.source.name, self.findings.problems, self.findings.count)
+            raise InvalidRequests(name or self.source.name, self.findings.problems, self.findings.count)
 
     def _read(self, copy: IO[bytes] | None, extras: IO[bytes] | None) -> None:
+        self.findings.warnings.extend(self.about.warnings)
         if ends := warning(self.model):
             self.findings.warnings.append(ends)
         before = _stamp(self.source)

@@ -238,7 +238,8 @@ class Results:
             index = Index(self._path, self.job.begins)
         except (FileNotFoundError, Torn):
             return None
-        if index.about["made of"] == made_of(self.job) and index.about["held"] == self._held:
+        is_whole = index.about["held"] == self.job.results_bytes
+        if index.about["made of"] == made_of(self.job) and (is_whole or index.about["held"] == self._held):
             return index
         index.close()
         return None

@@ -134,3 +134,46 @@ DELETE FROM piloted;
 -- Between what the estimate of a job lay, to be held against what it did cost.
 ALTER TABLE job ADD COLUMN estimate_low REAL;
 ALTER TABLE job ADD COLUMN estimate_high REAL;
+
+-- step: 012_live
+-- How many calls at a time a job of the live lane may have in flight; NULL where that was not asked.
+ALTER TABLE job ADD COLUMN concurrency INTEGER;
+
+-- step: 013_attempt_lanes
+-- The lanes of the second and later attempts, as a JSON list; what it does not name ran in the lane of the job.
+ALTER TABLE job ADD COLUMN lanes TEXT NOT NULL DEFAULT '[]';
+
+-- step: 014_pipelines
+-- Stages that run one after the other under one budget in USD. `base` is where the paths of its manifest begin.
+CREATE TABLE pipeline (
+    id           TEXT PRIMARY KEY,   -- pipe_ and 16 base32 characters; also the resume token
+    name         TEXT NOT NULL,
+    source       TEXT NOT NULL,      -- file name of its manifest
+    base         TEXT,
+    digest       TEXT NOT NULL,      -- of its stages, and of the requests of those that read from no other
+    budget       REAL NOT NULL,
+    again        INTEGER NOT NULL,   -- whether its stages are paid anew where the same was run before
+    backend      TEXT NOT NULL,
+    account      TEXT NOT NULL,
+    created_at   REAL NOT NULL,
+    ended_at     REAL,               -- since when nothing more begins by itself
+    cancelled_at REAL
+) WITHOUT ROWID;
+CREATE INDEX pipeline_by_digest ON pipeline (digest);
+
+-- A stage is an ordinary job from when it is begun; both are written down at once, before anything is sent.
+CREATE TABLE stage (
+    pipeline_id  TEXT NOT NULL REFERENCES pipeline (id),
+    number       INTEGER NOT NULL,
+    name         TEXT NOT NULL,
+    plan         TEXT NOT NULL,      -- its manifest, as JSON
+    model        TEXT NOT NULL,
+    lane         TEXT NOT NULL,
+    outcome      TEXT NOT NULL,      -- which rows of the stage it reads from
+    reads        INTEGER,            -- the number of that stage
+    job_id       TEXT REFERENCES job (id),
+    price        REAL,               -- what it may cost at most, where that is more than was left
+    trouble      TEXT,               -- why it could not be begun
+    UNIQUE (pipeline_id, number)
+);
+CREATE INDEX stage_by_job ON stage (job_id);

@@ -21,6 +21,7 @@ from genai_batch.server import background
 from genai_batch.server.extensions import BatchServer
 from genai_batch.server.reading import Reading
 from genai_batch.server.settings import Settings, open_workspace
+from genai_batch.tools.build_requests import build_requests
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
@@ -38,7 +39,7 @@ INSTRUCTIONS = (
     "(rows, files, topics), from ten to a million, and the answers may take minutes to hours. "
     "1. Write requests to a .jsonl file, one a line: "
     '{"key":"unique id","request":{"contents":[{"role":"user","parts":[{"text":"…"}]}]}} '
-    "(settings go into request.generation_config). "
+    "(settings go into request.generation_config); or build_requests makes it from a table, a folder, a job's results. "
     "2. estimate_cost finds bad lines and tells the price. "
     "3. create_batch returns a job_id at once; the job outlives this session. "
     "4. check_status(job_id, wait_s=50) follows it. "
@@ -54,6 +55,7 @@ SPENDS_AGAIN = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
 )
 WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+BUILDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 STOPS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 KEY_IS_A_NAME = ResourceSecurity(exempt_params=frozenset({"key"}))
 _FOREVER = CacheHint(ttl_ms=3_600_000, scope="public")
@@ -70,6 +72,7 @@ def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchSe
         cache_hints={"tools/list": _FOREVER, "server/discover": _FOREVER, "resources/templates/list": _FOREVER},
         log_level="WARNING",
     )
+    server.offer(build_requests, "Make requests from rows or files", BUILDS)
     server.offer(estimate_cost, "Check and price requests", SPENDS)  # with pilot it does
     server.offer(create_batch, "Start a batch job", SPENDS)
     server.offer(check_status, "Follow a job", ASKS)

@@ -7,11 +7,12 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from genai_batch.resources import uris
+from genai_batch.resources import pipelines, uris
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.leftovers import sweep
 from genai_batch.server.extensions import BatchServer
+from genai_batch.tools.pipelining import going_on
 from genai_batch.tools.workspace import Workspace
 
 log = logging.getLogger("genai_batch")
@@ -24,6 +25,7 @@ async def run(server: BatchServer, workspace: Workspace) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(anyio.to_thread.run_sync, sweep, workspace.home, workspace.now())
         tasks.start_soon(_repeat, partial(_drive, workspace), pause)
+        tasks.start_soon(_repeat, partial(_go_on, workspace), pause)
         tasks.start_soon(_repeat, _Watch(server, workspace).look, pause)
 
 
@@ -46,6 +48,12 @@ async def _drive(workspace: Workspace) -> None:
         for job in workspace.ledger.open_jobs():
             if lane.due(job, lane.gap(job)):
                 tasks.start_soon(_step, workspace, job)
+
+
+async def _go_on(workspace: Workspace) -> None:
+    """Begin the stages of pipelines whose input is there."""
+    for pipeline in pipelines.running(workspace.ledger):
+        await going_on.advance(workspace, pipeline)
 
 
 async def _step(workspace: Workspace, job: Job) -> None:

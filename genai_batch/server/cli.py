@@ -6,7 +6,7 @@ Answers go to stdout, everything else to stderr.
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import anyio
 import typer
@@ -22,17 +22,24 @@ from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, State
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
+from genai_batch.resources.sources.selection import Selection
 from genai_batch.server import showing
+from genai_batch.server.choosing import chosen, fields_of, schema_of_manifest
+from genai_batch.server.progress import shown
 from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
+from genai_batch.server.stages import collected, waited
 from genai_batch.server.terminal import amount, approved, exit_code, fail, show, within
 from genai_batch.server.waiting import follow
+from genai_batch.tools.build_requests import build_requests
 from genai_batch.tools.cancel_job import cancel_job
+from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.resume_job import Rows, resume_job
+from genai_batch.tools.routing import Wish
 from genai_batch.tools.workspace import Workspace
 
 app = typer.Typer(
@@ -43,34 +50,48 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL file, one {key, request} a line")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="job_… or batches/…")]
-Model = Annotated[str, typer.Option(help="Gemini model, e.g. gemini-3.8-flash")]
+SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL, one {key, request} a line, or a manifest")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="job_…, pipe_… or batches/…")]
+Model = Annotated[str | None, typer.Option(help="Gemini model, e.g. gemini-3.8-flash; a manifest may name it")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
 Name = Annotated[str | None, typer.Option(help="What to call the job")]
 Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
 Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
+InLane = Annotated[
+    Wish | None, typer.Option(help="live: now, at full price; batch (default): at half price, in hours; auto: as fits")
+]
+AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time in the live lane, at most")]
+Deadline = Annotated[float | None, typer.Option("--deadline-h", min=0.01, help="For --lane auto: hours to have it in")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, drawn at random")]
+Seed = Annotated[int, typer.Option(help="Of the sample")]
+Only = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this key; can be repeated")]
+First = Annotated[int | None, typer.Option(min=1, help="Only the first so many")]
+Since = Annotated[str | None, typer.Option(metavar="JOB", help="Only what this job did not send just so")]
 Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
 
 
 @app.command()
 def estimate(
-    source: SourcePath, model: Model, lane: Lane = "batch",
+    source: SourcePath, model: Model = None, lane: Lane = "batch",
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
     pilot: Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")] = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
+    sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
+        if model is None or chosen(only, sample, seed, limit, changed_since):
+            fail(BatchError("--fix corrects a whole JSONL file for one --model."), json=json)
         answer = within(lambda workspace: _corrected(workspace, source, fix, model, lane), json, quiet)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
-        arguments = (source, model, lane, pilot, max_cost_usd)
+        choice = chosen(only, sample, seed, limit, changed_since)
+        arguments = (source, model, lane, pilot, max_cost_usd, choice)
         answer = within(lambda workspace: _estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
@@ -78,39 +99,79 @@ def estimate(
 
 @app.command()
 def create(
-    source: SourcePath, model: Model, name: Name = None, lane: Annotated[str, typer.Option()] = "batch",
+    source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
+    deadline_h: Deadline = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
+    sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
-    if lane != "batch":
-        fail(BatchError(f"There is no lane {lane!r}; it is batch."), json=json)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, bound=check_binding)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, how=how)
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
+@app.command()
+def build(
+    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Manifest or table")] = None,
+    output: Annotated[str | None, typer.Option(metavar="PATH", help="Write the requests to this .jsonl file")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Template: {{ column }}, {{ path }}, {{ text }}")] = None,
+    folder: Annotated[str | None, typer.Option(help="A folder of files instead of SOURCE")] = None,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="The results of a job instead of SOURCE")] = None,
+    model: Model = None,
+    field: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="More of a manifest")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a manifest")] = False,
+    sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
+    json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Make a file of requests from a manifest, a table, a folder of files, or a job's results. Nothing is sent."""
+    if schema:
+        typer.echo(schema_of_manifest())
+        return
+    if output is None:
+        fail(BatchError("Name the file to write: --output requests.jsonl"), json=json)
+    arguments = (prompt, source, folder, job, model, fields_of(field), chosen(only, sample, seed, limit, changed_since))
+    answer = within(lambda workspace: build_requests(output, workspace, *arguments), json, quiet)
+    show(answer, showing.built(answer), json)
+
+
 @app.command("run")
 def run_job(
-    source: SourcePath, model: Model,
+    source: SourcePath, model: Model = None,
     output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
-    name: Name = None, max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False,
-    check_binding: Bound = False, json: Json = False, quiet: Quiet = False,
+    name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
+    max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
+    sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
+    json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, bound=check_binding)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, how=how)
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         started = await begin(workspace, source, model)
-        status = await follow(workspace, started.job_id, None, quiet=quiet)
+        status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing})
-        return status, await get_results(status.job_id, workspace, output_path=output, format=form)
+        return status, await collected(workspace, status, output, form)
 
     status, page = within(whole, json, quiet)
-    shown = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
-    whole_run = Run.model_validate({**status.model_dump(mode="json"), **shown})
+    rows = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
+    whole_run = Run.model_validate({**status.model_dump(mode="json"), **rows})
     show(whole_run, [*showing.status(status), "", *showing.results(page)], json)
     raise typer.Exit(exit_code(status))
 
@@ -125,7 +186,7 @@ def status(
     """Tell how far a job is; the exit code tells how it ended."""
 
     async def ask(workspace: Workspace) -> JobStatus:
-        return await follow(workspace, job, wait, quiet=quiet or json)
+        return await follow(workspace, job, wait, shown(json=False, quiet=quiet or json))
 
     answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
@@ -184,10 +245,15 @@ def resume(
     job: Job,
     rows: Annotated[Rows, typer.Option(help="Which rows to send again")] = "unfinished",
     key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
+    lane: Annotated[Lane | None, typer.Option(help="The job's own, if not said; live costs twice, answers now")] = None,
     confirm: Confirm = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Send rows of a finished job again; good answers are kept."""
-    answer = within(lambda workspace: approved(partial(resume_job, job, workspace, key or rows), confirm), json, quiet)
+
+    async def ask(workspace: Workspace) -> JobStatus:
+        return await approved(partial(resume_job, job, workspace, key or rows, lane), confirm)
+
+    answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
@@ -243,17 +309,21 @@ def version() -> None:
 
 
 class Run(JobStatus, ResultPage):
-    """What `run --json` prints: how the job ended and what it wrote."""
+    """The last line of `run --json`: how the job ended and what it wrote. The lines before it are events too."""
+
+    event: Literal["end"] = "end"
 
 
 async def _estimated(
-    workspace: Workspace, source: str, model: str, lane: Lane, pilot: int | None, most: float | None, *, quiet: bool
-) -> Estimate:
+    workspace: Workspace, source: str, model: str | None, lane: Lane, pilot: int | None, most: float | None,
+    choice: Selection | None, *, quiet: bool,
+) -> Estimate:  # fmt: skip
     """Estimate; a pilot is waited for, with a progress bar."""
-    answer = await estimate_cost(source, model, workspace, lane, pilot, most)
+    ask = partial(estimate_cost, source, workspace, model, lane, pilot, most, choice)
+    answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
-        await follow(workspace, answer.pilot.job_id, None, quiet=quiet)
-        answer = await estimate_cost(source, model, workspace, lane, pilot, most)
+        await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))
+        answer = await ask()
     return answer
 
 
@@ -262,20 +332,30 @@ async def _corrected(workspace: Workspace, source: str, fix: str, model: str, la
     if target.is_dir() or (target.exists() and target.samefile(found.source)):
         raise BatchError(f"{brief(fix, 200)} is {'a folder' if target.is_dir() else 'the source'}; name another file.")
     done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
-    answer = await estimate_cost(str(target), model, workspace, lane)
+    answer = await estimate_cost(str(target), workspace, model, lane)
     told = answer.next.replace("the same source", f"source={brief(fix, 200)}")
     more = {"next": told, "fixed_path": str(target), "fixed_count": done.count, "fixed": done.kept}
     return Corrected.model_validate({**answer.model_dump(), **more})
 
 
 async def _create(
-    workspace: Workspace, source: str, model: str, *,
-    name: str | None, most: float | None, confirm: bool, again: bool, bound: bool,
+    workspace: Workspace, source: str, model: str | None, *,
+    name: str | None, most: float | None, confirm: bool, again: bool, how: dict[str, Any],
 ) -> JobStatus:  # fmt: skip
-    begin = partial(create_batch, source, model, workspace, name, "batch", most, again=again, check_binding=bound)
+    begin = partial(create_batch, source, workspace, model, name, max_cost_usd=most, again=again, **how)
     status = await approved(lambda yes: begin(confirm=yes), confirm)
     if not workspace.lane.is_at(status.job_id):
         return status
     await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
-    job, shards = workspace.ledger.job(status.job_id), workspace.ledger.shards(status.job_id)
-    return JobStatus.of(job, shards, workspace.now(), existing=bool(status.existing))
+    named = status.pipeline.id if status.pipeline and status.pipeline.state else status.job_id
+    answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
+    job = workspace.ledger.job(status.job_id)
+    return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
+
+
+def _goes_on(named: str) -> str:
+    """What keeps a live job going once the command that began it has ended."""
+    return (
+        "The job runs only while a server, genai-batch run or status --wait is at work on this home: "
+        f"genai-batch status {named} --wait 3600"
+    )

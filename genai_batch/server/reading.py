@@ -11,13 +11,14 @@ from mcp_types import Completion, CompletionArgument, CompletionContext
 from genai_batch.resources import model_list, pages, uris
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
-from genai_batch.resources.jobs import OUTCOMES, Job, JobStatus
+from genai_batch.resources.jobs import OUTCOMES, Job
 from genai_batch.resources.pages import Wanted
 from genai_batch.resources.report import History, markdown
 from genai_batch.resources.results import Entry, Results
 from genai_batch.server.content import Blob, Text
 from genai_batch.server.extensions import BatchServer
 from genai_batch.tools.list_jobs import list_jobs
+from genai_batch.tools.pipelining import telling
 from genai_batch.tools.workspace import Workspace
 
 P = ParamSpec("P")
@@ -67,7 +68,7 @@ class Reading:
     async def job(self, job_id: str) -> str:
         """Where a job stands, as last known: state, rows by outcome, cost."""
         job, workspace = self._job(job_id), self._workspace
-        status = JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now())
+        status = telling.status(workspace, job)
         return Text(status.compact(), _fresh_ms(job, _all_ok(job)))
 
     @_read

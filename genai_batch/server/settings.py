@@ -13,7 +13,10 @@ from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut
 from genai_batch.tools.lanes.batch import BatchLane
+from genai_batch.tools.lanes.both import Lanes
 from genai_batch.tools.lanes.gemini import connect
+from genai_batch.tools.lanes.live.lane import LiveLane
+from genai_batch.tools.lanes.live.runner import LIMITS, Limits
 from genai_batch.tools.lanes.means import Pace
 from genai_batch.tools.workspace import Workspace
 
@@ -35,6 +38,7 @@ class Settings:
     tier: int = 1
     cut: Cut | None = None
     max_cost_usd_per_day: float | None = None
+    live: Limits = LIMITS
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False) -> "Settings":
@@ -66,10 +70,13 @@ async def open_workspace(settings: Settings, now: Callable[[], float] = time) ->
     try:
         async with connect(settings.api_key, _emulator(settings.home) if offline else None) as gemini:
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
-            lane = BatchLane(ledger, gemini, settings.backend, now, pace)
+            batch = BatchLane(ledger, gemini, settings.backend, now, pace)
+            lane = Lanes(batch, LiveLane(batch.means, settings.backend, settings.live))
             try:
                 limits = (settings.max_cost_usd, now, settings.tier, settings.cut, settings.max_cost_usd_per_day)
-                yield Workspace(ledger, lane, opened, settings.backend, settings.roots, *limits)
+                workspace = Workspace(ledger, lane, opened, settings.backend, settings.roots, *limits)
+                async with workspace.at:
+                    yield workspace
             finally:
                 await lane.close()
     finally:

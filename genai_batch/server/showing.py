@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.estimates import Estimate, PilotRun
-from genai_batch.resources.jobs import Counts, JobList, JobStatus
+from genai_batch.resources.jobs import Counts, JobList, JobStatus, PipelineStatus, StageLine
 from genai_batch.resources.pages import ResultPage
 from genai_batch.resources.result_lines import Reason, ResultLine
 from genai_batch.server.reporting import Reported
+from genai_batch.tools.build_requests import Built
 
 
 def estimate(answer: Estimate) -> list[str]:
@@ -48,6 +49,15 @@ def corrections(answer: Corrected) -> list[str]:
     ]
 
 
+def built(answer: Built) -> list[str]:
+    """What was written, and what was left out."""
+    return [
+        f"wrote   {answer.requests:,} requests to {answer.output_path}",
+        *_problems("warning", answer.warnings or []),
+        f"next    {answer.next}",
+    ]
+
+
 def status(answer: JobStatus) -> list[str]:
     """Where a job stands."""
     spent = answer.cost_usd
@@ -62,7 +72,24 @@ def status(answer: JobStatus) -> list[str]:
         f"rows    {counts(answer.counts)}",
         f"cost    {paid}{expected}  {answer.model}, {answer.lane} lane",
     ]
-    return [*lines, *([f"note    {answer.notice}"] if answer.notice else []), f"next    {answer.next}"]
+    stages = pipeline(answer.pipeline) if answer.pipeline else []
+    return [*lines, *stages, *([f"note    {answer.notice}"] if answer.notice else []), f"next    {answer.next}"]
+
+
+def pipeline(answer: PipelineStatus) -> list[str]:
+    """The stages of a pipeline, a line each."""
+    if answer.stages is None:
+        return [f"stage   {answer.stage} of {answer.id}"]
+    paid = f"{dollars(answer.cost_usd or 0)} of {dollars(answer.budget_usd or 0)} paid"
+    state = (answer.state or "").removeprefix("JOB_STATE_")
+    return [f"stages  {answer.id}  {state}, {paid}", *(f"        {_stage(line)}" for line in answer.stages)]
+
+
+def _stage(line: StageLine) -> str:
+    if line.job_id is None:
+        return f"{line.name}  not begun"
+    state = (line.state or "").removeprefix("JOB_STATE_")
+    return f"{line.name}  {line.job_id}  {state}  {line.done or 0:,} of {line.requests or 0:,}"
 
 
 def results(answer: ResultPage) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 
 from genai_batch.resources.answers import Answer, printable
 from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
+from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, PipelineStatus
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.workspace import Workspace
 
@@ -71,9 +71,20 @@ def show(answer: Answer, lines: list[str], json: bool) -> None:
 
 
 def exit_code(status: JobStatus) -> int:
-    """What the design promises for how a job ended."""
+    """What the design promises for how a job ended; of the stages of a pipeline the worst counts."""
+    if status.pipeline and status.pipeline.stages:
+        return _of_stages(status.pipeline)
     if status.state in BROKEN:
         return 4
     if status.state not in FINISHED:
         return 5
     return 0 if (status.counts.ok or 0) == status.requests else 3
+
+
+def _of_stages(pipeline: PipelineStatus) -> int:
+    if pipeline.state in ("JOB_STATE_RUNNING", "JOB_STATE_PENDING"):
+        return 5
+    stages = pipeline.stages or []
+    if any(line.state is None or line.state in BROKEN for line in stages):
+        return 4
+    return 0 if all(line.ok == line.requests for line in stages) else 3

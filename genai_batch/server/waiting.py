@@ -1,104 +1,101 @@
-"""Waiting for a job at a terminal: the same `check_status`, called again and again, with a bar on stderr."""
+"""Waiting for a job at the command line: the same `check_status`, called again and again, until its end or Ctrl-C."""
 
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, Self
+import asyncio
+import os
+import signal
+from contextlib import suppress
 
 import anyio
 
-from genai_batch.resources.answers import printable
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.jobs import JobStatus
+from genai_batch.server.progress import Shown
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.workspace import Workspace
 
 _CALL_S = 50
+_RESTS_S = 400
+"""Seconds that a job is to be left alone, from which on it is not waited for."""
+INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def follow(workspace: Workspace, job_id: str, seconds: float | None, *, quiet: bool) -> JobStatus:
-    """Ask until the job is over, or `seconds` have passed; None waits for the end however long it takes."""
+class Interrupted(BatchError):
+    """Whoever waited has stopped; the message says how to go on."""
+
+    exit_code = INTERRUPTED
+
+
+async def follow(workspace: Workspace, job_id: str, seconds: float | None, show: Shown) -> JobStatus:
+    """Ask until the job is over, or `seconds` have passed; None waits for the end however long it takes.
+
+    Nobody waits for hours at a terminal: a live job that Gemini has stopped is returned as it stands. Ctrl-C ends the
+    waiting: what this process has in flight is finished and stored first. A second one ends it at once.
+
+    Raises:
+        Interrupted: there was a Ctrl-C, and the job is not over.
+    """
+    heeding = _Heeding(show, job_id)
+    with show:
+        heeding.begin()
+        try:
+            status = await _asked(workspace, job_id, seconds, show, heeding.stopped)
+            if heeding.stopped.is_set() and not status.is_over:
+                show.say("Stopping: what is in flight is finished and stored. Ctrl-C once more stops at once.")
+                await workspace.lane.rest(workspace.ledger.job(status.job_id))
+                raise Interrupted(_how_to_go_on(workspace, status, job_id))
+        finally:
+            heeding.end()
+    return status
+
+
+async def _asked(
+    workspace: Workspace, job_id: str, seconds: float | None, show: Shown, stopped: anyio.Event
+) -> JobStatus:
+    """Ask once a second, and show each answer."""
     deadline = None if seconds is None else anyio.current_time() + seconds
-    show = _Bar() if sys.stderr.isatty() and not quiet else _Lines(quiet=quiet)
-    with show, _told_where_to_go_on(job_id, quiet=quiet):
-        while True:
-            left = _CALL_S if deadline is None else max(0.0, min(_CALL_S, deadline - anyio.current_time()))
-            status = await check_status(job_id, workspace, min(left, 1.0))
-            show.tell(status)
-            if status.state in FINISHED or status.state in BROKEN or left <= 0:
-                return status
+    while True:
+        left = _CALL_S if deadline is None else max(0.0, min(_CALL_S, deadline - anyio.current_time()))
+        status = await check_status(job_id, workspace, min(left, 1.0))
+        show.tell(status)
+        if status.is_over or left <= 0 or stopped.is_set() or _rests(workspace, status.job_id):
+            return status
 
 
-@contextmanager
-def _told_where_to_go_on(job_id: str, *, quiet: bool) -> Generator[None]:
-    """Whoever stops waiting hears that the job goes on, and how to come back to it."""
-    try:
-        yield
-    except anyio.get_cancelled_exc_class():
-        if not quiet:
-            then = f"genai-batch status {job_id} --wait 3600, then genai-batch results {job_id}"
-            said = f"The job goes on at Gemini: {then}"
-            print(said, file=sys.stderr)  # noqa: T201 - stderr, for a person
-        raise
+class _Heeding:
+    """Takes signals: the first is a wish, the second an end."""
+
+    def __init__(self, show: Shown, job_id: str) -> None:
+        self.stopped = anyio.Event()
+        self._show, self._job_id = show, job_id
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        for each in _SIGNALS:
+            with suppress(NotImplementedError):  # Windows: there Ctrl-C stops at once
+                self._loop.add_signal_handler(each, self._heard)
+
+    def end(self) -> None:
+        for each in _SIGNALS:
+            with suppress(NotImplementedError):
+                self._loop.remove_signal_handler(each)
+
+    def _heard(self) -> None:
+        if self.stopped.is_set():
+            self._show.__exit__()
+            self._show.say(f"Stopped. What was answered is stored; genai-batch resume {self._job_id} sends the rest.")
+            os._exit(INTERRUPTED)
+        self.stopped.set()
 
 
-class _Lines:
-    """A line whenever something has changed; for logs and pipes."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._last = quiet, ""
-        self._noted: str | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to put back."""
-
-    def tell(self, status: JobStatus) -> None:
-        said = f"{status.job_id} {status.state.removeprefix('JOB_STATE_').lower()} {status.done}/{status.requests}"
-        if said != self._last and not self._quiet:
-            print(said, file=sys.stderr)  # noqa: T201 - stderr, for a person
-        self._last = said
-        self.note(status.notice)
-
-    def note(self, notice: str | None) -> None:
-        """Say once what keeps the job from going on."""
-        if notice and notice != self._noted and not self._quiet:
-            print(printable(f"  {notice}"), file=sys.stderr)  # noqa: T201 - stderr, for a person
-        self._noted = notice
+def _rests(workspace: Workspace, job_id: str) -> bool:
+    until = workspace.lane.rests_until(workspace.ledger.job(job_id))
+    return until is not None and until - workspace.now() > _RESTS_S
 
 
-class _Bar(_Lines):
-    """A bar with the time left; for a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        super().__init__(quiet=True)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def tell(self, status: JobStatus) -> None:
-        said = status.state.removeprefix("JOB_STATE_").lower()
-        left = f"about {status.eta_s:.0f} s left" if status.eta_s else ""
-        if self._task is None:
-            self._task = self._bar.add_task(said, total=status.requests, left=left)
-        self._bar.update(self._task, description=said, completed=status.done, total=status.requests, left=left)
-        if status.notice and status.notice != self._noted:
-            self._bar.console.print(printable(status.notice), markup=False, highlight=False)
-        self._noted = status.notice
+def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
+    """Which commands come back to a job that goes on elsewhere, or not at all until then."""
+    if workspace.ledger.job(status.job_id).lane_now == "live":
+        done = sum(shard.done for shard in workspace.ledger.shards(status.job_id))
+        return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
+    return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"

@@ -50,6 +50,13 @@ class Quote(NamedTuple):
     limit: float
 
 
+class Costs(NamedTuple):
+    """What several jobs may cost together, in USD."""
+
+    likely: float
+    most: float
+
+
 def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch") -> Estimate:
     """Estimate what a preflight has found, as a pilot of it, or earlier jobs of its model and shape, teach."""
     past = workspace.ledger.past(found.model.name, workspace.backend, found.shape)
@@ -85,18 +92,18 @@ def question(quoted: Quote | None) -> Consent | Elicit[Consent]:
 
 
 def approve(
-    price: Estimate, limit: float, *, confirm: bool, quoted: Quote | None = None, answer: Answer = None
+    price: Estimate | Costs, limit: float, *, confirm: bool, quoted: Quote | None = None, answer: Answer = None
 ) -> None:
     """Stop a job that may cost more than the limit, unless the user agreed.
 
     Raises:
         OverBudget: nothing was sent.
     """
-    cost = price.cost_usd
-    agreed = isinstance(answer, AcceptedElicitation) and answer.data.approve and quoted and price.most <= quoted.most
+    agreed = agrees(answer) and quoted and price.most <= quoted.most
     if confirm or agreed or price.most <= limit:
         return
-    expected = f"{dollars(cost.likely)} likely, {dollars(price.most)} at most"
+    likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
+    expected = f"{dollars(likely)} likely, {dollars(price.most)} at most"
     raise OverBudget(
         f"The job may cost more than {dollars(limit)}: {expected}. {_answered(quoted, answer)}Nothing was sent. Ask "
         "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
@@ -104,11 +111,16 @@ def approve(
     )
 
 
+def agrees(answer: Answer) -> bool:
+    """Whether the user said yes to the question."""
+    return isinstance(answer, AcceptedElicitation) and answer.data.approve
+
+
 def _answered(quoted: Quote | None, answer: Answer) -> str:
     """What became of the question, where one was put."""
     if quoted is None:
         return ""
-    if isinstance(answer, DeclinedElicitation) or (isinstance(answer, AcceptedElicitation) and not answer.data.approve):
+    if isinstance(answer, DeclinedElicitation) or (isinstance(answer, AcceptedElicitation) and not agrees(answer)):
         return "The question was declined. "
     if isinstance(answer, CancelledElicitation):
         return "The question was cancelled, or the host could not show it. "

@@ -6,8 +6,11 @@ import anyio
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
+from genai_batch.resources import pipelines
 from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.pipelines import Pipeline
 from genai_batch.tools.lanes.watchdog import warn
+from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 
@@ -21,26 +24,38 @@ async def check_status(
 
     With wait_s it waits for the end without using tokens.
     """
-    job = await workspace.job(job_id)
+    job, whole = await workspace.job(job_id), pipelines.named(workspace.ledger, job_id)
     began, trouble = anyio.current_time(), None
     with anyio.move_on_after(max(wait_s, LOOK_S)):  # what is under way goes on in the background
         while True:
-            job, trouble = await workspace.look(workspace.ledger.job(job.id))
-            waited = anyio.current_time() - began
-            if job.is_over or waited >= wait_s:
+            trouble = await _look(workspace, job, whole)
+            status, waited = _status(workspace, job, whole), anyio.current_time() - began
+            if status.is_over or waited >= wait_s:
                 break
             if ctx:
-                await _report(ctx, _status(job, workspace), waited, wait_s)
+                await _report(ctx, status, waited, wait_s)
             await anyio.sleep(min(1.0, max(0.01, workspace.lane.pace.fresh), wait_s - waited))
-    status = _status(workspace.ledger.job(job.id), workspace)
-    warning = warn(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())
+    status = _status(workspace, job, whole)
+    job = workspace.ledger.job(status.job_id)
+    warning = warn(job, workspace.ledger.shards(job.id), workspace.now())
     return status.model_copy(update={"notice": " ".join(filter(None, (status.notice, trouble, warning))) or None})
+
+
+async def _look(workspace: Workspace, job: Job, whole: Pipeline | None) -> str | None:
+    """Take a job further, or a pipeline; the end of a stage begins the next. Return what kept it from that."""
+    if whole is not None:
+        return await going_on.look(workspace, whole)
+    job, trouble = await workspace.look(workspace.ledger.job(job.id))
+    if job.is_over and (pipeline := pipelines.of_job(workspace.ledger, job.id)) and pipeline.ended_at is None:
+        await going_on.advance(workspace, pipeline)
+    return trouble
 
 
 async def _report(ctx: Context, status: JobStatus, waited: float, wait_s: float) -> None:
     """Tell the time waited, which always grows, with the job's own progress in words."""
-    await ctx.report_progress(waited, wait_s, f"{status.state} {status.done}/{status.requests}")
+    live = f", {status.live.per_s}/s, {status.live.failed} failed" if status.live else ""
+    await ctx.report_progress(waited, wait_s, f"{status.state} {status.done}/{status.requests}{live}")
 
 
-def _status(job: Job, workspace: Workspace) -> JobStatus:
-    return JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now())
+def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:
+    return telling.latest(workspace, whole) if whole else telling.status(workspace, job)

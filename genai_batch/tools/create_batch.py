@@ -1,12 +1,14 @@
-"""Start a job from a file of requests."""
+"""Start a job from a file of requests or a manifest."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from anyio import move_on_after, to_thread
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
-from genai_batch.resources.jobs import JobStatus
+from genai_batch.resources.answers import Problem, short
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.tools.approval import (
     Answer,
     Consent,
@@ -15,36 +17,47 @@ from genai_batch.tools.approval import (
     limit_of,
     may_ask,
     over_the_day,
-    priced,
     question,
     quote,
 )
-from genai_batch.tools.starting import drafted, planned, preflight, record, same
-from genai_batch.tools.workspace import Given, ModelName, Source
+from genai_batch.tools.pipelining import going_on, making, telling
+from genai_batch.tools.routing import How, Wish
+from genai_batch.tools.starting import Draft, drafted, preflight, record, same, settled
+from genai_batch.tools.workspace import Choice, Given, ModelName, Source, Workspace
 
+if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
+    from genai_batch.resources.sources.stages import Staged
+
+_SAID = 3
 SEND_S = 40
 """Seconds the call may spend on sending; a larger upload goes on in the background."""
 
 
 async def _quote(
     source: str,
-    model: str,
+    model: str | None,
     max_cost_usd: float | None,
     confirm: bool,
     again: bool,
     check_binding: bool,
+    lane: Wish | None,
+    concurrency: int | None,
+    deadline_h: float | None,
     workspace: Given,
     ctx: Context,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
 
     async def most() -> float:
+        if staged := await making.staged_in(workspace, source, model):
+            return await making.most(workspace, staged, again=again)
         async with preflight(workspace, source, model, bound=check_binding) as found:
             await to_thread.run_sync(found.run, abandon_on_cancel=True)
-            price = await to_thread.run_sync(priced, workspace, found)
-        known = not again and await same(workspace, planned(workspace, found, price, "")[0])
-        beyond = over_the_day(workspace, price)  # the tool refuses that, whatever the user says
-        return 0 if known or found.findings.count or beyond else price.most
+            how = How.of(found.about, lane, concurrency, deadline_h)
+            draft = await to_thread.run_sync(settled, workspace, found, "", how)
+        known = not again and await _known(workspace, draft)
+        beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
+        return 0 if known or found.findings.count or beyond else draft.price.most
 
     return await quote(most, limit_of(workspace, max_cost_usd)) if may_ask(ctx) and not confirm else None
 
@@ -55,33 +68,68 @@ def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Eli
 
 async def create_batch(
     source: Source,
-    model: ModelName,
     workspace: Given,
+    model: ModelName = None,
     name: Annotated[str | None, Field(max_length=100)] = None,
-    lane: Literal["batch"] = "batch",  # noqa: ARG001 - the one lane there is; the parameter is part of the surface
+    lane: Annotated[Wish | None, Field(description="batch (default): hours, half price; live: now; auto")] = None,
     max_cost_usd: Annotated[float | None, Field(description="Ask for approval above this", ge=0)] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
     again: Annotated[bool, Field(description="Run it anew and pay again")] = False,
     check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
+    concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
+    deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
     quoted: Annotated[Quote | None, Resolve(_quote)] = None,
     answer: Annotated[Answer, Resolve(_question)] = None,
+    choice: Choice = None,
 ) -> JobStatus:
-    """Send a JSONL file of requests to Gemini as one batch job at half price and return the job at once.
+    """Send a file of requests or a manifest to Gemini as one job and return the job at once.
 
-    The same content and model asked for twice is the same job. It runs for minutes to hours; follow it with
-    check_status.
+    The same content, model and lane asked for twice is the same job. Follow it with check_status.
     """
-    async with (
-        preflight(workspace, source, model, bound=check_binding) as found,
-        drafted(workspace, found, name or found.source.stem[:100]) as draft,
-    ):
-        job = None if again else await same(workspace, draft.job)
-        if job is None:
-            approve(draft.price, limit_of(workspace, max_cost_usd), confirm=confirm, quoted=quoted, answer=answer)
-            job = record(workspace, draft, again=again)
+    if staged := await making.staged_in(workspace, source, model, choice):
+        if check_binding or lane or concurrency or deadline_h:
+            said = "check_binding, lane, concurrency and deadline_h are of one job"
+            raise BatchError(f"{said}; the stages of a manifest say them, but for check_binding, themselves.")
+        return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, quoted, answer))
+    async with preflight(workspace, source, model, bound=check_binding, choice=choice) as found:
+        how = How.of(found.about, lane, concurrency, deadline_h)
+        async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
+            job = None if again else await _known(workspace, draft)
+            if job is None:
+                limit = limit_of(workspace, _lower(max_cost_usd, found.about.max_cost_usd))
+                approve(draft.price, limit, confirm=confirm, quoted=quoted, answer=answer)
+                job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         await (workspace.look(job) if existing else workspace.lane.step(job))
-    return JobStatus.of(
+    status = JobStatus.of(
         workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now(), existing=existing
     )
+    return _told(status, None if existing else draft.reason, found.about.warnings)
+
+
+async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked) -> JobStatus:
+    """Record a pipeline, send what begins at once, and say where it stands."""
+    pipeline, existing, warnings = await making.create(workspace, staged, asked)
+    with move_on_after(SEND_S):
+        await going_on.look(workspace, pipeline)
+    return _told(telling.latest(workspace, pipeline, existing=existing), None, warnings)
+
+
+async def _known(workspace: Workspace, draft: Draft) -> Job | None:
+    """Find the same job; where the lane was left to us, one in the other lane is the same too."""
+    if job := await same(workspace, draft.job):
+        return job
+    other = "live" if draft.job.lane == "batch" else "batch"
+    return await same(workspace, draft.job.model_copy(update={"lane": other})) if draft.reason else None
+
+
+def _told(status: JobStatus, reason: str | None, warnings: tuple[Problem, ...]) -> JobStatus:
+    """Say what was told while the requests were made."""
+    notices = [status.notice, reason, *(each.sentence() for each in warnings[:_SAID])]
+    return status.model_copy(update={"notice": short(" ".join(filter(None, notices)), 700) or None})
+
+
+def _lower(asked: float | None, stated: float | None) -> float | None:
+    """The lower of two limits, either of which may be missing."""
+    return min((each for each in (asked, stated) if each is not None), default=None)

@@ -10,7 +10,7 @@ from anyio import fail_after, move_on_after, to_thread
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
-from genai_batch.resources import attempts, jobs
+from genai_batch.resources import attempts, jobs, pipelines
 from genai_batch.resources.answers import short
 from genai_batch.resources.attempts import Rows
 from genai_batch.resources.errors import BatchError
@@ -18,12 +18,15 @@ from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.resources.ledger import Attempt
 from genai_batch.resources.models import find
+from genai_batch.resources.pipelines import Pipeline
+from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
 from genai_batch.tools.approval import (
     Answer,
     Consent,
     Quote,
+    agrees,
     approve,
     budget,
     may_ask,
@@ -32,24 +35,36 @@ from genai_batch.tools.approval import (
     question,
     quote,
 )
-from genai_batch.tools.lanes.states import shards_of
+from genai_batch.tools.lanes.states import parts_of, shards_of
+from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 SEND_S = 25
 
 
-async def _quote(job_id: str, rows: Rows | list[str], confirm: bool, workspace: Given, ctx: Context) -> Quote | None:
+async def _quote(
+    job_id: str, rows: Rows | list[str], lane: Lane | None, confirm: bool, workspace: Given, ctx: Context
+) -> Quote | None:
     """Price the rows before the tool runs, where that may lead to a question."""
+    if whole := pipelines.named(workspace.ledger, job_id):
+        return _held(workspace, whole) if may_ask(ctx) and not confirm else None
 
     async def most() -> float:
         job = await workspace.job(job_id)
-        again = _Again(workspace, job.id, rows)
+        again = _Again(workspace, job.id, rows, lane)
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
-            price = await to_thread.run_sync(priced, workspace, found)
+            price = await to_thread.run_sync(priced, workspace, found, again.lane_for(job))
             return 0 if over_the_day(workspace, price) else price.most
 
     return await quote(most, workspace.max_cost_usd) if may_ask(ctx) and not confirm else None
+
+
+def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
+    """What a stage may cost that waits for approval, and what is left for it."""
+    stages = going_on.Stages(workspace, pipeline)
+    held = [each for each in stages.held if stages.fits_today(each)]
+    return Quote(sum(each.price or 0 for each in held), max(0, stages.left)) if held else None
 
 
 def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
@@ -60,37 +75,67 @@ async def resume_job(
     job_id: JobId,
     workspace: Given,
     rows: Annotated[Rows | list[str], Field(description="Which rows, or their keys")] = "unfinished",
+    lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
     quoted: Annotated[Quote | None, Resolve(_quote)] = None,
     answer: Annotated[Answer, Resolve(_question)] = None,
 ) -> JobStatus:
     """Send rows of a finished job again, as a new attempt of the same job; good answers are kept.
 
-    Truncated rows get twice the output; rows that would fail again are left out.
+    Truncated rows get twice the output; rows that would fail again are left out. A pipeline goes on.
     """
-    job = await workspace.job(job_id)
+    job, whole = await workspace.job(job_id), pipelines.named(workspace.ledger, job_id)
     workspace.need_to_own(job)
-    again = _Again(workspace, job.id, rows)
+    if whole:
+        lost = None
+        with move_on_after(SEND_S):  # what is begun goes on in the background
+            lost = await going_on.resume(workspace, whole, confirm=confirm or agrees(answer))
+        if lost is None:
+            return telling.latest(workspace, whole)
+        job = lost
+    again = _Again(workspace, job.id, rows, lane)
+    if await workspace.lane.wake(job):
+        return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
+    if not job.is_over and workspace.lane.is_at(job.id) and job.lane_now == "live":
+        raise BatchError(f"{job.id} is still under way; nothing was sent. check_status tells how it stands.")
     gate = partial(approve, limit=workspace.max_cost_usd, confirm=confirm, quoted=quoted, answer=answer)
     try:
         with fail_after(LOOK_S):
-            job = await workspace.lane.alone(job.id, partial(again.reopened, gate))
+            job = await workspace.lane.alone(job, partial(again.reopened, gate))
     except TimeoutError:
         said = f"{job.id} is busy in this process and goes on; check_status shows the attempt once it is recorded."
         raise BatchError(said) from None
     with move_on_after(SEND_S):
         await workspace.lane.step(job)
-    status = JobStatus.of(workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now())
-    return status.model_copy(update={"notice": " ".join(filter(None, (status.notice, again.left_out))) or None})
+    _let_go_on(workspace, job)
+    status = telling.latest(workspace, whole) if whole else telling.status(workspace, job)
+    return status.model_copy(
+        update={
+            "notice": " ".join(filter(None, (status.notice, again.left_out, telling.behind(workspace, job)))) or None
+        }
+    )
+
+
+def _let_go_on(workspace: Workspace, job: Job) -> None:
+    """A stage that had nothing to read may begin after all."""
+    if pipeline := pipelines.of_job(workspace.ledger, job.id):
+        stages = going_on.Stages(workspace, pipeline)
+        if any(stages.all[each.reads].job_id == job.id for each in stages.waiting if each.reads is not None):
+            pipelines.go_on(workspace.ledger, pipeline)
 
 
 class _Again:
     """Another attempt of a job in the making."""
 
-    def __init__(self, workspace: Workspace, job_id: str, rows: Rows | list[str]) -> None:
+    def __init__(self, workspace: Workspace, job_id: str, rows: Rows | list[str], lane: Lane | None) -> None:
         self._workspace, self._job_id = workspace, job_id
+        self._lane: Lane | None = lane
         self._rows: Rows | list[str] = rows
         self.left_out = ""
+
+    def lane_for(self, job: Job) -> Lane:
+        """The lane that was asked for, else that of the job."""
+        return self._lane or job.lane
 
     async def reopened(self, approve: Callable[[Estimate], None]) -> Job:
         """Write the chosen requests down, price them, and open the job for the attempt."""
@@ -110,17 +155,18 @@ class _Again:
     async def _recorded(self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], None]) -> Job:
         workspace = self._workspace
         found = await to_thread.run_sync(self.chosen, job, draft)
-        approve(price := await to_thread.run_sync(priced, workspace, found))
+        lane = self.lane_for(job)
+        approve(price := await to_thread.run_sync(priced, workspace, found, lane))
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
-        shards = shards_of(job.id, found.digest, found.parts, first=first, attempt=number)
+        shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
         aside = budget(workspace, price)
-        attempt = Attempt(shards, price.cost_usd, aside, partial(draft.replace, target))
+        attempt = Attempt(shards, price.cost_usd, aside, partial(draft.replace, target), lane)
         return workspace.ledger.reopen(job, attempt, workspace.now())
 
     def chosen(self, job: Job, target: Path) -> Preflight:
         """Write the requests of the attempt to `target` and check them like the first ones."""
         shards = self._workspace.ledger.shards(job.id)
-        sent = frozenset(shard.attempt for shard in shards if shard.batch)
+        sent = frozenset(shard.attempt for shard in shards if shard.was_sent)
         write = partial(attempts.write, rows=self._rows, target=target, sent=sent)
         left = read_results(self._workspace.home, job, write)
         self.left_out = short(left.tell(), 600)

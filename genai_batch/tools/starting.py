@@ -2,57 +2,87 @@
 
 import os
 import shutil
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from anyio import to_thread
 from blake3 import blake3
 
-from genai_batch.resources import jobs
+from genai_batch.resources import jobs, models
 from genai_batch.resources.checks import copying
-from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
+from genai_batch.resources.ledger import Also
+from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
-from genai_batch.tools.lanes.states import shards_of
+from genai_batch.tools.compiling import Ready, ready
+from genai_batch.tools.lanes.states import parts_of, shards_of
+from genai_batch.tools.routing import AS_BATCH, How, route
 from genai_batch.tools.workspace import Workspace
 
 
 class Draft(NamedTuple):
-    """A job that is checked and priced but not recorded; `folder` holds its requests as they would be sent."""
+    """A job that is checked and priced but not recorded; `folder` holds its requests as they would be sent.
+
+    `reason` says why it takes its lane, where that was left to us.
+    """
 
     folder: Path
     price: Estimate
     job: Job
     shards: list[Shard]
+    reason: str | None = None
+
+
+def preflight(
+    workspace: Workspace, source: str, model: str | None, *, bound: bool = False, choice: Selection | None = None
+) -> AbstractAsyncContextManager[Preflight]:
+    """Be ready to read a source: JSONL as it is; of a manifest, or of `choice`, what it becomes. See `preflight_of`."""
+    return preflight_of(workspace, partial(ready, workspace, source, model, choice), bound=bound)
 
 
 @asynccontextmanager
-async def preflight(workspace: Workspace, source: str, model: str, *, bound: bool) -> AsyncGenerator[Preflight]:
-    """Be ready to read a source; `bound` reads a copy instead, in which each request carries the id of its key.
+async def preflight_of(
+    workspace: Workspace, make: Callable[[Path], Awaitable[Ready]], *, bound: bool = False
+) -> AsyncGenerator[Preflight]:
+    """Be ready to read the lines that `make` makes inside a folder that lasts as long.
+
+    `bound` reads a copy instead, in which each request carries the id of its key.
 
     Raises:
-        BatchError: the path, the file or the model cannot be used.
-        InvalidRequests: the copy cannot be made, with every problem found.
-        LedgerError: the home does not take the copy.
+        BatchError: the path, the file, the model, or what a manifest names cannot be used.
+        InvalidRequests: the lines cannot be made, with every problem found.
+        LedgerError: the home does not take them.
     """
-    found = workspace.preflight(source, model)
-    if not bound:
-        yield found
-        return
     folder = workspace.home / "jobs" / f".{jobs.new_id()}"
     try:
         with _storing(workspace):
-            folder.mkdir(mode=0o700, parents=True)
-            copy = folder / found.source.name
-            await to_thread.run_sync(_bind, found, copy, abandon_on_cancel=True)
-        yield Preflight(copy, found.model, found.cut, is_bound=True)
+            made = await make(folder)
+        name = _named(made.model)
+        model_found, cut = models.find(name, workspace.today), workspace.cut_for(name)
+        found = Preflight(made.path, model_found, cut, about=made.settings)
+        if bound:
+            with _storing(workspace):
+                copy = folder / "bound" / found.source.name
+                copy.parent.mkdir(mode=0o700, parents=True)
+                await to_thread.run_sync(_bind, found, copy, abandon_on_cancel=True)
+            found = Preflight(copy, found.model, found.cut, is_bound=True, about=found.about)
+        yield found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _named(model: str | None) -> str:
+    if model is None:
+        raise BatchError("No model is named. State one, e.g. model=gemini-3.8-flash (`--model`), or in the manifest.")
+    return model
 
 
 def _bind(found: Preflight, copy: Path) -> None:
@@ -72,7 +102,7 @@ def _storing(workspace: Workspace) -> Generator[None]:
 
 
 @asynccontextmanager
-async def drafted(workspace: Workspace, found: Preflight, name: str) -> AsyncGenerator[Draft]:
+async def drafted(workspace: Workspace, found: Preflight, name: str, how: How = AS_BATCH) -> AsyncGenerator[Draft]:
     """Read a source once, keeping a copy; what is not recorded by the end is removed.
 
     Raises:
@@ -85,22 +115,38 @@ async def drafted(workspace: Workspace, found: Preflight, name: str) -> AsyncGen
             folder.mkdir(mode=0o700, parents=True)
             await to_thread.run_sync(_copy, found, folder, abandon_on_cancel=True)
             found.refuse_problems()
-            price = await to_thread.run_sync(priced, workspace, found)
-            yield Draft(folder, price, *planned(workspace, found, price, name))
+            yield (await to_thread.run_sync(settled, workspace, found, name, how))._replace(folder=folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def planned(workspace: Workspace, found: Preflight, price: Estimate, name: str) -> tuple[Job, list[Shard]]:
+def settled(workspace: Workspace, found: Preflight, name: str, how: How) -> Draft:
+    """The job that a source would become, in the lane it would take, with its price.
+
+    Raises:
+        BatchError: its lane cannot do it.
+    """
+    how.refuse()
+    price = priced(workspace, found, "live" if how.lane == "live" else "batch")
+    lane, reason = route(how, found.requests, price.cost_usd.likely, price.other_lane.cost_usd)
+    if (lane == "live") != (price.other_lane.lane == "batch"):
+        price = priced(workspace, found, lane)
+    return Draft(Path(), price, *planned(workspace, found, price, name, lane, how.concurrency), reason)
+
+
+def planned(
+    workspace: Workspace, found: Preflight, price: Estimate, name: str, lane: Lane = "batch",
+    concurrency: int | None = None,
+) -> tuple[Job, list[Shard]]:  # fmt: skip
     """The job that a source would become, and its batches."""
     job = Job(
-        id=jobs.new_id(), name=name, model=found.model.name, lane="batch", backend=workspace.backend,
+        id=jobs.new_id(), name=name, model=found.model.name, lane=lane, backend=workspace.backend,
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
         estimate_high=price.cost_usd.high, created_at=workspace.now(), shape=found.shape, expected=price.uncorrected,
-        checks=found.checks,
+        checks=found.checks, concurrency=concurrency if lane == "live" else None,
     )  # fmt: skip
-    return job, shards_of(job.id, job.digest, found.parts)
+    return job, shards_of(job.id, job.digest, parts_of(lane, found))
 
 
 async def same(workspace: Workspace, job: Job) -> Job | None:
@@ -116,8 +162,10 @@ def _digest_of(requests: Path) -> str:
     return blake3().update_mmap(requests).hexdigest()
 
 
-def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
+def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None) -> Job:
     """Put the requests in their place and the job in the ledger; of two that do so at once one is the job of both.
+
+    `also` writes what belongs to the job, at once with it or not at all.
 
     Raises:
         OverBudget: the day's limit would be passed.
@@ -127,7 +175,7 @@ def record(workspace: Workspace, draft: Draft, *, again: bool) -> Job:
     try:
         sync_folder(folder.parent)
         aside = budget(workspace, draft.price)
-        return (recorded := workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside))
+        return (recorded := workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also))
     finally:
         if recorded is None or recorded.id != draft.job.id:
             shutil.rmtree(folder, ignore_errors=True)

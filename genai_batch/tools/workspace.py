@@ -1,7 +1,7 @@
-"""What every tool works in: the home with its ledger, the lane to Gemini, the roots, the limits."""
+"""What every tool works in: the home with its ledger, the lanes to Gemini, the roots, the limits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,14 +10,16 @@ from anyio import move_on_after
 from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
-from genai_batch.resources import models
+from genai_batch.resources import models, pipelines
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, PathNotAllowed, ProviderError
 from genai_batch.resources.jobs import Backend, Job
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut, Preflight
-from genai_batch.tools.lanes.batch import BatchLane
+from genai_batch.resources.sources.selection import Selection
+from genai_batch.tools.lanes.both import Lanes
+from genai_batch.tools.pipelining.joined import Joined
 
 LOOK_S = 20
 """Seconds one look at a job may take when the caller does not wait longer anyway."""
@@ -32,11 +34,12 @@ class Workspace:
     `roots` are the folders that may be read and written; None is a person's command line, which may use any path and
     replace files. `max_cost_usd` is the cost above which a job needs approval, `max_cost_usd_per_day` what all jobs of
     a day may cost together, approved or not. `tier` is the usage tier of the key: it
-    decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut` says that outright.
+    decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut` says that outright. `at` is
+    what this process is just doing with pipelines.
     """
 
     ledger: Ledger
-    lane: BatchLane
+    lane: Lanes
     opened: OpenResults
     backend: Backend
     roots: tuple[Path, ...] | None
@@ -45,6 +48,7 @@ class Workspace:
     tier: int = 1
     cut: Cut | None = None
     max_cost_usd_per_day: float | None = None
+    at: Joined = field(default_factory=Joined)
 
     @property
     def home(self) -> Path:
@@ -94,11 +98,13 @@ class Workspace:
         return self.cut or Cut(tokens=models.allowance(model, self.tier) * _SHARE)
 
     async def job(self, job_id: str) -> Job:
-        """Find a job by its id, or adopt a provider's batch by its name.
+        """Find a job by its id or that of its pipeline, or adopt a provider's batch by its name.
 
         Raises:
-            UnknownJob: neither is known.
+            UnknownJob: none of them is known.
         """
+        if pipeline := pipelines.named(self.ledger, job_id):
+            return pipelines.standing(self.ledger, pipeline)
         if (job := self.ledger.find(job_id)) is not None or not job_id.startswith("batches/"):
             return job or self.ledger.job(job_id)
         with move_on_after(LOOK_S):  # what is under way goes on in the background
@@ -152,6 +158,14 @@ def current(ctx: Context[Workspace, Any]) -> Workspace:
 
 Given = Annotated[Workspace, Resolve(current)]
 """A parameter the model never sees."""
-Source = Annotated[str, Field(description="Path of a .jsonl file, one {key, request} a line")]
-ModelName = Annotated[str, Field(description="Gemini model, e.g. gemini-3.8-flash")]
-JobId = Annotated[str, Field(description="job_* or batches/*")]
+Source = Annotated[str, Field(description="Path of a .jsonl, one {key, request} a line, or a manifest")]
+ModelName = Annotated[str | None, Field(description="Gemini model, e.g. gemini-3.8-flash")]
+
+
+def _whole() -> None:
+    """A model chooses in a manifest; the command line has options for it."""
+
+
+Choice = Annotated[Selection | None, Resolve(_whole)]
+"""Some items only: a parameter the model never sees."""
+JobId = Annotated[str, Field(description="job_*, pipe_* or batches/*")]

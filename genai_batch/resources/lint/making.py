@@ -84,7 +84,7 @@ def spoken(request: dict[str, Any], model: Model) -> Iterator[Fault]:
         for name in ("system_instruction", "tools"):
             if request.get(name) is not None:
                 fix = "write it into the text" if name == "system_instruction" else "remove it"
-                yield doubt("speech-extra", f"{model.name} may refuse {name}", fix)
+                yield fault("speech-extra", f"{model.name} takes no {name}", fix)
 
 
 def pictures(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
@@ -101,11 +101,17 @@ def pictures(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
     if model.kind != "image":
         yield doubt("image-unused", f"{model.name} makes no pictures; image_config has no effect", "use an image model")
     yield from unknown(config, IMAGE, "image_config")
-    yield from _picture(named(config))
+    yield from _picture(named(config), model)
 
 
-def _picture(config: dict[str, Any]) -> Iterator[Fault]:
+def _picture(config: dict[str, Any], model: Model) -> Iterator[Fault]:
     ratio, size = config.get("aspect_ratio"), config.get("image_size")
+    if model.ratios and ratio in _RATIOS.difference(model.ratios):
+        said = f"{model.name} makes no pictures of aspect_ratio {ratio}"
+        yield fault("aspect-ratio-model", said, f"use {_either(model.ratios)}, or another image model")
+    if model.sizes and size in SIZES and size not in model.sizes:
+        said = f"{model.name} makes no pictures of image_size {size}"
+        yield fault("image-size-model", said, f"use {_either(model.sizes)}, or another image model")
     if ratio is not None and not re.fullmatch(r"\d{1,2}:\d{1,2}", str(ratio)):
         yield fault("aspect-ratio", f"no such aspect_ratio {str(ratio)[:30]!r}", 'write it like "16:9"')
     elif ratio is not None and ratio not in _RATIOS:
@@ -116,6 +122,10 @@ def _picture(config: dict[str, Any]) -> Iterator[Fault]:
             yield fault("image-size", f"no such image_size {str(size)[:30]!r}", f"write {upper!r}")
         else:
             yield doubt("image-size", f"image_size {str(size)[:30]!r} may be refused", "use 1K, 2K or 4K")
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def vectors(request: dict[str, Any]) -> Iterator[Fault]:

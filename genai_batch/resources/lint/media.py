@@ -38,7 +38,7 @@ def of_part(part: dict[str, Any], model: Model) -> Iterator[Fault]:
     """Judge the media of one part, its fields spelled in snake_case."""
     blob, file = part.get("inline_data"), part.get("file_data")
     if model.kind == "speech" and (blob is not None or file is not None):
-        yield doubt("media-speech", f"{model.name} may read text only", "send the text, or use another model")
+        yield fault("media-speech", f"{model.name} reads text only", "send the text, or use another model")
     if blob is not None:
         yield from _blob(blob)
     if file is not None:

@@ -58,9 +58,12 @@ def drawn(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
 
 def _rare(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
     if (number_in(settings.get("candidate_count")) or 1) > 1:
-        said = f"candidate_count is {settings['candidate_count']}: every candidate is billed"
-        said = f"{model.name} takes one candidate" if model.fixed_sampling or model.kind != "text" else said
-        yield doubt("candidates", said, "send the prompt several times under keys of their own")
+        said, fix = f"{model.name} takes one candidate", "send the prompt several times under keys of their own"
+        if model.kind != "text":
+            yield fault("candidates-media", said, fix)
+        else:
+            billed = f"candidate_count is {settings['candidate_count']}: every candidate is billed"
+            yield doubt("candidates", said if model.fixed_sampling else billed, fix)
     if any(number_in(settings.get(name)) for name in ("presence_penalty", "frequency_penalty")):
         yield doubt("penalty", f"{model.name} may refuse presence_penalty and frequency_penalty", "remove them")
     if settings.get("logprobs") is not None and not settings.get("response_logprobs"):

@@ -38,5 +38,5 @@ def _refuse_start(source: Path, start: bytes) -> None:
         fix = f"jq -c '.[]' {source.name} > requests.jsonl"
         raise InvalidRequests(source.name, [Problem(problem="is a JSON array; JSONL is one object a line", fix=fix)])
     if source.suffix.lower() in (".yaml", ".yml", ".csv", ".tsv", ".xlsx", ".parquet"):
-        fix = 'write one {"key": …, "request": …} a line into a .jsonl file'
+        fix = f"make requests from it: build_requests, or genai-batch build {source.name} --prompt '…' --output FILE"
         raise InvalidRequests(source.name, [Problem(problem=f"is {source.suffix}, not JSONL of requests", fix=fix)])

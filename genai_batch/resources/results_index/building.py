@@ -2,8 +2,10 @@
 
 import sqlite3
 from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ def make_index(path: Path, job: Job, folder: Path) -> None:
 
 def made_of(job: Job) -> str:
     """What an index is made of; when this has changed it is made again."""
-    return f"{VERSION} {job.results_bytes} {job.begins}"
+    return f"{VERSION} {job.results_bytes} {job.begins} {job.lanes}"
 
 
 def held_of(path: Path, job: Job) -> int:
@@ -108,7 +110,7 @@ class _Builder:
         if isinstance(found, Asked):
             self._requests.take(stretch, found)
         else:
-            self._rows.take(found, self._lines[self._results_file])
+            self._rows.take(found, stretch.covers[0], self._lines[self._results_file])
 
     def _take_ahead(self) -> list[Stretch]:
         """Take what was read while it arrived, where all is there that did, and say what is left to read."""
@@ -121,8 +123,14 @@ class _Builder:
         return [
             Stretch(str(path), start, end, self._parts, MAX_KEY, read is sent)
             for path, read, step in ((self._requests_file, sent, REQUESTS), (self._results_file, came, STRETCH))
-            for start, end in read.left(step)
+            for start, end in (read.left(step) if read is sent else self._of_one_lane(read.left(step)))
         ]
+
+    def _of_one_lane(self, stretches: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Cut stretches of rows where another lane, and so another price, begins."""
+        begins = [begin for begin, _ in self._job.stretches]
+        for start, end in stretches:
+            yield from pairwise([start, *(begin for begin in begins if start < begin < end), end])
 
     def _adopt(self) -> None:
         """Take the keys of what came back, in their own order, for the requests nobody here has seen."""

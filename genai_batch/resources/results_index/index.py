@@ -14,7 +14,7 @@ from zlib import crc32
 from genai_batch.resources.jobs import OUTCOMES, Outcome
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index.pieces import Checked
-from genai_batch.resources.results_index.records import CODE, MEDIA, UNKNOWN, Runs, Why
+from genai_batch.resources.results_index.records import CODE, MEDIA, UNKNOWN, Runs, TextRates, Why
 from genai_batch.resources.results_index.requests import PLACE
 
 _SLICE = 256 * 1024
@@ -68,6 +68,7 @@ class Index:
         self.count = self._file.size("outcomes")
         """Requests."""
         self._whys = [Why(*why) for why in self.about["whys"]]
+        self._rates = TextRates(*self.about["rates"])
         self._runs = Runs(self.about["runs"], partial(self._file.read, "rows"))
 
     def close(self) -> None:
@@ -193,7 +194,7 @@ class Index:
             return Entry(n, key, "missing", *nothing, attempt=0, error=None, media=False, request=place)
         row = self._runs.row(number)
         why = self._whys[row.why]
-        units = row.units(self.about["rates"])
+        units = row.units(self._rates)
         cost = None if units == UNKNOWN else str(Decimal(units).scaleb(-self.about["digits"]).normalize())
         return Entry(
             n, key, OUTCOMES[row.code], row.offset, row.length, why.finish_reason,

@@ -82,11 +82,22 @@ class _Vector(Struct, gc=False):
     values: Annotated[list[float], Meta(min_length=1)]
 
 
+class _EmbeddedUsage(Struct, gc=False, rename="camel"):
+    prompt_token_count: _Count = 0
+    prompt_token_details: list[_Detail] = []
+    thoughts_token_count: None = None
+    candidates_token_count: None = None
+    cached_content_token_count: None = None
+    tool_use_prompt_token_count: None = None
+    prompt_tokens_details: None = None
+    candidates_tokens_details: None = None
+
+
 class _Embedded(Struct, gc=False, rename="camel"):
     embedding: _Vector
     tokens: Annotated[str, Meta(pattern=r"\A[0-9]{1,6}\Z")] = field(name="tokenCount", default="0")
+    usage_metadata: _EmbeddedUsage | None = None
     candidates: None = None
-    usage_metadata: None = None
     prompt_feedback: None = None
 
 
@@ -204,5 +215,12 @@ def _of(details: list[_Detail], modality: str) -> int:
 
 
 def _embedded(row: Embedding) -> Seen:
-    usage = Usage(input=int(row.response.tokens))
+    told = row.response.usage_metadata or _EmbeddedUsage()
+    read = told.prompt_token_details
+    usage = Usage(
+        input=told.prompt_token_count or int(row.response.tokens),
+        audio_input=_of(read, "AUDIO"),
+        image_input=_of(read, "IMAGE") + _of(read, "DOCUMENT"),
+        video_input=_of(read, "VIDEO"),
+    )
     return Seen(row.key, "ok", None, None, usage, 0, media=False)

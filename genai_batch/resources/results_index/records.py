@@ -50,11 +50,23 @@ class Row(NamedTuple):
     code: int = 0
     marks: int = 0
 
-    def units(self, rates: Sequence[int] | None) -> int:
+    def units(self, rates: "TextRates") -> int:
         """Units that it cost, or `UNKNOWN`; of a plain row they are not written down, and follow from its tokens."""
         if self.cost is not None:
             return self.cost
-        return of_text(rates, max(0, self.asked - self.cached), self.written, self.cached) if rates else UNKNOWN
+        own = rates.at(self.offset)
+        return of_text(own, max(0, self.asked - self.cached), self.written, self.cached) if own else UNKNOWN
+
+
+class TextRates(NamedTuple):
+    """From which byte of results.jsonl on tokens of text cost how many units: asked, written, cached."""
+
+    begins: list[int]
+    rates: list[Sequence[int]]
+
+    def at(self, offset: int) -> Sequence[int] | None:
+        """What holds for a row that begins there; None where no price is known."""
+        return self.rates[bisect_right(self.begins, offset) - 1] if self.rates else None
 
 
 def of_text(rates: Sequence[int], fresh: int, written: int, cached: int) -> int:

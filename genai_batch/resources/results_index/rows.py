@@ -92,14 +92,14 @@ class Rows:
             why = Why(None, "other")
         return self.whys.setdefault(why, len(self.whys))
 
-    def take(self, run: Run, file: FileIO) -> None:
-        """Take a run, and judge the rows of it that are not plain."""
+    def take(self, run: Run, start: int, file: FileIO) -> None:
+        """Take a run of the rows from byte `start` on, and judge those of it that are not plain."""
         if run.count:
             self._begin(run.count, plain=True)
             self._columns.add(run.columns)
             self._keys.add(len(self.codes), run.keys)
             self.codes.extend(bytes(run.count))
-        self.cost += self._pricing.of_text(run.fresh, run.written, run.cached)
+        self.cost += self._pricing.of_text(run.fresh, run.written, run.cached, start)
         for offset, length in run.odd:
             if length > LONG:
                 self._long.append((offset, length))
@@ -138,7 +138,7 @@ class Rows:
         if (seen := see(line)) is None:
             self._exactly(bytes(line), offset)
         else:
-            self._keep(len(line), offset, seen, self._pricing.of(seen.usage, {}))
+            self._keep(len(line), offset, seen, self._pricing.of(seen.usage, {}, offset))
 
     def _exactly(self, line: bytes, offset: int) -> None:
         if not line.strip():
@@ -147,11 +147,12 @@ class Rows:
             self.keyless[NOT_JSON] += 1
             return
         verdict = outcomes.judge(row)
-        self._keep(
-            len(line), offset, _seen(row, verdict), self._pricing.of(verdict.usage, as_object(row.get("response")))
-        )
+        cost = self._pricing.of(verdict.usage, as_object(row.get("response")), offset)
+        self._keep(len(line), offset, _seen(row, verdict), cost)
 
     def _keep(self, length: int, offset: int, seen: Seen, cost: int) -> None:
+        if seen.outcome == "ok" and seen.finish_reason is None and not seen.usage.input:  # an embedding
+            cost = self._pricing.untold()
         self.cost += max(0, cost)
         key, use = seen.key.encode(), seen.usage
         if not 0 < len(key) <= MAX_KEY:

@@ -15,6 +15,8 @@ from .stored_files import file_is_readable
 from .tokens import details, prompt_tokens
 from .wire import ApiError, Object, as_list, as_object, page_token, read_page_token, reply
 
+UNTOLD = frozenset({"gemini-embedding-001"})
+"""Models of embeddings that tell no tokens when they answer at once."""
 HTTP_OF_RPC = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 13: 500, 14: 503}
 
 
@@ -73,10 +75,17 @@ async def count_tokens(call: Call) -> Response:
 
 
 async def embed(call: Call) -> Response:
-    """`embedContent`."""
+    """`embedContent`; newer models say what it took."""
     model = find_model(call.path("model"), "embedContent", call.version)
     request = read_request("EmbedContentRequest", await call.json())
-    return reply({"embedding": _embedded(call, model, request)})
+    settings = read_settings(call.store)
+    if settings.latency_s:
+        await anyio.sleep(settings.latency_s)
+    made: Object = {"embedding": _embedded(call, model, request)}
+    if model.id not in UNTOLD:
+        counts = prompt_tokens(request, model)
+        made["usageMetadata"] = {"promptTokenCount": counts.total(), "promptTokenDetails": details(counts)}
+    return reply(made)
 
 
 async def embed_many(call: Call) -> Response:
@@ -87,9 +96,9 @@ async def embed_many(call: Call) -> Response:
 
 
 def _embedded(call: Call, model: Model, request: Object) -> Object:
-    refusal = natural_refusal(request, model, [])
-    if refusal:
-        raise _http_error(refusal)
+    outcome = _outcome(call, model, request)
+    if outcome.error is not None:
+        raise _http_error(outcome.error)
     made = embedding(model, request)
     _bill(call, call.owner, model, {"promptTokenCount": int(made["tokenCount"])})
     return as_object(made["embedding"])

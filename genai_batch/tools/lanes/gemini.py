@@ -12,8 +12,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from genai_batch.tools.lanes.downloading import Download
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.retrying import again
 from genai_batch.tools.lanes.window import Window
-from genai_batch.tools.lanes.wire import Batch, batch_of
+from genai_batch.tools.lanes.wire import Batch, Endpoint, batch_of, seconds_in
 
 TIMEOUT_S = 120
 CREATE_S = 30
@@ -64,6 +62,12 @@ class Gemini:
     async def load(self) -> None:
         """Load the SDK now, so that the next call leaves at once."""
         await self._client()
+
+    async def endpoint(self, path: str, seconds: int) -> Endpoint:
+        """Where and how the SDK would post to a path and wait so long, for a client that sends raw bytes there."""
+        client = await self._client()
+        request = client._api_client._build_request("post", path, {}, {"timeout": 1000 * seconds})  # noqa: SLF001 - the public call costs five times the time
+        return Endpoint(request.url, request.headers, self._http if self._offline else None)
 
     async def upload(self, path: Path, display_name: str, start: int = 0, length: int = 0) -> str:
         """Upload a JSONL file, or `length` bytes of it, in pieces and return its name, `files/…`; it lives 48 h."""
@@ -307,23 +311,13 @@ _REFUSALS: dict[int, tuple[ProviderReason, str]] = {
 def retry_after(error: Any) -> float | None:
     """Read the provider's own advice: the Retry-After header or google.rpc.RetryInfo, in seconds."""
     headers = getattr(error.response, "headers", None)
-    if headers and (found := _seconds(str(headers.get("retry-after", "")))) is not None:
+    if headers and (found := seconds_in(str(headers.get("retry-after", "")))) is not None:
         return found
     body = as_object(as_object(error.details).get("error"))
     for detail in as_list(body.get("details")):
-        if found := re.fullmatch(r"([\d.]+)s", str(as_object(detail).get("retryDelay", ""))):
-            return float(math.ceil(float(found[1])))
+        if (found := seconds_in(str(as_object(detail).get("retryDelay", "")))) is not None:
+            return float(math.ceil(found))
     return None
-
-
-def _seconds(header: str) -> float | None:
-    """Read a Retry-After header: seconds, or the day and hour (RFC 9110 §10.2.3)."""
-    if header.isdigit():
-        return float(header)
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
-        return None
 
 
 def _words(error: Exception) -> str:

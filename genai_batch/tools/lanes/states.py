@@ -6,7 +6,8 @@ from typing import get_args
 from genai_batch.resources.answers import Problem, brief, short
 from genai_batch.resources.jobs import BROKEN, FINISHED, Shard, State
 from genai_batch.resources.models import catalogue
-from genai_batch.resources.requests import Part
+from genai_batch.resources.prices import Lane
+from genai_batch.resources.requests import Part, Preflight
 
 _LINE_ERROR = re.compile(r"Error on line (\d+): ([^\n]+)")
 _ROW_ERROR = re.compile(r"([^.:]*) '[^']*\.requests\[(\d+)\]\.request\.?([^']*)'")
@@ -83,6 +84,11 @@ def shards_of(job_id: str, digest: str, parts: list[Part], *, first: int = 0, at
         )
         for number, part in enumerate(parts, first)
     ]  # fmt: skip
+
+
+def parts_of(lane: Lane, found: Preflight) -> list[Part]:
+    """The parts of an attempt: batches that the provider takes, or all of it where requests go one by one."""
+    return found.parts if lane == "batch" else [Part(0, requests=found.requests)]
 
 
 def embeds(model: str) -> bool:

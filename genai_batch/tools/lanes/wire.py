@@ -1,7 +1,12 @@
 """A batch as the wire tells it: int64 as strings, zeros left out, results in either of two places and two shapes."""
 
-from datetime import datetime
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+
+import httpx2
 
 from genai_batch.resources.answers import short
 from genai_batch.resources.untyped import as_list, as_object
@@ -32,6 +37,24 @@ class Batch(NamedTuple):
     def without_output(self, why: str) -> "Batch":
         """The same batch with its rows given up."""
         return self._replace(output=None, inline=None, error=why)
+
+
+class Endpoint(NamedTuple):
+    """Where the SDK would post to, and with which headers; `offline` is its connection where that is no network."""
+
+    url: str
+    headers: Mapping[str, str]
+    offline: httpx2.AsyncClient | None = None
+
+
+def seconds_in(text: str) -> float | None:
+    """Read a time to wait: seconds, a duration of protobuf JSON (`37s`), or the day and hour (RFC 9110 §10.2.3)."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)s?", text):
+        return float(found[1])
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None
 
 
 def batch_of(operation: dict[str, Any], name: str) -> Batch:

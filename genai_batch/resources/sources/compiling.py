@@ -1,0 +1,225 @@
+"""From items to lines: keys, templates, files and settings become `{key, request, output?, …columns}`, one by one."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import IO, Any, NamedTuple, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+
+from genai_batch.resources.answers import brief
+from genai_batch.resources.errors import BatchError, InvalidRequests, PathNotAllowed
+from genai_batch.resources.lint import GENERATION, MISPLACED, snake
+from genai_batch.resources.media.names import fault as fault_of_path
+from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.chosen import Chosen
+from genai_batch.resources.sources.manifest import Plan, doubt_of, told
+from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, Unusable, attached, of_file, text_of
+from genai_batch.resources.sources.recipe import Recipe, embeds, request_of
+from genai_batch.resources.sources.selection import Selection, Sent
+from genai_batch.resources.sources.supply import Item, Supply
+from genai_batch.resources.sources.taken import Taken
+from genai_batch.resources.sources.templates import TemplateFault, Templates, is_template
+from genai_batch.resources.untyped import is_list, is_object, items
+
+_SCHEMA = "see `genai-batch build --schema`"
+_OURS = frozenset({"key", "request", "output"})
+_NAMES_TEXT = re.compile(r"\{[{%][^}]*\btext\b")
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
+
+
+class Compiled(NamedTuple):
+    """What became of a source: lines written, requests left out since they were not changed, models that were named."""
+
+    rows: int
+    unchanged: int
+    models: tuple[str, ...]
+    found: Findings
+
+
+class _LeftOut(Unusable):
+    """A file of a folder turned out to be unusable when it was read."""
+
+
+class _Made(NamedTuple):
+    key: str
+    request: dict[str, Any]
+    line: bytes
+
+
+class Compiler:
+    """Makes the lines of one plan."""
+
+    def __init__(self, plan: Plan, supply: Supply, reach: Reach, model: str | None, selection: Selection) -> None:
+        """Use `model` for all items, if it is given; else what the plan and its items say."""
+        self.found = Findings()
+        self._plan, self._reach, self._asked, self._is_told = plan, reach, model, False
+        self._is_literal = False
+        self._models: dict[str, None] = {}
+        self._templates, self._taken = Templates(), Taken()
+        self._chosen = Chosen(supply, plan.manifest.key, selection, self._templates)
+        self._has_text = any(_NAMES_TEXT.search(each) for each in _texts(plan.common))
+        self._common = {name: value for name, value in plan.common.items() if name != "model"}
+        self._model = plan.common.get("model")
+
+    def write(self, target: IO[bytes], sent: Sent | None = None) -> Compiled:
+        """Write every line; those that `sent` holds already are left out.
+
+        Raises:
+            InvalidRequests: with every problem found.
+            BatchError: the source cannot be read.
+        """
+        rows = unchanged = 0
+        for name in self._plan.kept:
+            if doubt := doubt_of(name):
+                self.found.warn(f"defaults: {doubt[0]}", doubt[1])
+        for made in self._made():
+            if sent is not None and sent.has(made.key, made.request):
+                unchanged += 1
+                continue
+            rows += 1
+            target.write(made.line)
+        self._taken.close()
+        self._chosen.tell_missing(self.found)
+        if self.found.count:
+            raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
+        if not rows:
+            why = f"all {unchanged:,} requests were sent by that job just so" if unchanged else "nothing was found"
+            raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
+        return Compiled(rows, unchanged, tuple(self._models), self.found)
+
+    def _made(self) -> Iterator[_Made]:
+        """Make what is wanted; what is wrong is told, each with its place."""
+        for item in self._chosen.items(self.found):
+            try:
+                yield from self._variants(item)
+            except _LeftOut as error:
+                strict = self._plan.manifest.strict
+                tell = self.found.problem if strict else self.found.warn
+                tell(f"{item.place} {error.problem}{'' if strict else ' and is left out'}", error.fix)
+            except (Unusable, TemplateFault) as error:
+                self._tell(item, error.problem, error.fix)
+            except ValidationError as error:
+                for each in told(error):
+                    self._tell(item, each, _SCHEMA)
+            except (PathNotAllowed, ValueError, OverflowError, TypeError) as error:
+                self._tell(item, str(error), None)
+
+    def _tell(self, item: Item, problem: str, fix: str | None) -> None:
+        key = item.key and item.key.encode(errors="backslashreplace").decode()
+        self.found.problem(f"{item.place}: {problem}", fix, key=key)
+
+    def _variants(self, item: Item) -> Iterator[_Made]:
+        if item.fault:
+            raise Unusable(*item.fault)
+        own = {name: value for name, value in item.own.items() if name != "model"}
+        model = self._note_model(item)
+        if is_template(own.get("prompt")) and self._plan.items is not None and not self._is_literal:
+            self._is_literal = True
+            said = f"{item.place}: its prompt is sent as it is written, with its braces"
+            self.found.warn(said, "a template for all items is written into defaults")
+        first = self._recipe(item, own, 1)
+        _speak(first, item, model)
+        parts = self._parts(item, first)
+        for number in range(1, first.count + 1):
+            recipe = first if number == 1 else self._recipe(item, own, number)
+            _speak(recipe, item, model)
+            key = f"{item.key}-{number}" if first.count > 1 else str(item.key)
+            if not self._chosen.means(item, key):
+                continue
+            if first.count > 1:
+                recipe.seed = number if first.seed is None else first.seed + number - 1
+            self._take(item, key)
+            request = request_of(recipe, parts, model)
+            output = self._output(item, recipe, number if first.count > 1 else None)
+            variant = {"variant_of": item.key, "variant": number} if first.count > 1 else {}
+            kept = {_apart(name): value for name, value in item.kept.items() if not _is_again(item, name, value)}
+            line = {"key": key, "request": request, **output, **kept, **variant}
+            yield _Made(key, request, _encode(line) + b"\n")
+
+    def _note_model(self, item: Item) -> str | None:
+        """Note for which model an item is."""
+        named = item.own.get("model")
+        if named is not None and self._asked is not None and named != self._asked and not self._is_told:
+            self._is_told = True
+            said = f"{item.place}: names another model, {brief(str(named), 60)!r}; all run on {self._asked}"
+            self.found.warn(said, "state no model to run items as they say")
+        used = self._asked or named or self._model
+        if used is not None:
+            self._models[str(used)] = None
+        return used
+
+    def _recipe(self, item: Item, own: dict[str, Any], variant: int) -> Recipe:
+        """Fill what holds for all with the columns, and put over it what the item says itself."""
+        replaced = {"prompt", "contents", "request"} if own.keys() & {"prompt", "contents", "request"} else set[str]()
+        common = {name: each for name, each in self._common.items() if name not in own and name not in replaced}
+        columns = {**item.columns, "key": item.key, "variant": variant}
+        if self._has_text and item.files and item.files[0][1].is_text and "text" not in columns:
+            columns["text"] = _read(item.files[0][1], text_of)
+        return Recipe.model_validate({**self._templates.fill(common, columns), **own})
+
+    def _parts(self, item: Item, recipe: Recipe) -> list[Part]:
+        """The files of an item: those it was found by, then those it names."""
+        named = attached([*recipe.images, *recipe.files], self._plan.base, self._reach)
+        inside = item.files[:1] if self._has_text else []
+        own = [(path, file) for path, file in item.files if not (file.is_text and (path, file) in inside)]
+        if (size := sum(file.size for _, file in own)) > MOST:
+            fix = "upload some with the Files API, or group fewer"
+            raise Unusable(f"its files have {size / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
+        return [*item.media, *(_read(file, of_file) for _, file in own), *named]
+
+    def _take(self, item: Item, key: str) -> None:
+        if place := self._taken.key(key, item.place):
+            raise Unusable(f"repeats the key {brief(key, 80)!r} of {place}", "make keys unique")
+
+    def _output(self, item: Item, recipe: Recipe, variant: int | None) -> dict[str, str]:
+        """Where the answer goes, if anything says so; a variant gets its number, unless the template has it."""
+        if recipe.output is None:
+            return {}
+        path = recipe.output.replace("\\", "/").removeprefix("./")
+        if variant is not None and "variant" not in str(self._common.get("output")):
+            whole = PurePosixPath(path)
+            path = str(whole.with_name(f"{whole.stem}-{variant}{whole.suffix}")) if whole.name else path
+        if why := fault_of_path(path):
+            raise Unusable(f"output {brief(path, 80)!r}: {why}", "give a path inside the folder of results")
+        if place := self._taken.path(path, item.place):
+            raise Unusable(f"output {brief(path, 80)!r} is that of {place}, or a folder of it", "make paths differ")
+        return {"output": path}
+
+
+def _read(file: Looked, read: Callable[[Looked], T]) -> T:
+    try:
+        return read(file)
+    except Unusable as error:
+        raise _LeftOut(error.problem, error.fix) from error
+
+
+def _speak(recipe: Recipe, item: Item, model: str | None) -> None:
+    """Where nothing is said of what to embed, it is the column `text`."""
+    text = item.columns.get("text")
+    said = recipe.prompt or recipe.contents or recipe.request or item.files or item.media
+    if embeds(model) and not said and isinstance(text, str):
+        recipe.prompt = text
+
+
+def _apart(name: str) -> str:
+    """A name that can stand beside a request without being taken for a part of it."""
+    plain = snake(name)
+    return f"source_{name}" if plain in _OURS or plain in MISPLACED or plain in GENERATION else name
+
+
+def _is_again(item: Item, name: str, value: Any) -> bool:
+    """Whether a column only says the key again, is in the request already, or is another request."""
+    if name == "request" and is_object(value):
+        return True
+    return (name in ("key", "id") and str(value) == item.key) or name in item.own
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    inside: Iterable[Any] = value.values() if is_object(value) else items(value) if is_list(value) else ()
+    for each in inside:
+        yield from _texts(each)

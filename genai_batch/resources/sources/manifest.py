@@ -1,0 +1,174 @@
+"""A manifest: one file that says what a job is. Items of its own, or a table, a folder or a job with one template."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.jobs import Outcome
+from genai_batch.resources.lint import snake
+from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.documents import load
+from genai_batch.resources.sources.recipe import FIELDS, UNABLE, Recipe, Texts, parted, plain_name
+from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.untyped import is_list, is_object, kind_of
+
+_SOURCES = ("items", "data", "folder", "job_id")
+_NEAR = 0.8
+
+
+class Item(Recipe):
+    """One item. Its texts are sent as they are written; fields that are not named here come back beside the answer."""
+
+    id: Annotated[str, Field(description="Also `key`: a unique name, by which the answer is found")]
+
+
+class Manifest(Recipe):
+    """A job: `items`, or one of `data`, `folder` and `job_id` with a template. Fields of an item here hold for all."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    name: Annotated[str | None, Field(max_length=100, description="What to call the job")] = None
+    lane: Literal["batch", "live", "auto"] | None = None
+    max_cost_usd: Annotated[float | None, Field(ge=0)] = None
+    concurrency: Annotated[int | None, Field(ge=1, le=2000, description="Calls at a time in the live lane")] = None
+    deadline_h: Annotated[float | None, Field(gt=0, description="Hours within which it is needed, for lane auto")] = (
+        None
+    )
+    defaults: Annotated[Recipe | None, Field(description="What holds for every item that does not say otherwise")] = (
+        None
+    )
+    items: Annotated[list[Item] | None, Field(description="Also `jobs`")] = None
+    data: Annotated[str | None, Field(description="A table: csv, tsv, json, jsonl, parquet, xlsx")] = None
+    sheet: Annotated[str | None, Field(description="Of an Excel file; the first otherwise")] = None
+    folder: Annotated[str | None, Field(description="A folder of files, with the folders in it")] = None
+    include: Annotated[Texts, Field(description="Only files like these: *.jpg, photos/**")] = []
+    ignore: Annotated[Texts, Field(description="No files like these, as in a .gitignore")] = []
+    group: Annotated[Literal["file", "folder"], Field(description="What one item is")] = "file"
+    strict: Annotated[bool, Field(description="Refuse files that cannot be used, instead of leaving them out")] = False
+    job_id: Annotated[str | None, Field(description="An earlier job, whose results are the rows")] = None
+    outcome: Annotated[Outcome | Literal["any"], Field(description="Which of its rows")] = "ok"
+    key: Annotated[str | None, Field(description="A column, or a template; row-000001 otherwise")] = None
+    select: Annotated[Selection | None, Field(description="Some of the items only")] = None
+
+
+_STAGES = {
+    "type": "array",
+    "maxItems": 12,
+    "description": "Instead of items: jobs one after the other. Each is a manifest; what it does not say, it inherits",
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "Of the stage; its results go into a folder of that name"},
+            "from": {"type": "string", "description": "An earlier stage, whose results are the rows"},
+        },
+    },
+}
+
+
+class Plan(NamedTuple):
+    """A manifest, read: `common` are fields of every item, its texts templates; `items` as they were written."""
+
+    manifest: Manifest
+    common: dict[str, Any]
+    kept: dict[str, Any]
+    items: list[Any] | None
+    base: Path | None
+    source: str
+
+
+_TOP = frozenset(Manifest.model_fields)
+
+
+def read(path: Path) -> Plan:
+    """Read a manifest from a file.
+
+    Raises:
+        InvalidRequests: with everything that is wrong with it as a whole.
+    """
+    return plan(load(path), path.name, path.parent)
+
+
+def plan(value: Any, source: str, base: Path | None) -> Plan:
+    """Read a manifest from its value; `base` is where its paths begin.
+
+    Raises:
+        InvalidRequests: with everything that is wrong with it as a whole.
+    """
+    found = Findings()
+    if not is_object(value):
+        fix = "write an object with items, or with data, folder or job_id and a prompt"
+        raise InvalidRequests(source, [Problem(problem=f"is {kind_of(value)}, not a manifest", fix=fix)])
+    if "stages" in value:
+        fix = "create_batch runs them; estimate_cost checks them"
+        raise InvalidRequests(source, [Problem(problem="has stages, so it is several jobs", fix=fix)])
+    given = {("items" if name == "jobs" else name): each for name, each in value.items()}
+    ours, unknown, twice = parted(given, _TOP)
+    for name in unknown:
+        found.problem(f"unknown field {brief(name, 60)!r}", _guess(name, _TOP) or "see `genai-batch build --schema`")
+    if twice or ("items" in value and "jobs" in value):
+        found.problem(f"{brief(twice or 'jobs', 60)!r} says again what another field says", "keep one of them")
+    made = _whole(ours, found)
+    if found.count or made is None:
+        raise InvalidRequests(source, found.problems, found.count)
+    common, kept, _ = parted(ours.get("defaults") or {}, FIELDS)
+    common |= {name: value for name, value in ours.items() if name in FIELDS}
+    return Plan(made, common, kept, ours.get("items"), base, source)
+
+
+def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
+    sources = [name for name in _SOURCES if ours.get(name) is not None]
+    if len(sources) != 1:
+        said = f"has {' and '.join(sources)}" if sources else "has no items"
+        found.problem(said, "give one of items, data, folder and job_id")
+    if "items" in sources and (not is_list(ours["items"]) or not ours["items"]):
+        found.problem("items is empty or no list", "write a list of {id, prompt, …}")
+    texts = {name: value for name, value in ours.items() if name not in ("items", "defaults", *FIELDS)}
+    try:
+        if ours.get("defaults") is not None and not is_object(ours["defaults"]):
+            found.problem(f"defaults is {kind_of(ours['defaults'])}", "write an object")
+        return Manifest.model_validate(texts)
+    except ValidationError as error:
+        for each in told(error):
+            found.problem(each)
+        return None
+
+
+def told(error: ValidationError) -> Iterator[str]:
+    """Say what is wrong with fields, a sentence each."""
+    for each in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(str(step) for step in each["loc"])
+        yield f"{brief(place, 60)}: {brief(each['msg'], 120)}" if place else brief(each["msg"], 120)
+
+
+def item_fields(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """Part the fields of an item into ours and the user's."""
+    keyed = {("id" if snake(str(name)) in ("key", "custom_id") else name): each for name, each in value.items()}
+    ours, others, twice = parted(keyed, FIELDS | {"id"})
+    return ours, others, twice or ("key" if len(keyed) < len(value) else None)
+
+
+def doubt_of(name: str) -> tuple[str, str] | None:
+    """What to say of a field of an item that is none of ours; None where it seems to be the user's own."""
+    plain = plain_name(name)
+    if plain in UNABLE:
+        return f"{brief(name, 40)!r} is not sent: Gemini has no such setting", UNABLE[plain]
+    if guess := _guess(name, FIELDS | {"id"}):
+        return f"{brief(name, 40)!r} is kept beside the answer, and not sent", guess
+    return None
+
+
+def _guess(name: str, known: frozenset[str]) -> str | None:
+    near = get_close_matches(plain_name(name), known, 1, _NEAR)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest."""
+    made = Manifest.model_json_schema()
+    made["properties"]["stages"] = _STAGES
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}

@@ -1,0 +1,167 @@
+"""A file or a URI as a part of a request: told by its bytes; text as text, media as base64."""
+
+import mimetypes
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from genai_batch.resources.answers import brief
+from genai_batch.resources.media.decoding import decode
+from genai_batch.resources.media.kinds import RAW, kind_of
+
+MOST = 14_000_000
+"""Bytes of files that one request may carry itself; as base64 they take a third more, and Gemini takes 20 MB."""
+_HEAD = 64
+_TEXT = 4_000_000
+_URIS = ("https://", "http://", "gs://", "files/")
+_TEXTS = {
+    "application/json": "json", "application/xml": "xml", "application/x-yaml": "yaml", "application/javascript": "js",
+}  # fmt: skip
+Reach = Callable[[Path | str], Path]
+"""Finds a path, or refuses it with a `BatchError`."""
+Part = dict[str, Any]
+
+
+class Unusable(Exception):
+    """A file that no request can carry; `fix` says what to do."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        """Say both."""
+        super().__init__(problem)
+        self.problem, self.fix = problem, fix
+
+
+class Looked(NamedTuple):
+    """A file that can be used: its MIME type, `text/plain` for any text, and its bytes."""
+
+    path: Path
+    mime_type: str
+    size: int
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it goes into a request as text."""
+        return self.mime_type == "text/plain"
+
+
+def is_uri(text: str) -> bool:
+    """Whether it names something that is not here."""
+    return text.startswith(_URIS)
+
+
+def of_uri(uri: str) -> Part:
+    """A part that names a file elsewhere, with the type that its name tells."""
+    mime, _ = mimetypes.guess_type(PurePosixPath(urlsplit(uri).path).name)
+    return {"fileData": {**({"mimeType": mime} if mime else {}), "fileUri": uri}}
+
+
+def look(path: Path) -> Looked:
+    """Look at a file, without reading more than it takes to tell what it is.
+
+    Raises:
+        Unusable: it is empty, cannot be read, is too large, or nothing that Gemini reads.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
+    if not size:
+        raise Unusable("is empty", "fill it, or ignore it")
+    kind = kind_of(head, "")
+    mime = kind.mime_type if kind != RAW else "text/plain" if _is_text(head, path) else None
+    if mime is None:
+        raise Unusable("is nothing that Gemini reads", "convert it to PDF, PNG, MP3, MP4 or text, or ignore it")
+    if size > (most := _TEXT if mime == "text/plain" else MOST):
+        fix = "upload it with the Files API and name its URI in files, or make it smaller"
+        raise Unusable(f"has {size / 1e6:,.1f} MB; a request carries {most / 1e6:,.0f} MB itself", fix)
+    return Looked(path, mime, size)
+
+
+def _is_text(head: bytes, path: Path) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    if b"\0" in head or path.suffix.lower() == ".svg":
+        return False
+    for end in range(len(head), max(0, len(head) - 4), -1):
+        try:
+            head[:end].decode()
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def text_of(found: Looked) -> str:
+    """The words of a text file.
+
+    Raises:
+        Unusable: it is no text after all.
+    """
+    content = _content(found)
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unusable("is not UTF-8", "save it as UTF-8, or ignore it") from error
+    if "\0" in text:
+        raise Unusable("holds NUL characters; perhaps it is binary", "ignore it")
+    if not text.strip():
+        raise Unusable("holds nothing but blanks", "fill it, or ignore it")
+    return text
+
+
+def of_file(found: Looked) -> Part:
+    """A part that carries a file.
+
+    Raises:
+        Unusable: it cannot be read any more, or is no text after all.
+    """
+    if found.is_text:
+        return {"text": text_of(found)}
+    return {"inlineData": {"mimeType": found.mime_type, "data": b64encode(_content(found)).decode()}}
+
+
+def blob_of(blob: dict[str, Any]) -> Part:
+    """A part that carries what a model made, as programs open it; what is no base64 stays what it is."""
+    try:
+        whole = decode(blob)
+    except ValueError:
+        return {"inlineData": blob}
+    return {"inlineData": {"mimeType": whole.kind.mime_type, "data": b64encode(whole.content).decode()}}
+
+
+def _content(found: Looked) -> bytes:
+    try:
+        return found.path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
+
+
+def attached(names: list[str], base: Path | None, reach: Reach) -> list[Part]:
+    """The parts for paths and URIs that a user named, in their order; empty names are passed over.
+
+    Raises:
+        Unusable: one of them cannot be used, by its name.
+        PathNotAllowed: one of them lies where nothing may be read.
+    """
+    parts: list[Part] = []
+    size = 0
+    for name in filter(str.strip, names):
+        if is_uri(name):
+            parts.append(of_uri(name))
+            continue
+        if name.startswith("data:"):
+            raise Unusable("a data: URI is no file", "write inlineData into contents")
+        try:
+            found = look(reach(base / name if base else name))
+            size += found.size
+            parts.append(of_file(found))
+        except Unusable as error:
+            raise Unusable(f"file {brief(name, 100)!r} {error}", error.fix) from error
+    if size > MOST:
+        fix = "upload some with the Files API, or make them smaller"
+        raise Unusable(f"its files have {size / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
+    return parts

@@ -1,0 +1,204 @@
+"""What a user says of a request: a prompt, media, settings, by friendly names; and its form as Gemini reads it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from genai_batch.resources.lint import snake
+from genai_batch.resources.untyped import as_object, is_object, items
+
+ALIASES: Mapping[str, str] = {
+    "n": "count", "image": "images", "image_url": "images", "image_urls": "images", "input_images": "images",
+    "file": "files", "media": "files", "video_url": "files", "audio_url": "files", "video": "files", "audio": "files",
+    "system_instruction": "system", "system_prompt": "system", "schema": "response_schema",
+    "max_tokens": "max_output_tokens", "json_schema": "response_json_schema", "stop": "stop_sequences",
+    "voice_id": "voice", "out": "output",
+    "output_path": "output", "modalities": "response_modalities", "resolution": "image_size",
+}  # fmt: skip
+"""Other names that mean the same, in the skill's manifests and elsewhere."""
+UNABLE: Mapping[str, str] = {
+    "negative_prompt": "say in the prompt what to leave out",
+    "duration": "say it in the prompt",
+    "style": "say it in the prompt",
+    "strength": "say it in the prompt",
+    "guidance_scale": "say it in the prompt",
+    "fps": "Gemini makes no video here",
+}
+"""What other generators can be told, and Gemini cannot."""
+Texts = Annotated[list[str], BeforeValidator(items)]
+_GENERATION = {
+    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "max_output_tokens": "maxOutputTokens",
+    "seed": "seed", "stop_sequences": "stopSequences", "candidate_count": "candidateCount",
+    "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty",
+    "response_mime_type": "responseMimeType", "response_schema": "responseSchema",
+    "response_json_schema": "responseJsonSchema", "response_modalities": "responseModalities",
+    "media_resolution": "mediaResolution",
+}  # fmt: skip
+_NESTED = {
+    "thinking_level": ("thinkingConfig", "thinkingLevel"), "thinking_budget": ("thinkingConfig", "thinkingBudget"),
+    "aspect_ratio": ("imageConfig", "aspectRatio"), "image_size": ("imageConfig", "imageSize"),
+}  # fmt: skip
+_BESIDE = {
+    "tools": "tools", "tool_config": "toolConfig", "safety_settings": "safetySettings",
+    "cached_content": "cachedContent",
+}  # fmt: skip
+_EMBEDDED = {"task_type": "taskType", "output_dimensionality": "outputDimensionality"}
+
+
+class Recipe(BaseModel):
+    """What a request is made of. In `defaults`, and beside `data`, `folder` or `job_id`, texts are templates."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    model: str | None = None
+    prompt: str | None = None
+    contents: Annotated[list[Any] | str | None, Field(description="Instead of prompt: turns as Gemini reads them")] = (
+        None
+    )
+    request: Annotated[dict[str, Any] | None, Field(description="Instead of all: a whole GenerateContentRequest")] = (
+        None
+    )
+    system: Annotated[str | None, Field(description="System instruction")] = None
+    images: Annotated[Texts, Field(description="Paths beside the manifest, https:// or files/ URIs")] = []
+    files: Annotated[Texts, Field(description="The same, of any kind: PDF, sound, video, text")] = []
+    output: Annotated[str | None, Field(description="Path of the answer in the folder of results")] = None
+    count: Annotated[int, Field(ge=1, le=1_000, description="Variants, with a seed each; keys get -1, -2, …")] = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_output_tokens: int | None = None
+    seed: int | None = None
+    stop_sequences: list[str] | None = None
+    candidate_count: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    response_mime_type: str | None = None
+    response_schema: Annotated[dict[str, Any] | None, Field(description="Also `schema`; the answer is JSON")] = None
+    response_json_schema: dict[str, Any] | None = None
+    response_modalities: list[str] | None = None
+    media_resolution: str | None = None
+    thinking_level: str | None = None
+    thinking_budget: int | None = None
+    aspect_ratio: Annotated[str | None, Field(description="Of a picture, like 16:9")] = None
+    image_size: str | None = None
+    voice: Annotated[str | None, Field(description="Name of a prebuilt voice; the answer is sound")] = None
+    tools: list[Any] | None = None
+    tool_config: dict[str, Any] | None = None
+    safety_settings: list[Any] | None = None
+    cached_content: str | None = None
+    task_type: Annotated[str | None, Field(description="Of an embedding")] = None
+    output_dimensionality: int | None = None
+    generation_config: Annotated[dict[str, Any] | None, Field(description="Anything else, as Gemini reads it")] = None
+
+
+FIELDS = frozenset(Recipe.model_fields)
+
+
+def plain_name(name: str) -> str:
+    """The name of a field here, whatever its spelling."""
+    snaked = snake(name)
+    return ALIASES.get(snaked, snaked)
+
+
+def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """Part fields into those that are known, by their plain names, and others; and name one that stands twice."""
+    ours: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    twice: str | None = None
+    for name, value in given.items():
+        plain = plain_name(str(name))
+        if plain not in known:
+            others[str(name)] = value
+        elif plain not in ours:
+            ours[plain] = value
+        elif plain in ("images", "files"):
+            ours[plain] = [*items(ours[plain]), *items(value)]
+        else:
+            twice = twice or str(name)
+    return ours, others, twice
+
+
+def request_of(recipe: Recipe, parts: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
+    """The request as Gemini reads it; `parts` are its media, which come before the words.
+
+    Raises:
+        ValueError: it says nothing, or says it twice.
+    """
+    if recipe.request is not None:
+        if recipe.prompt or recipe.contents or parts:
+            raise ValueError("has a request and a prompt, contents or files beside it")
+        return recipe.request
+    if embeds(model):
+        return {"content": {"parts": _embedded(recipe, parts)}, **_of(recipe, _EMBEDDED)}
+    made: dict[str, Any] = {"contents": _contents(recipe, parts)}
+    if recipe.system:
+        made["systemInstruction"] = {"parts": [{"text": recipe.system}]}
+    made |= _of(recipe, _BESIDE)
+    settings = _settings(recipe, model)
+    return made | ({"generationConfig": settings} if settings else {})
+
+
+def embeds(model: str | None) -> bool:
+    """Whether requests to a model are for embeddings."""
+    return model is not None and "embedding" in model
+
+
+def _embedded(recipe: Recipe, parts: list[dict[str, Any]]) -> list[Any]:
+    """The parts of the one content that an embedding is of; a text may stand for a turn."""
+    turns = _contents(recipe, parts)
+    if len(turns) != 1:
+        raise ValueError(f"has {len(turns)} contents; an embedding is of one, so make an item of each")
+    if isinstance(turns[0], str):
+        return [{"text": turns[0]}]
+    turn = as_object(turns[0])
+    return items(turn.get("parts", turn))
+
+
+def _contents(recipe: Recipe, parts: list[dict[str, Any]]) -> list[Any]:
+    if recipe.prompt and recipe.contents:
+        raise ValueError("has both a prompt and contents")
+    said = recipe.contents or recipe.prompt
+    if isinstance(said, list):
+        return _joined(said, parts)
+    if not (said and said.strip()) and not parts:
+        raise ValueError("has no prompt")
+    return [{"role": "user", "parts": [*parts, *([{"text": said}] if said and said.strip() else [])]}]
+
+
+def _joined(turns: list[Any], parts: list[dict[str, Any]]) -> list[Any]:
+    """Put the media before the words of the last turn."""
+    last = {"parts": [{"text": turns[-1]}]} if isinstance(turns[-1], str) else as_object(turns[-1])
+    if not parts:
+        return turns
+    if not last:
+        raise ValueError("has files, and contents whose last turn is no object")
+    return [*turns[:-1], {**last, "parts": [*parts, *items(last.get("parts"))]}]
+
+
+def _of(recipe: Recipe, names: Mapping[str, str]) -> dict[str, Any]:
+    return {wire: value for name, wire in names.items() if (value := getattr(recipe, name)) is not None}
+
+
+def _settings(recipe: Recipe, model: str | None) -> dict[str, Any]:
+    made = _of(recipe, _GENERATION)
+    for name, (home, wire) in _NESTED.items():
+        if (value := getattr(recipe, name)) is not None:
+            made.setdefault(home, {})[wire] = value
+    if recipe.response_schema or recipe.response_json_schema:
+        made.setdefault("responseMimeType", "application/json")
+    if recipe.voice:
+        made["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": recipe.voice}}}
+    if recipe.voice or (model and "tts" in model):
+        made.setdefault("responseModalities", ["AUDIO"])
+    return _merged(made, recipe.generation_config or {})
+
+
+def _merged(made: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Put settings given as Gemini reads them over the others, in whichever spelling they come."""
+    spelled = {snake(name): name for name in made}
+    for name, value in more.items():
+        mine = spelled.get(snake(name), name)
+        old = made.get(mine)
+        made[mine] = {**old, **value} if is_object(old) and is_object(value) else value
+    return made

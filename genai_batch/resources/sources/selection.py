@@ -1,0 +1,95 @@
+"""Some items of a source only: chosen by key, drawn by a seed, the first of them, or those that were changed."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from blake3 import blake3
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.untyped import is_list, items
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder().decode
+
+
+def _keys(given: Any) -> Any:
+    return tuple(map(str, items(given))) if given is None or is_list(given) or isinstance(given, str) else given
+
+
+class Selection(BaseModel):
+    """Which items are meant; several rules narrow each other in the order in which they stand here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    only: Annotated[
+        tuple[str, ...], BeforeValidator(_keys), Field(description="Keys; all of them have to be there")
+    ] = ()
+    sample: Annotated[int | None, Field(ge=1, description="So many at random, in their order")] = None
+    seed: Annotated[int, Field(description="Of the sample; the same seed draws the same items")] = 0
+    limit: Annotated[int | None, Field(ge=1, description="The first so many")] = None
+    changed_since: Annotated[str | None, Field(description="A job: only requests it did not send just so")] = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.only or self.sample or self.limit or self.changed_since)
+
+    def over(self, other: "Selection | None") -> "Selection":
+        """This, and where it says nothing, the other."""
+        given = self.model_dump(exclude_defaults=True)
+        return Selection.model_validate({**(other.model_dump(exclude_defaults=True) if other else {}), **given})
+
+    def drawn(self, count: int) -> frozenset[int] | None:
+        """Which of `count` items the sample holds; None for all."""
+        if self.sample is None or self.sample >= count:
+            return None
+        return frozenset(random.Random(self.seed).sample(range(count), self.sample))  # noqa: S311 - a repeatable draw
+
+
+class Before(NamedTuple):
+    """A job whose requests are compared with, and the file that holds them."""
+
+    job: Job
+    requests: Path
+
+
+class Sent:
+    """What an earlier job sent, as hashes by key, in a database that SQLite keeps on disk when it grows."""
+
+    def __init__(self, requests: Path) -> None:
+        """Read the requests of the job.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            "PRAGMA journal_mode = OFF; BEGIN; CREATE TABLE sent (hash BLOB PRIMARY KEY) WITHOUT ROWID"
+        )
+        self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?)", _hashes(requests))
+
+    def has(self, key: str, request: dict[str, Any]) -> bool:
+        """Whether this request was sent under this key."""
+        found = self._db.execute("SELECT 1 FROM sent WHERE hash = ?", (_hash(key, request),)).fetchone()
+        return found is not None
+
+    def close(self) -> None:
+        """Forget it."""
+        self._db.close()
+
+
+def _hashes(requests: Path) -> Iterator[tuple[bytes]]:
+    with requests.open("rb") as file:
+        for line in file:
+            value = _decode(line)
+            yield (_hash(value["key"], value["request"]),)
+
+
+def _hash(key: str, request: dict[str, Any]) -> bytes:
+    """The content of a request, whatever the order of its members."""
+    return blake3(_encode([key, request])).digest(16)

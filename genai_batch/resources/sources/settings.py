@@ -1,0 +1,16 @@
+"""What a manifest says of its job as a whole, beside the requests."""
+
+from typing import Literal, NamedTuple
+
+from genai_batch.resources.answers import Problem
+
+
+class Settings(NamedTuple):
+    """What to call a job, where to run it, what it may cost, and what was told while its requests were made."""
+
+    name: str | None = None
+    lane: Literal["batch", "live", "auto"] | None = None
+    max_cost_usd: float | None = None
+    concurrency: int | None = None
+    deadline_h: float | None = None
+    warnings: tuple[Problem, ...] = ()

@@ -1,0 +1,302 @@
+"""A manifest of several stages: each becomes a manifest of its own, that may read what an earlier one answered."""
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genai_batch.resources import models
+from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.errors import InvalidRequests, UnknownModel
+from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources import documents
+from genai_batch.resources.sources.manifest import Plan, item_fields, plan
+from genai_batch.resources.sources.recipe import FIELDS, parted
+from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.sources.templates import TemplateFault, Templates
+from genai_batch.resources.untyped import is_list, is_object, kind_of
+
+MOST = 12
+"""Stages of a pipeline."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
+_OF_ALL = frozenset({"name", "max_cost_usd", "lane", "select", "defaults", "stages"})
+_OF_STAGE = frozenset({
+    "name", "from", "items", "data", "sheet", "folder", "include", "ignore", "group", "strict", "job_id", "outcome",
+    "key", "select", "lane", "defaults",
+})  # fmt: skip
+_SOURCES = ("from", "items", "data", "folder", "job_id")
+_SAYS = frozenset({"prompt", "contents", "request"})
+_UNTIL_THEN = "job_aaaaaaaaaaaaaaaa"
+"""Stands for the job of a stage that is not begun."""
+
+
+class Part(NamedTuple):
+    """A stage as it was written: `value` is a manifest of its own, `reads` the number of the stage it reads from."""
+
+    name: str
+    value: dict[str, Any]
+    model: str
+    reads: int | None = None
+
+    def plan(self, staged: "Staged", job_id: str = _UNTIL_THEN) -> Plan:
+        """The plan of the stage; `job_id` is the job that it reads from, if it does.
+
+        Raises:
+            InvalidRequests: with everything that is wrong with it as a whole.
+        """
+        return plan_of(self.value, staged.source, staged.base, None if self.reads is None else job_id)
+
+
+class Staged(NamedTuple):
+    """A manifest of stages. `base` is where its paths begin."""
+
+    name: str
+    source: str
+    base: Path | None
+    max_cost_usd: float | None
+    parts: list[Part]
+
+
+def plan_of(value: dict[str, Any], source: str, base: Path | None, job_id: str | None) -> Plan:
+    """The plan of a stage's manifest; `job_id` is the job that it reads from, if it does.
+
+    Raises:
+        InvalidRequests: with everything that is wrong with it as a whole.
+    """
+    return plan({**value, "job_id": job_id} if job_id else value, source, base)
+
+
+def read(path: Path, model: str | None, choice: Selection | None, today: date) -> Staged | None:
+    """Read a manifest that has stages, or items for several models; None for any other.
+
+    `model` is for what names none; `choice` is what is meant of the stages that read from no other.
+
+    Raises:
+        InvalidRequests: with everything that is wrong, by stage.
+    """
+    if not _may_be_staged(path):
+        return None
+    value = documents.load(path)
+    if not is_object(value):
+        return None
+    if "stages" in value:
+        made = _staged(path, value, model, choice)
+    elif model is None and (split := _split(path, value, choice)):
+        made = split
+    else:
+        return None
+    check(made, today)
+    return made
+
+
+def _may_be_staged(path: Path) -> bool:
+    """Whether it is worth while to look: most manifests are not, and a large one is not read twice for nothing."""
+    try:
+        if path.stat().st_size > documents.MOST_BYTES:
+            return False
+        content = path.read_bytes().replace(b"\0", b"")
+    except OSError:
+        return False
+    return b"stages" in content or content.count(b"model") > 1
+
+
+def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Selection | None) -> Staged:
+    found = Findings()
+    for name in [each for each in value if each not in _OF_ALL and not parted({each: 0}, FIELDS)[0]]:
+        fix = "write it into a stage" if name in _OF_STAGE else "see the README on stages"
+        found.problem(f"{brief(str(name), 60)!r} beside stages means nothing", fix)
+    given = value["stages"]
+    if not is_list(given) or not 1 <= len(given) <= MOST:
+        found.problem(f"stages is no list of 1 to {MOST}", "write a list of {name, data or from, prompt, …}")
+        given = []
+    whole = _whole(value, path, found)
+    common, kept, _ = parted(value["defaults"] if is_object(value.get("defaults")) else {}, FIELDS)
+    common |= parted({name: each for name, each in value.items() if name not in _OF_ALL}, FIELDS)[0]
+    common |= {"model": model} if model else {}
+    names = [_name(each, number) for number, each in enumerate(given)]
+    parts: list[Part] = []
+    for number, each in enumerate(given):
+        if not is_object(each):
+            found.problem(f"stage {number + 1} is {kind_of(each)}, not an object", "write {name, from, prompt, …}")
+            continue
+        shared = {"lane": value["lane"]} if "lane" in value else {}
+        roots = choice.over(whole.manifest.select) if choice else whole.manifest.select
+        parts.append(_part(each, names, number, (common, kept, shared), roots, found))
+    if found.count:
+        raise InvalidRequests(path.name, found.problems, found.count)
+    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
+
+
+def _whole(value: dict[str, Any], path: Path, found: Findings) -> Plan:
+    """What holds for all stages, read like a manifest of a job."""
+    said = {name: each for name, each in value.items() if name in _OF_ALL and name != "stages"}
+    try:
+        return plan({**said, "job_id": _UNTIL_THEN}, path.name, path.parent)
+    except InvalidRequests as error:
+        raise InvalidRequests(path.name, [*found.problems, *error.problems], found.count + error.count) from error
+
+
+def _name(each: Any, number: int) -> str:
+    stated = each.get("name") if is_object(each) else None
+    return str(stated) if stated is not None else f"stage-{number + 1}"
+
+
+def _part(
+    given: dict[str, Any], names: list[str], number: int,
+    shared: tuple[dict[str, Any], dict[str, Any], dict[str, Any]], roots: Selection | None, found: Findings,
+) -> Part:  # fmt: skip
+    """Make a stage a manifest of its own: what it does not say itself, it inherits."""
+    name, (common, kept, beside) = names[number], shared
+    _check_name(name, names[:number], found)
+    reads = _reads(given, names, number, found)
+    if "max_cost_usd" in given:
+        _tell(found, name, "max_cost_usd holds for all stages together", "write it beside stages")
+    stated = [each for each in (*_SOURCES, "jobs") if given.get(each) is not None]
+    if len(stated) != 1:
+        said = f"has {' and '.join(stated)}" if stated else "has nothing to read"
+        _tell(found, name, said, "give one of from, data, folder, items and job_id")
+    ours, others, _ = parted(given["defaults"] if is_object(given.get("defaults")) else {}, FIELDS)
+    own = {each: what for each, what in given.items() if each not in ("name", "from", "defaults", "max_cost_usd")}
+    says = _SAYS if _SAYS & {*parted(own, FIELDS)[0], *ours} else frozenset[str]()
+    inherited = {each: what for each, what in common.items() if each not in says}
+    defaults = {**kept, **inherited, **others, **ours}
+    model = parted(own, FIELDS)[0].get("model") or defaults.get("model")
+    if not isinstance(model, str):
+        _tell(found, name, "names no model", "state one, e.g. model: gemini-3.8-flash, in it or beside stages")
+    value = {**beside, **own, "defaults": defaults, "name": name}
+    if reads is None and roots is not None and not roots.is_all:
+        value["select"] = _over(roots, own.get("select"), name, found)
+    return Part(name, value, str(model), reads)
+
+
+def _over(roots: Selection, own: Any, name: str, found: Findings) -> dict[str, Any]:
+    try:
+        stated = Selection.model_validate(own) if is_object(own) else None
+    except ValueError:
+        _tell(found, name, "its select cannot be read", "see `genai-batch build --schema`")
+        stated = None
+    return roots.over(stated).model_dump(mode="json", exclude_defaults=True)
+
+
+def _check_name(name: str, before: list[str], found: Findings) -> None:
+    if not _NAME.fullmatch(name):
+        _tell(found, name, "is no name for a stage", "up to 40 letters, digits, spaces, dots, dashes, underscores")
+    elif name.lower() in (each.lower() for each in before):
+        _tell(found, name, "has the name of an earlier stage", "make names differ")
+
+
+def _reads(given: dict[str, Any], names: list[str], number: int, found: Findings) -> int | None:
+    if given.get("from") is None:
+        return None
+    wanted = str(given["from"])
+    if wanted in names[:number]:
+        return names.index(wanted)
+    why = (
+        "a stage reads from one that stands before it"
+        if wanted in names
+        else f"there are: {', '.join(names[:number]) or 'none'}"
+    )
+    _tell(found, names[number], f"reads from {brief(wanted, 60)!r}, which is no earlier stage", why)
+    return None
+
+
+def _split(path: Path, value: dict[str, Any], choice: Selection | None) -> Staged | None:
+    """A stage for each model that the items of a manifest name; None where they name one, or not all of them name one.
+
+    Raises:
+        InvalidRequests: keys are asked for that no item has.
+    """
+    try:
+        whole = plan(value, path.name, path.parent)
+    except InvalidRequests:
+        return None
+    common = whole.common.get("model")
+    chosen = choice.over(whole.manifest.select) if choice else whole.manifest.select or Selection()
+    found: dict[str, list[Any]] = {}
+    for item in _meant(whole, chosen):
+        named = item_fields(item)[0].get("model", common) if is_object(item) else common
+        found.setdefault(str(named).removeprefix("models/"), []).append(item)
+    if not 1 < len(found) <= MOST or "None" in found:
+        return None
+    rest = {name: each for name, each in value.items() if name not in ("items", "jobs", "max_cost_usd", "select")}
+    parts = [
+        Part(model, {**rest, "name": model, "items": items, "select": _left(chosen, items)}, model)
+        for model, items in found.items()
+    ]
+    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
+
+
+def _meant(whole: Plan, chosen: Selection) -> list[Any]:
+    """The items that are meant, which is said of those for all models together."""
+    items = [item for item in whole.items or [] if not chosen.only or _wanted(chosen, [item])]
+    if lost := set(chosen.only) - set(_wanted(chosen, items)):
+        said = [
+            Problem(problem=f"select.only names the key {brief(key, 80)!r}, which no item has") for key in sorted(lost)
+        ]
+        raise InvalidRequests(whole.source, said)
+    drawn = chosen.drawn(len(items))
+    items = [item for number, item in enumerate(items) if drawn is None or number in drawn]
+    return items[: chosen.limit]
+
+
+def _wanted(chosen: Selection, items: list[Any]) -> list[str]:
+    """The keys asked for that are those of items, or of variants of them."""
+    keys = [str(item_fields(item)[0].get("id")) for item in items if is_object(item)]
+    whole, begun = frozenset(keys), tuple(f"{key}-" for key in keys)
+    return [key for key in chosen.only if key in whole or key.startswith(begun)]
+
+
+def _left(chosen: Selection, items: list[Any]) -> dict[str, Any]:
+    """What is still to be chosen among the items of one model: variants, and what was changed."""
+    left = Selection(only=tuple(_wanted(chosen, items)), changed_since=chosen.changed_since)
+    return left.model_dump(mode="json", exclude_defaults=True)
+
+
+def check(staged: Staged, today: date) -> None:
+    """Find what can be known of every stage before the first is sent.
+
+    Raises:
+        InvalidRequests: with everything that is wrong, by stage.
+    """
+    found = Findings()
+    for part in staged.parts:
+        try:
+            models.find(part.model, today)
+            _check_texts(part, part.plan(staged), found)
+        except InvalidRequests as error:
+            for each in error.problems:
+                _tell(found, part.name, each.problem, each.fix)
+        except UnknownModel as error:
+            _tell(found, part.name, str(error), None)
+    if found.count:
+        raise InvalidRequests(staged.source, found.problems, found.count)
+
+
+def _check_texts(part: Part, made: Plan, found: Findings) -> None:
+    """Read the templates of a stage, and see that its items are for its model."""
+    named = {str(each["model"]) for each in made.items or [] if is_object(each) and each.get("model")}
+    if others := {each.removeprefix("models/") for each in named} - {part.model.removeprefix("models/")}:
+        _tell(found, part.name, f"has items for {brief(min(others), 60)!r} too", "give each model a stage")
+    templates = Templates()
+    for text in [*_texts(made.common), made.manifest.key or ""]:
+        try:
+            templates.need(text)
+        except TemplateFault as error:
+            _tell(found, part.name, error.problem, error.fix)
+
+
+def by_stage(name: str, error: InvalidRequests) -> list[Problem]:
+    """The problems of a stage, with its name."""
+    said = f"stage {brief(name, 40)!r}: "
+    return [each.model_copy(update={"problem": said + each.problem}) for each in error.problems]
+
+
+def _tell(found: Findings, name: str, problem: str, fix: str | None) -> None:
+    found.problem(f"stage {brief(name, 40)!r}: {problem}", fix)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inside = value.values() if is_object(value) else value if is_list(value) else ()
+    return [text for each in inside for text in _texts(each)]

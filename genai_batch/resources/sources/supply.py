@@ -1,0 +1,157 @@
+"""The items of a plan, one by one, whatever they come from: what each says itself, its columns, and its files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.exports.rows import Choice, exported_rows
+from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.results import Entry, Results
+from genai_batch.resources.sources import folders, tables
+from genai_batch.resources.sources.cells import Bad
+from genai_batch.resources.sources.manifest import Plan, doubt_of, item_fields
+from genai_batch.resources.sources.parts import Looked, Part, Reach, blob_of
+from genai_batch.resources.untyped import is_object, kind_of
+
+_SAID = 20
+_HIDDEN = frozenset({
+    "usage", "cost_usd", "model_version", "attempt", "backend", "media", "error", "response", "finish_reason",
+})  # fmt: skip
+_ANSWERED = frozenset({"key", "outcome", "text", "output"})
+
+
+@dataclass
+class Item:
+    """What one request is made from, before it is made.
+
+    `own` are fields of a request as the user wrote them, sent as they are; `columns` are what templates may name;
+    `kept` stands beside the request in the end; `files` and `media` are attached. `fault` says why it cannot be used.
+    """
+
+    place: str
+    own: dict[str, Any] = field(default_factory=dict[str, Any])
+    columns: dict[str, Any] = field(default_factory=dict[str, Any])
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: list[tuple[str, Looked]] = field(default_factory=list[tuple[str, Looked]])
+    key: str | None = None
+    needs_id: bool = False
+    media: list[Part] = field(default_factory=list[Part])
+    fault: Bad | None = None
+
+
+class Supply:
+    """The items of a plan. They can be gone through more than once; what is found on the way is told each time."""
+
+    def __init__(self, plan: Plan, reach: Reach, results: Results | None = None) -> None:
+        """Take them from where the plan says; `results` are those of the job it names."""
+        self._plan, self._reach, self._results = plan, reach, results
+
+    def items(self, found: Findings) -> Iterator[Item]:
+        """Yield them in their order.
+
+        Raises:
+            InvalidRequests: there is no such source, or it cannot be read.
+            PathNotAllowed: it lies where nothing may be read.
+        """
+        manifest = self._plan.manifest
+        if self._plan.items is not None:
+            return self._written(self._plan.items, found)
+        if manifest.data is not None:
+            return self._rows(self._reached(manifest.data), manifest.sheet)
+        if manifest.folder is not None:
+            return self._files(self._reached(manifest.folder), found)
+        return self._answers()
+
+    def _reached(self, name: str) -> Path:
+        return self._reach(self._plan.base / name if self._plan.base else name)
+
+    def _written(self, items: list[Any], found: Findings) -> Iterator[Item]:
+        told: set[str] = set()
+        for index, value in enumerate(items):
+            place = f"items[{index}]"
+            if not is_object(value):
+                yield Item(place, fault=Bad(f"is {kind_of(value)}, not an object", "write {id, prompt, …}"))
+                continue
+            own, others, twice = item_fields(value)
+            if twice:
+                yield Item(place, fault=Bad(f"{brief(twice, 60)!r} says again what another field says", "keep one"))
+                continue
+            key = own.pop("id", None)
+            for name in others.keys() - told:
+                told.add(name)
+                if len(told) <= _SAID and (doubt := doubt_of(name)):
+                    found.warn(f"{place}: {doubt[0]}", doubt[1])
+            columns = {**self._plan.kept, **others, **own, "id": key, "index": index}
+            yield Item(
+                place, own, columns, {**self._plan.kept, **others}, [], key if key is None else str(key), needs_id=True
+            )
+
+    def _rows(self, path: Path, sheet: str | None) -> Iterator[Item]:
+        for row in tables.rows(path, sheet):
+            kept = {**self._plan.kept, **row.columns}
+            yield Item(row.place, _spoken(row.columns, self._plan), kept, kept, fault=row.fault)
+
+    def _files(self, root: Path, found: Findings) -> Iterator[Item]:
+        manifest = self._plan.manifest
+        if not root.is_dir():
+            raise InvalidRequests(str(root), [Problem(problem="is no folder", fix="check the path")])
+        chosen = folders.rules(root, manifest.include, manifest.ignore)
+        walked = folders.files(root, chosen, found, strict=manifest.strict)
+        if manifest.group == "file":
+            for path, file in walked:
+                told = {**self._plan.kept, **folders.columns(path, file, root)}
+                yield Item(f"file {brief(path, 120)!r}", {}, told, {"path": path}, [(path, file)], key=path)
+            return
+        for folder, group in groupby(walked, key=lambda each: str(PurePosixPath(each[0]).parent)):
+            several = list(group)
+            names = [path for path, _ in several]
+            name = root.name if folder == "." else folder
+            told = {**self._plan.kept, "path": name, "folder": name, "name": PurePosixPath(name).name, "files": names}
+            yield Item(f"folder {brief(name, 120)!r}", {}, told, {"path": name, "files": names}, several, key=name)
+
+    def _answers(self) -> Iterator[Item]:
+        results = self._results
+        if results is None:
+            raise InvalidRequests(self._plan.source, [Problem(problem="names a job whose results are not at hand")])
+        outcome = self._plan.manifest.outcome
+        for row in exported_rows(results, Choice(None if outcome == "any" else outcome), _Kept()):
+            beside = {name: value for name, value in row.items() if name not in _HIDDEN}
+            kept = {name: each for name, each in beside.items() if name not in _ANSWERED}
+            told = {**self._plan.kept, **beside, "text": row.get("text", ""), **_structured(row.get("text"))}
+            media = [blob_of(blob) for blob in row.get("media", ())]
+            yield Item(f"key {brief(row['key'], 80)!r}", {}, told, kept, key=row["key"], media=media)
+
+
+class _Kept:
+    """No files are written when answers are read to be asked about; pictures and sounds stay at hand."""
+
+    def put(self, entry: Entry, beside: Any, text: str | None, blobs: list[Any]) -> dict[str, Any]:  # noqa: ARG002 - Place
+        """Write nothing."""
+        return {"media": blobs} if blobs else {}
+
+
+_SAYS: dict[str, type] = {"request": dict, "contents": list, "prompt": str}
+
+
+def _spoken(columns: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What a row says of its request by the names of its columns, where the manifest says nothing."""
+    said = {name for name in ("output",) if name not in plan.common and isinstance(columns.get(name), str)}
+    if not plan.common.keys() & _SAYS.keys():
+        said.update([name for name, kind in _SAYS.items() if isinstance(columns.get(name), kind)][:1])
+    return {name: columns[name] for name in said if columns[name]}
+
+
+def _structured(text: Any) -> dict[str, Any]:
+    """The answer as `json`, where it is some."""
+    if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
+        return {}
+    try:
+        return {"json": msgspec.json.decode(text)}
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return {}

@@ -1,0 +1,102 @@
+"""Tables as rows: CSV, TSV, JSON, JSONL, Parquet, Excel. Rows stream; a cell is data, whatever it holds."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.sources import separated, spreadsheets
+from genai_batch.resources.sources.arrays import elements
+from genai_batch.resources.sources.cells import Bad, plain
+from genai_batch.resources.untyped import is_object, kind_of
+
+_PAGE = 1_000
+_GLOB = frozenset("*?[]")
+
+
+class Row(NamedTuple):
+    """A row: where it stands, and its cells by column; or what is wrong with it."""
+
+    place: str
+    columns: dict[str, Any]
+    fault: Bad | None = None
+
+
+def rows(path: Path, sheet: str | None = None) -> Iterator[Row]:
+    """Read a table row by row, told by its ending.
+
+    Raises:
+        InvalidRequests: it cannot be read as that.
+        BatchError: what reads such a file is not installed.
+    """
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        fix = f"use {', '.join(sorted(_READERS))}"
+        raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({path.suffix})", fix=fix)])
+    if not path.is_file():
+        raise InvalidRequests(str(path), [Problem(problem="no such file", fix="check the path")])
+    try:
+        for number, found in enumerate(read(path, sheet), 1):
+            place = f"row {number}"
+            yield Row(place, {}, found) if isinstance(found, Bad) else Row(place, found)
+    except OSError as error:
+        raise InvalidRequests(path.name, [Problem(problem=f"cannot be read: {error.strerror or error}")]) from error
+
+
+Cells = dict[str, Any] | Bad
+
+
+def _separated(path: Path, _: str | None) -> Iterator[Cells]:
+    return separated.rows(path)
+
+
+def _spreadsheet(path: Path, sheet: str | None) -> Iterator[Cells]:
+    return spreadsheets.rows(path, sheet)
+
+
+def _array(path: Path, _: str | None) -> Iterator[Cells]:
+    return map(_object, elements(path))
+
+
+def _lines(path: Path, _: str | None) -> Iterator[Cells]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            text = (line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).strip()
+            if not text:
+                continue
+            try:
+                yield _object(msgspec.json.decode(text))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                yield Bad(f"is not JSON: {brief(str(error), 100)}", "write one object a line")
+
+
+def _object(value: Any) -> Cells:
+    return value if is_object(value) else Bad(f"is {kind_of(value)}, not an object", "write {column: value, …}")
+
+
+def _parquet(path: Path, _: str | None) -> Iterator[Cells]:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise spreadsheets.not_installed("Parquet") from error
+    if _GLOB & set(path.name):
+        raise InvalidRequests(path.name, [Problem(problem="its name holds * ? [ or ]", fix="rename it")])
+    with duckdb.connect() as db:
+        try:
+            found = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
+            names = [column[0] for column in found.description or []]
+            while page := found.fetchmany(_PAGE):
+                for cells in page:
+                    yield {name: plain(cell) for name, cell in zip(names, cells, strict=True)}
+        except duckdb.Error as error:
+            said = brief(" ".join(str(error).split()), 160)
+            raise InvalidRequests(path.name, [Problem(problem=f"is no Parquet file: {said}")]) from error
+
+
+_READERS: dict[str, Callable[[Path, str | None], Iterator[Cells]]] = {
+    ".csv": _separated, ".tsv": _separated, ".tab": _separated, ".txt": _separated, ".json": _array, ".jsonl": _lines,
+    ".ndjson": _lines, ".parquet": _parquet, ".pq": _parquet, ".xlsx": _spreadsheet, ".xlsm": _spreadsheet,
+}  # fmt: skip

@@ -1,0 +1,203 @@
+"""How a job that is waited for is shown: a line that moves on a terminal, lines in a log, events for a pipe."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+from genai_batch.resources.answers import Answer, dollars, printable
+from genai_batch.resources.jobs import JobStatus
+
+LOG_S = 10
+"""Seconds between two lines of a log while nothing but numbers changes."""
+
+
+class Shown(Protocol):
+    """What a waiting command tells while it waits."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def tell(self, status: JobStatus) -> None:
+        """Show how the job stands now."""
+
+    def say(self, text: str) -> None:
+        """Show a sentence beside it."""
+
+
+class Event(Answer):
+    """One line of `--json` while a command waits: `progress` with how the job stands, `note` with a sentence."""
+
+    event: str
+    job_id: str | None = None
+    state: str | None = None
+    done: int | None = None
+    requests: int | None = None
+    percent: float | None = None
+    stage: str | None = None
+    failed: int | None = None
+    retried: int | None = None
+    per_s: float | None = None
+    concurrency: int | None = None
+    cost_usd: float | None = None
+    elapsed_s: float | None = None
+    eta_s: float | None = None
+    text: str | None = None
+
+
+def shown(*, json: bool, quiet: bool) -> Shown:
+    """What suits who looks: events for `--json`, a moving line on a terminal, else lines; nothing when `quiet`."""
+    if json:
+        return Silent() if quiet else Events()
+    if quiet:
+        return Silent()
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def sentence(status: JobStatus) -> str:
+    """How a job stands, in one line: state, rows, and of a live run also its pace, its cost and the time left."""
+    live = status.live
+    stage = f"{status.pipeline.stage} " if status.pipeline and status.pipeline.stage else ""
+    parts = [
+        f"{stage}{_state(status)} {status.done:,}/{status.requests:,}",
+        *([f"{live.failed:,} failed"] if live and live.failed else []),
+        *([f"{live.retried:,} retried"] if live and live.retried else []),
+        *([f"{live.per_s:,.1f}/s", f"{live.concurrency} at once"] if live else []),
+        *([dollars(live.cost_usd)] if live and live.cost_usd is not None else []),
+        *([f"{clock(status.eta_s)} left"] if status.eta_s else []),
+    ]
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """A span of time as people write it: 9 s, 4:05 min, 2:30 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+class Silent:
+    """Says nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put back."""
+
+    def tell(self, status: JobStatus) -> None:
+        """Say nothing."""
+
+    def say(self, text: str) -> None:
+        """Say nothing."""
+
+
+class Lines(Silent):
+    """A line when the state changes, and now and then while rows are finished; for logs."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """`now` gives seconds."""
+        self._now, self._at = now, 0.0
+        self._last: str = ""
+        self._state: str = ""
+        self._noted: str | None = None
+
+    def tell(self, status: JobStatus) -> None:
+        """Show how the job stands, unless that was said, or something like it just now."""
+        said = f"{status.job_id} {sentence(status)}"
+        due = status.state != self._state or status.done == status.requests or self._now() - self._at >= LOG_S
+        if due and said != self._last:
+            self.say(said)
+            self._last, self._state = said, status.state
+            self._at = self._now()
+        self.note(status.notice)
+
+    def note(self, notice: str | None) -> None:
+        """Say once what keeps the job from going on."""
+        if notice and notice != self._noted:
+            self.say(f"  {notice}")
+        self._noted = notice
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - stderr, for a person
+
+
+class Events(Silent):
+    """Objects on stdout, one a line; when nobody reads them any more the work goes on without."""
+
+    def __init__(self) -> None:
+        """Nothing has been told."""
+        self._last: Event | None = None
+        self._noted: str | None = None
+
+    def tell(self, status: JobStatus) -> None:
+        """Write how the job stands, when that has changed."""
+        event = progress(status)
+        if event.model_copy(update={"elapsed_s": None, "eta_s": None}) != self._last:
+            self._write(event)
+        self._last = event.model_copy(update={"elapsed_s": None, "eta_s": None})
+        if status.notice and status.notice != self._noted:
+            self._write(Event(event="note", job_id=status.job_id, text=status.notice))
+        self._noted = status.notice
+
+    def say(self, text: str) -> None:
+        """Write a sentence."""
+        self._write(Event(event="note", text=text))
+
+    def _write(self, event: Event) -> None:
+        try:
+            print(event.compact(), flush=True)  # noqa: T201 - what was asked for
+        except BrokenPipeError:
+            sys.stdout = None
+
+
+def progress(status: JobStatus) -> Event:
+    """The event that tells how a job stands."""
+    live = status.live
+    return Event(
+        event="progress", job_id=status.job_id, state=status.state, done=status.done, requests=status.requests,
+        percent=status.percent, stage=status.pipeline and status.pipeline.stage, failed=live and live.failed,
+        retried=live and live.retried, per_s=live and live.per_s, concurrency=live and live.concurrency,
+        cost_usd=live.cost_usd if live else status.cost_usd.actual, elapsed_s=status.elapsed_s, eta_s=status.eta_s,
+    )  # fmt: skip
+
+
+class Bar(Lines):
+    """A bar that moves on a terminal, with the same words behind it."""
+
+    def __init__(self) -> None:
+        """Draw nothing yet."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        super().__init__()
+        columns = (BarColumn(24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def tell(self, status: JobStatus) -> None:
+        """Move the bar."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=status.requests)
+        said = sentence(status)
+        self._bar.update(self._task, description=said, completed=status.done, total=status.requests)
+        self.note(status.notice)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(printable(text), markup=False, highlight=False)
+
+
+def _state(status: JobStatus) -> str:
+    return status.state.removeprefix("JOB_STATE_").lower()

@@ -1,0 +1,69 @@
+"""The stages of a pipeline at the command line: waited for one after the other, and written to a folder each."""
+
+from pathlib import Path
+
+from genai_batch.resources.errors import BatchError, OverBudget
+from genai_batch.resources.exports import Format
+from genai_batch.resources.jobs import JobStatus
+from genai_batch.resources.pages import ResultPage
+from genai_batch.server.progress import Shown
+from genai_batch.server.terminal import approved
+from genai_batch.server.waiting import follow
+from genai_batch.tools.get_results import get_results
+from genai_batch.tools.resume_job import resume_job
+from genai_batch.tools.workspace import Workspace
+
+
+async def waited(workspace: Workspace, started: JobStatus, show: Shown, *, confirm: bool) -> JobStatus:
+    """Wait for a job, or for all stages of its pipeline; a stage that costs more than is left is asked about.
+
+    Raises:
+        OverBudget: a stage waits for approval, and nobody is there to give it.
+    """
+    if started.pipeline is None or started.pipeline.state is None:
+        return await follow(workspace, started.job_id, None, show)
+    named = started.pipeline.id
+    status = await follow(workspace, named, None, show)
+    while _waits(status):
+        refusal = OverBudget(status.notice or "", approvable=True)
+
+        async def go_on(yes: bool, refusal: OverBudget = refusal) -> JobStatus:
+            if not yes:
+                raise refusal
+            return await resume_job(named, workspace, confirm=True)
+
+        if _waits(await approved(go_on, confirm)):  # the day's limit, which nobody lifts
+            raise refusal
+        status = await follow(workspace, named, None, show)
+    return status
+
+
+def _waits(status: JobStatus) -> bool:
+    return status.pipeline is not None and status.pipeline.state == "JOB_STATE_PENDING"
+
+
+async def collected(workspace: Workspace, status: JobStatus, output: str | None, form: Format | None) -> ResultPage:
+    """The results of a job; those of a pipeline's stages are written to a folder each, in the one that is named."""
+    lines = (status.pipeline and status.pipeline.stages) or []
+    folder = workspace.path(output) if output and lines else None
+    if output is None or folder is None or not (folder.is_dir() or output.endswith(("/", "\\"))):
+        return await get_results(status.job_id, workspace, output_path=output, format=form)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, page = 0, None
+    for line in lines:
+        if line.job_id is None:
+            continue
+        try:
+            page = await get_results(line.job_id, workspace, output_path=f"{folder / line.name}/", format=form)
+        except BatchError:
+            if line.job_id == status.job_id and page is None:  # there is nothing at all to be had
+                raise
+        else:
+            written += page.written or 0
+    if page is None:
+        page = await get_results(status.job_id, workspace)
+    return page.model_copy(update={"output_path": str(folder), "written": written, "next": _next(folder)})
+
+
+def _next(folder: Path) -> str:
+    return f"Read {folder}; it has a folder for each stage."

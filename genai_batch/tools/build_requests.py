@@ -1,0 +1,138 @@
+"""Make a file of requests from a manifest, a table, a folder of files, or the results of an earlier job."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from anyio import to_thread
+from pydantic import Field
+
+from genai_batch.resources import models
+from genai_batch.resources.answers import Answer, Problem, brief
+from genai_batch.resources.errors import PathNotAllowed
+from genai_batch.resources.estimates import ANSWER
+from genai_batch.resources.requests import Preflight
+from genai_batch.tools.compiling import Ready, compiled, is_manifest
+from genai_batch.tools.workspace import Choice, Given, Workspace
+
+if TYPE_CHECKING:
+    from genai_batch.resources.sources.manifest import Plan
+
+
+class Built(Answer):
+    """A file of requests that was made; nothing was sent."""
+
+    output_path: str
+    requests: int
+    model: str | None = None
+    warning_count: int | None = None
+    warnings: list[Problem] | None = None
+    next: str
+
+    def fitted(self) -> "Built":
+        """Show as many warnings as fit an answer; the count stays whole."""
+        shown = self.model_copy(update={"warnings": None})
+        for number in range(1, len(self.warnings or []) + 1):
+            more = self.model_copy(update={"warnings": (self.warnings or [])[:number]})
+            if more.size() > ANSWER:
+                break
+            shown = more
+        return shown
+
+
+async def build_requests(
+    output_path: str,
+    workspace: Given,
+    prompt: Annotated[str | None, Field(description="{{ column }}, {{ path }}, {{ text }}")] = None,
+    data: Annotated[str | None, Field(description="Table or manifest")] = None,
+    folder: str | None = None,
+    job_id: str | None = None,
+    model: str | None = None,
+    fields: Annotated[dict[str, Any] | None, Field(description="More of a manifest: key, output…")] = None,
+    choice: Choice = None,
+) -> Built:
+    """Make a JSONL of requests from a table, a folder of files or an earlier job's results. Sends nothing."""
+    target = _target(workspace, output_path)
+    plan = await to_thread.run_sync(_plan, workspace, prompt, data, folder, job_id, fields or {})
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.part")
+    try:
+        made = await compiled(workspace, plan, model, choice, part)
+        warnings = await to_thread.run_sync(_checked, workspace, made, plan.source)
+        _move(workspace, part, target)
+    except OSError as error:
+        raise PathNotAllowed(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    state = f"model={made.model}" if made.model else "a model"
+    return Built(
+        output_path=str(target),
+        requests=made.rows or 0,
+        model=made.model,
+        warning_count=len(warnings) or None,
+        warnings=warnings or None,
+        next=f"estimate_cost with source={brief(output_path, 200)} and {state}; then create_batch.",
+    )
+
+
+def _plan(
+    workspace: Workspace,
+    prompt: str | None,
+    data: str | None,
+    folder: str | None,
+    job_id: str | None,
+    fields: dict[str, Any],
+) -> "Plan":
+    """Read the manifest that is named, or that the arguments amount to.
+
+    Raises:
+        BatchError: it cannot be read, or is none.
+    """
+    from genai_batch.resources.sources import documents, manifest
+
+    stated = {"prompt": prompt, "folder": folder, "job_id": job_id, **fields}
+    stated = {name: value for name, value in stated.items() if value is not None}
+    if data is not None:
+        path = workspace.path(data)
+        if is_manifest(path) and not {"prompt", "folder", "job_id"} & stated.keys():
+            found = documents.load(path)
+            return manifest.plan({**found, **stated} if isinstance(found, dict) else found, path.name, path.parent)
+        stated["data"] = str(path)
+    return manifest.plan(stated, data or folder or job_id or "build_requests", None)
+
+
+def _target(workspace: Workspace, output_path: str) -> Path:
+    target = workspace.path(output_path)
+    if not output_path.strip() or target.is_dir() or not target.parent.is_dir():
+        raise PathNotAllowed(f"{brief(str(target), 300)} is a folder or lies in none. Name a new .jsonl file.")
+    if target.exists() and not workspace.may_replace:
+        raise PathNotAllowed(f"{brief(str(target), 300)} exists and is not replaced. Choose a new output_path.")
+    return target
+
+
+def _checked(workspace: Workspace, made: Ready, source: str) -> list[Problem]:
+    """Check the lines as they would be checked before they are sent, where the model is known.
+
+    Raises:
+        InvalidRequests: with every problem found.
+    """
+    if made.model is None:
+        return list(made.settings.warnings)
+    found = Preflight(made.path, models.find(made.model, workspace.today), about=made.settings).run()
+    found.refuse_problems(source)
+    return found.findings.warnings
+
+
+def _move(workspace: Workspace, part: Path, target: Path) -> None:
+    """Give the file its name, in one step."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    if workspace.may_replace:
+        part.replace(target)
+        return
+    try:
+        target.hardlink_to(part)
+    except FileExistsError as error:
+        raise PathNotAllowed(f"{target} exists and is not replaced. Choose a new output_path.") from error
+    except OSError:  # a file system without links
+        part.replace(target)

@@ -1,0 +1,98 @@
+"""The lanes of a workspace: each job is driven by its own."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from genai_batch.resources.jobs import Job, Pulse
+from genai_batch.tools.lanes.batch import BatchLane
+from genai_batch.tools.lanes.gemini import Gemini
+from genai_batch.tools.lanes.live.lane import LiveLane
+from genai_batch.tools.lanes.means import Means, Pace
+
+
+class Lanes:
+    """Both lanes over one ledger and one connection; what is asked of a job goes to the lane of the job."""
+
+    def __init__(self, batch: BatchLane, live: LiveLane) -> None:
+        """Use two lanes."""
+        self.batch, self.live = batch, live
+
+    @property
+    def means(self) -> Means:
+        """What both work with."""
+        return self.batch.means
+
+    @property
+    def gemini(self) -> Gemini:
+        """The connection."""
+        return self.batch.gemini
+
+    @property
+    def pace(self) -> Pace:
+        """How often is asked."""
+        return self.batch.pace
+
+    async def step(self, job: Job) -> Job:
+        """Take a job further.
+
+        Raises:
+            BatchError: it cannot be taken further now, or has failed.
+        """
+        return await self._of(job).step(job) if self.is_mine(job) else job
+
+    def due(self, job: Job, gap: float) -> bool:
+        """Whether there is something to do for a job, and it was not done within `gap` seconds."""
+        return self._of(job).due(job, gap)
+
+    def gap(self, job: Job) -> float:
+        """Seconds between two steps of the driver."""
+        return self._of(job).gap(job)
+
+    async def cancel(self, job: Job) -> Job:
+        """Stop a job; what is finished is kept."""
+        return await self._of(job).cancel(job)
+
+    async def alone(self, job: Job, work: Callable[[], Coroutine[Any, Any, Job]]) -> Job:
+        """Do something with a job when nothing else in this process is at it."""
+        return await self._of(job).alone(job.id, work)
+
+    async def wake(self, job: Job) -> bool:
+        """Let an open job that rests go on at once; False where none does."""
+        return job.lane_now == "live" and not job.is_over and await self.live.wake(job)
+
+    def rests_until(self, job: Job) -> float | None:
+        """When a job that the provider has stopped goes on by itself, in seconds since 1970; None where none is."""
+        return self.live.rests_until(job) if job.lane_now == "live" and not job.is_over else None
+
+    def pulse(self, job: Job) -> Pulse | None:
+        """How a run of the job in this process goes; None where there is none."""
+        return self.live.pulse(job.id) if job.lane_now == "live" else None
+
+    async def rest(self, job: Job) -> None:
+        """Send nothing more of a job from here, and wait until what is in flight is stored."""
+        if job.lane_now == "live":
+            await self.live.rest(job.id)
+
+    def is_at(self, job_id: str) -> bool:
+        """Whether this process is just taking a step of the job."""
+        return self.batch.is_at(job_id) or self.live.is_at(job_id)
+
+    def is_mine(self, job: Job) -> bool:
+        """Whether the job was made with this backend and this key; no other can see it at the provider."""
+        return self.batch.is_mine(job)
+
+    async def adopt(self, name: str) -> Job:
+        """Take on a batch that this ledger has not seen.
+
+        Raises:
+            UnknownJob: the provider has no such batch for this key.
+        """
+        return await self.batch.adopt(name)
+
+    async def close(self) -> None:
+        """Leave what is under way to the next process."""
+        await asyncio.gather(self.live.close(), self.batch.close())
+
+    def _of(self, job: Job) -> BatchLane | LiveLane:
+        return self.live if job.lane_now == "live" else self.batch

@@ -1,0 +1,148 @@
+"""One run of a job by this process: what is on the disk is found, the rest is sent, and how that ends is written down.
+
+Whoever begins one holds the lease of the job and the lock of its folder.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from anyio import to_thread
+
+from genai_batch.resources import jobs
+from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.jobs import Job, Shard, State
+from genai_batch.tools.lanes.collection import close
+from genai_batch.tools.lanes.live.caller import calling
+from genai_batch.tools.lanes.live.feed import items
+from genai_batch.tools.lanes.live.journal import Journal
+from genai_batch.tools.lanes.live.pace import FIRST, Pace
+from genai_batch.tools.lanes.live.recovery import Recovered, recover
+from genai_batch.tools.lanes.live.replies import Verdict
+from genai_batch.tools.lanes.live.runner import Limits, Runner
+from genai_batch.tools.lanes.live.stops import comes_back, stop_notice
+from genai_batch.tools.lanes.live.tally import Tally
+from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.states import embeds
+
+_TELL_S = 1.0
+"""Seconds from one word about the progress to the next."""
+
+
+class Run:
+    """Carries a job out until its end, or until `stop` is set."""
+
+    def __init__(self, means: Means, limits: Limits, pace: Pace, tally: Tally, stop: asyncio.Event) -> None:
+        """Use the pace of the job's model, and count in `tally`."""
+        self._means, self._ledger, self._limits, self._pace, self._stop = means, means.ledger, limits, pace, stop
+        self._tally = tally
+
+    async def carry_out(self, job: Job, shard: Shard | None) -> None:
+        """Send what is not answered of `shard`, the open part of the job's attempt, and end the job when all is.
+
+        Raises:
+            OSError: the disk did not take the rows, or not give the requests; what it took counts.
+            BatchError: the ledger or the connection cannot be used.
+        """
+        if shard is not None:
+            folder = jobs.folder(self._ledger.home, job.id)
+            requests = jobs.requests_of(folder, shard.attempt)
+            found = await to_thread.run_sync(recover, folder / "results.jsonl", job.results_bytes, requests)
+            shard = self._begun(shard, found)
+            if found.done < found.requests and job.cancelled_at is None:
+                await self._send(job, shard, found)
+            if (state := self._end(job, shard)) is None or not self._collected(job, shard, state):
+                return
+        await self._close(job.id)
+
+    def _begun(self, shard: Shard, found: Recovered) -> Shard:
+        now = self._means.now()
+        began = shard.sent_at or now
+        return self._ledger.mark(shard, done=found.done, sent_at=began, polled_at=now, changed_at=now)
+
+    async def _send(self, job: Job, shard: Shard, found: Recovered) -> None:
+        """Send what is not answered; where the provider stops it, say why and when it goes on."""
+        self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
+        async with self._runner(job, shard, found) as (runner, journal):
+            beside = [
+                asyncio.create_task(self._tell(job, shard, found.done, journal, runner)),
+                asyncio.create_task(self._obey(runner)),
+            ]
+            try:
+                await runner.run()
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.shield(journal.close())
+                self._ledger.mark(shard, done=found.done + journal.rows)
+        if runner.stopped:
+            self._rest(job, shard, runner.stopped)
+
+    @asynccontextmanager
+    async def _runner(self, job: Job, shard: Shard, found: Recovered) -> AsyncGenerator[tuple[Runner, Journal]]:
+        folder = jobs.folder(self._ledger.home, job.id)
+        verb = "embedContent" if embeds(job.model) else "generateContent"
+        endpoint = await self._means.gemini.endpoint(f"models/{job.model}:{verb}", int(self._limits.attempt))
+        self._pace.admit(job.concurrency)
+        async with calling(endpoint) as call:
+            journal = Journal(folder / "results.jsonl")
+            feed = items(jobs.requests_of(folder, shard.attempt), found.answered)
+            most = job.concurrency or FIRST
+            yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally), journal
+
+    async def _obey(self, runner: Runner) -> None:
+        await self._stop.wait()
+        runner.stop()
+
+    async def _tell(self, job: Job, shard: Shard, done: int, journal: Journal, runner: Runner) -> None:
+        """Move the count about once a second, say what slows it, and obey a wish to stop the job, and its deadline."""
+        told, said = -1, None
+        while True:
+            await asyncio.sleep(_TELL_S)
+            self._tally.look(journal.rows)
+            with suppress(LedgerError):
+                if told != journal.rows:
+                    told = journal.rows
+                    self._ledger.mark(shard, done=done + told, polled_at=self._means.now())
+                if said != (now_said := self._pace.words()):
+                    said = now_said
+                    self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
+                if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
+                    runner.stop()
+
+    def _rest(self, job: Job, shard: Shard, why: Verdict) -> None:
+        until = comes_back(why, self._means.now())
+        said = stop_notice(why, until)
+        self._ledger.mark(shard, next_try_at=until, trouble=said)
+        self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
+
+    def _is_late(self, shard: Shard) -> bool:
+        return self._means.now() - (shard.sent_at or self._means.now()) > self._limits.job
+
+    def _end(self, job: Job, shard: Shard) -> State | None:
+        """How the attempt has ended; None while it has not."""
+        if self._ledger.shard(job.id, shard.number).done >= shard.requests:
+            return "JOB_STATE_SUCCEEDED"
+        if self._ledger.job(job.id).cancelled_at is not None:
+            return "JOB_STATE_CANCELLED"
+        return "JOB_STATE_EXPIRED" if self._is_late(shard) else None
+
+    def _collected(self, job: Job, shard: Shard, state: State) -> bool:
+        """Record that what is on the disk is all; False where another process has the lease just now."""
+        now, results = self._means.now(), jobs.folder(self._ledger.home, job.id) / "results.jsonl"
+        size = results.stat().st_size if results.exists() else 0
+        if not self._ledger.claim(job.id, now):
+            return False
+        end = max(size, job.results_bytes)
+        self._ledger.collected(shard, job.results_bytes, end, now, output="live", state=state, finished_at=now)
+        return self._ledger.shard(job.id, shard.number).collected_at is not None
+
+    async def _close(self, job_id: str) -> None:
+        """Index what came back and end the job as its attempt has ended."""
+        job = self._ledger.job(job_id)
+        last = jobs.latest(job, self._ledger.shards(job.id))[-1]
+        said = {
+            "JOB_STATE_CANCELLED": "Cancelled; rows finished before are kept and were charged.",
+            "JOB_STATE_EXPIRED": f"Ended after {self._limits.job / 3600:.0f} h; resume_job sends what is missing.",
+        }.get(last.state or "")
+        await close(self._ledger, job, self._means.now(), state=last.state, notice=said)

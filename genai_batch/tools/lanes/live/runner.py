@@ -1,0 +1,217 @@
+"""One run: requests leave in order as fast as they may, each answer goes to the journal, what fails is tried again.
+
+Only what is on its way is held: the calls in flight, and the items that wait for another try, each no more than the
+job's concurrency.
+"""
+
+import asyncio
+import heapq
+import math
+import random
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from genai_batch.tools.lanes.live.caller import Caller, NoReply
+from genai_batch.tools.lanes.live.feed import Item
+from genai_batch.tools.lanes.live.journal import Journal
+from genai_batch.tools.lanes.live.pace import Pace, Sent
+from genai_batch.tools.lanes.live.replies import Verdict, judge
+from genai_batch.tools.lanes.live.tally import Tally
+
+_BACKOFF_S = (1.0, 60.0)
+_TRIES, _TRYING_S = 6, 90
+"""Failures, and seconds since the first of them, after both of which an item is given up; outages do not count."""
+
+
+class Limits(NamedTuple):
+    """Seconds that may pass: in one attempt of an item, from its first to its last attempt, in a whole job."""
+
+    attempt: float = 300
+    item: float = 1800
+    job: float = 48 * 3600
+
+
+LIMITS = Limits()
+
+
+class Runner:
+    """Sends what `feed` gives through `call`; `stop` ends it once what is in flight is home."""
+
+    def __init__(
+        self, feed: Iterator[Item], call: Caller, journal: Journal, pace: Pace, limits: Limits, most: int, tally: Tally
+    ) -> None:
+        """Use `most` calls at a time, and count in `tally`."""
+        self._feed, self._call, self._journal, self._pace = feed, call, journal, pace
+        self._limits, self._most, self._tally = limits, most, tally
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._changed = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._again: list[Item] = []
+        self._ahead: Item | None = None
+        self._broken: BaseException | None = None
+        self.stopped: Verdict | None = None
+        self._stopping = False
+        self._out = 0
+
+    def stop(self, why: Verdict | None = None) -> None:
+        """Send nothing more; `why` is what came back, where that is the reason."""
+        self.stopped = self.stopped or why
+        self._stopping = True
+        self._changed.set()
+
+    def wake(self) -> None:
+        """Look again: something has changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Send until nothing is left or `stop`, and wait for what is in flight; when cancelled that is given up.
+
+        Raises:
+            OSError: the requests could not be read.
+        """
+        self._pace.wakes.add(self.wake)
+        self._journal.told = self.wake
+        try:
+            while item := await self._next():
+                task = asyncio.create_task(self._carry(item, self._leave(item)))
+                self._calls.add(task)
+                task.add_done_callback(self._ended)
+            while self._calls:
+                await asyncio.wait(self._calls)
+        finally:
+            for task in self._calls:
+                task.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            self._pace.wakes.discard(self.wake)
+        if self._broken:
+            raise self._broken
+
+    async def _next(self) -> Item | None:
+        """Wait until a call may leave, and say with what; None at the end."""
+        while not self._is_ending:
+            self._changed.clear()
+            wait = self._wait()
+            if wait <= 0:
+                return self._take()
+            if not (self._calls or self._again or self._has_more()):
+                return None
+            await self._sleep(wait)
+        return None
+
+    @property
+    def _is_ending(self) -> bool:
+        return bool(self._stopping or self._journal.trouble or self._broken)
+
+    def _wait(self) -> float:
+        """Seconds until there is something that may be sent; infinite where something else has to happen first."""
+        if self._out >= self._most or self._journal.waiting >= max(self._most, 64):
+            return math.inf
+        due = self._again[0].due - self._now() if self._again else math.inf
+        if due > 0 and (len(self._again) >= self._most or not self._has_more()):
+            return due
+        return self._pace.delay(self._now())
+
+    def _has_more(self) -> bool:
+        self._ahead = self._ahead or next(self._feed, None)
+        return self._ahead is not None
+
+    def _take(self) -> Item | None:
+        if self._again and self._again[0].due <= self._now():
+            return heapq.heappop(self._again)
+        item, self._ahead = self._ahead, None
+        return item or next(self._feed, None)
+
+    async def _sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        timer = None if seconds == math.inf else loop.call_later(seconds, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            if timer:
+                timer.cancel()
+
+    def _leave(self, item: Item) -> Sent:
+        self._out += 1
+        self._tally.in_flight = self._out
+        sent = self._pace.left(self._now())
+        if item.sent_at is None:
+            item.sent_at = self._pace.active(sent.at)
+        return sent
+
+    async def _carry(self, item: Item | None, sent: Sent) -> None:
+        """Make a call, and then at once the next, while there is one that may leave: no task changes hands."""
+        while item:
+            try:
+                verdict = judge(await self._call(item.body, self._seconds(item)))
+            except NoReply as failure:
+                verdict = judge(failure)
+            except BaseException:
+                self._pace.dropped(sent)
+                raise
+            finally:
+                self._out -= 1
+                self._tally.in_flight = self._out
+            self._settle(item, sent, verdict)
+            item = None if self._is_ending or self._wait() > 0 else self._take()
+            if item:
+                sent = self._leave(item)
+            if item is None or len(self._pace.wakes) > 1 or self._wait() <= 0:
+                self._tell()
+
+    def _tell(self) -> None:
+        """There may be room for another call, here or in another job of the model."""
+        for wake in self._pace.wakes:
+            wake()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            self._broken = self._broken or task.exception()
+        self.wake()
+
+    def _seconds(self, item: Item) -> float:
+        """How long an attempt may take: no longer than the item has."""
+        passed = self._pace.active(self._now()) - (item.sent_at or 0)
+        return max(1.0, min(self._limits.attempt, self._limits.item - passed))
+
+    def _settle(self, item: Item, sent: Sent, verdict: Verdict) -> None:
+        """Do what the reply demands."""
+        now = self._now()
+        if verdict.kind == "row":
+            self._pace.answered(now, sent)
+            self._journal.add(item.row(b"response", verdict.body))
+            self._tally.spent(verdict.tokens)
+        elif verdict.kind == "refused":
+            self._pace.answered(now, sent)
+            self._give_up(item, verdict.body)
+        elif verdict.kind == "stop":
+            self._pace.dropped(sent)
+            self.stop(verdict)
+        elif verdict.kind == "quota":
+            self._pace.refused(now, sent, verdict.advice_s, verdict.window_s)
+            self._later(item, verdict, 0)
+        else:
+            self._pace.failed(now, sent, id(item))
+            self._failed(item, verdict)
+
+    def _failed(self, item: Item, verdict: Verdict) -> None:
+        """Try again after a pause of any length up to one that doubles; an outage is nobody's failure."""
+        if not self._pace.is_out:
+            item.tries += 1
+        most = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** min(item.tries, 10))
+        self._later(item, verdict, random.uniform(0, most) if not self._pace.is_out else 0)  # noqa: S311 - jitter
+
+    def _later(self, item: Item, verdict: Verdict, seconds: float) -> None:
+        now = self._pace.active(self._now())
+        item.failed_at = now if item.failed_at is None else item.failed_at
+        tried_enough = item.tries >= _TRIES and now - item.failed_at >= _TRYING_S
+        if tried_enough or now + seconds - (item.sent_at or 0) >= self._limits.item:
+            self._give_up(item, verdict.body)
+            return
+        self._tally.retries += 1
+        item.due = self._now() + seconds
+        heapq.heappush(self._again, item)
+
+    def _give_up(self, item: Item, error: bytes) -> None:
+        self._tally.errors += 1
+        self._journal.add(item.row(b"error", error))

@@ -1,0 +1,1 @@
+"""Pipelines: how their stages are made, begun, and told of."""

@@ -1,0 +1,206 @@
+"""Making the stages of a pipeline: all are checked, and those that can be are priced, before the first is sent."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from anyio import to_thread
+from blake3 import blake3
+
+from genai_batch.resources import pipelines
+from genai_batch.resources.answers import Problem
+from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerError, OverBudget
+from genai_batch.resources.pipelines import Pipeline, Stage
+from genai_batch.resources.requests import Preflight
+from genai_batch.resources.sources.selection import Selection
+from genai_batch.tools.approval import Answer, Costs, Quote, approve, limit_of
+from genai_batch.tools.compiling import Ready, compiled, is_manifest
+from genai_batch.tools.routing import How
+from genai_batch.tools.starting import Draft, drafted, preflight_of, record
+from genai_batch.tools.workspace import Workspace
+
+if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
+    from genai_batch.resources.sources.manifest import Plan
+    from genai_batch.resources.sources.stages import Part, Staged
+
+
+class Made(NamedTuple):
+    """A stage that is checked and priced but not recorded; `first` is its first line, `warnings` were told."""
+
+    found: Preflight
+    draft: Draft
+    first: dict[str, Any]
+    warnings: tuple[Problem, ...]
+
+
+class Asked(NamedTuple):
+    """What the caller says of a pipeline, and what the user answered where they were asked."""
+
+    name: str | None = None
+    max_cost_usd: float | None = None
+    confirm: bool = False
+    again: bool = False
+    quoted: Quote | None = None
+    answer: Answer = None
+
+
+async def staged_in(
+    workspace: Workspace, source: str, model: str | None, choice: Selection | None = None
+) -> "Staged | None":
+    """Read a manifest that makes a pipeline; None where the source makes one job.
+
+    Raises:
+        InvalidRequests: with everything that is wrong, by stage.
+        BatchError: the source cannot be used.
+    """
+    path = workspace.path(source)
+    if not is_manifest(path):
+        return None
+    from genai_batch.resources.sources import stages
+
+    return await to_thread.run_sync(stages.read, path, model, choice, workspace.today)
+
+
+@asynccontextmanager
+async def made(workspace: Workspace, plan: "Plan", model: str, name: str) -> AsyncGenerator[Made]:
+    """Make the requests of one stage and price them; what is not recorded by the end is removed.
+
+    Raises:
+        BatchError: the requests cannot be made.
+    """
+    lines = partial(_lines, workspace, plan, model)
+    async with (
+        preflight_of(workspace, lines) as found,
+        drafted(workspace, found, name, How.of(found.about)) as draft,
+    ):
+        with found.source.open("rb") as file:
+            first = json.loads(file.readline())
+        yield Made(found, draft, first, found.about.warnings)
+
+
+async def _lines(workspace: Workspace, plan: "Plan", model: str, folder: Path) -> Ready:
+    await to_thread.run_sync(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
+    return await compiled(workspace, plan, model, None, folder / "stage.jsonl")
+
+
+@asynccontextmanager
+async def checked(workspace: Workspace, staged: "Staged", name: str) -> AsyncGenerator[dict[int, Made]]:
+    """Make every stage that reads from no other, and try those that do on a row that stands in for theirs.
+
+    Raises:
+        InvalidRequests: with everything that is wrong, by stage.
+        BatchError: a stage cannot be made.
+    """
+    from genai_batch.resources.sources.stages import by_stage
+
+    found: list[Problem] = []
+    count, begun, rows = 0, dict[int, Made](), dict[int, dict[str, Any] | None]()
+    async with AsyncExitStack() as stack:
+        for number, part in enumerate(staged.parts):
+            try:
+                if part.reads is None:
+                    doing = made(workspace, part.plan(staged), part.model, named(name, part.name))
+                    begun[number] = await stack.enter_async_context(doing)
+                    rows[number] = begun[number].first
+                elif row := rows.get(part.reads):
+                    rows[number] = await to_thread.run_sync(_tried, workspace, staged, number, row)
+            except InvalidRequests as error:
+                found, count = [*found, *by_stage(part.name, error)], count + error.count
+            except LedgerError:
+                raise
+            except BatchError as error:
+                found, count = [*found, Problem(problem=f"stage '{part.name}': {error}")], count + 1
+        if found:
+            raise InvalidRequests(staged.source, found, count)
+        yield begun
+
+
+def _tried(workspace: Workspace, staged: "Staged", number: int, row: dict[str, Any]) -> dict[str, Any] | None:
+    from genai_batch.resources.sources.standin import tried
+
+    part = staged.parts[number]
+    return tried(part.plan(staged), lambda path: workspace.path(str(path)), part.model, row)
+
+
+def named(pipeline: str, stage: str) -> str:
+    """What the job of a stage is called."""
+    return f"{pipeline[:56]} · {stage}"
+
+
+async def most(workspace: Workspace, staged: "Staged", *, again: bool) -> float:
+    """USD that the stages which begin at once may cost at most."""
+    async with checked(workspace, staged, staged.name) as begun:
+        return _costs(workspace, begun, again=again).most
+
+
+def _costs(workspace: Workspace, begun: dict[int, Made], *, again: bool) -> Costs:
+    """What the stages may cost that were not run before."""
+    new = [each.draft.price for each in begun.values() if again or not workspace.ledger.same(each.draft.job)]
+    return Costs(sum(price.cost_usd.likely for price in new), sum(price.most for price in new))
+
+
+async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[Pipeline, bool, tuple[Problem, ...]]:
+    """Record a pipeline and the jobs of the stages that begin at once; nothing is sent yet.
+
+    Returns it, whether it was there before, and what was told while it was made.
+
+    Raises:
+        InvalidRequests: with everything that is wrong, by stage.
+        OverBudget: what begins at once may cost more than the limit.
+    """
+    name, now = asked.name or staged.name, workspace.now()  # jobs from then on are paid by this pipeline
+    async with checked(workspace, staged, name) as begun:
+        pipeline = _pipeline(workspace, staged, begun, asked)._replace(name=name[:100], created_at=now)
+        warnings = tuple(warning for each in begun.values() for warning in each.warnings)
+        if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
+            return known, True, warnings
+        costs, limit = _costs(workspace, begun, again=asked.again), limit_of(workspace, _stated(staged, asked))
+        approve(costs, limit, confirm=asked.confirm, quoted=asked.quoted, answer=asked.answer)
+        _record(workspace, pipeline, staged, begun)
+    return pipeline, False, warnings
+
+
+def _stated(staged: "Staged", asked: Asked) -> float | None:
+    """The lower of the caller's limit and the manifest's."""
+    return min((each for each in (asked.max_cost_usd, staged.max_cost_usd) if each is not None), default=None)
+
+
+def _pipeline(workspace: Workspace, staged: "Staged", begun: dict[int, Made], asked: Asked) -> Pipeline:
+    """The pipeline to be. What was approved is what begins at once, or the amount that was stated with the approval."""
+    stated = _stated(staged, asked)
+    budget = max(limit_of(workspace, stated), _costs(workspace, begun, again=asked.again).most)
+    content = [[part.name, part.value, part.model, part.reads] for part in staged.parts]
+    digests = [each.draft.job.digest for each in begun.values()]
+    return Pipeline(
+        id=pipelines.new_id(), name=staged.name, source=staged.source, base=str(staged.base) if staged.base else None,
+        digest=blake3(json.dumps([content, digests], sort_keys=True).encode()).hexdigest(),
+        budget=max(budget, stated) if stated is not None and asked.confirm else budget, again=asked.again,
+        backend=workspace.backend, account=workspace.lane.gemini.account, created_at=workspace.now(),
+    )  # fmt: skip
+
+
+def _stage(number: int, part: "Part") -> Stage:
+    lane, outcome = part.value.get("lane") or "batch", part.value.get("outcome", "ok")
+    return Stage(number, part.name, part.model, lane, outcome, part.reads)
+
+
+def _record(workspace: Workspace, pipeline: Pipeline, staged: "Staged", begun: dict[int, Made]) -> None:
+    """Write everything down: the pipeline at once with its first job, so that there is neither without the other."""
+    rows = [(_stage(number, part), json.dumps(part.value)) for number, part in enumerate(staged.parts)]
+    for number, each in begun.items():
+        is_first = number == min(begun)
+
+        def also(db: Any, job: Any, number: int = number, *, is_first: bool = is_first) -> None:
+            if is_first:
+                pipelines.insert(db, pipeline, rows)
+            pipelines.link(db, job, pipeline=pipeline, number=number, confirm=True)
+
+        try:
+            record(workspace, each.draft, again=pipeline.again, also=also)
+        except OverBudget:  # the day's limit; a later stage waits for another day
+            if is_first:
+                raise
+            pipelines.note(workspace.ledger, pipeline, rows[number][0], price=each.draft.price.most, trouble=None)

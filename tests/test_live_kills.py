@@ -1,0 +1,135 @@
+"""Live runs are killed at random moments: what is answered is never asked for again, nothing is lost.
+
+`make test` kills a few, `make soak` a hundred and more.
+"""
+
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.benchmarks.answering import answering
+from tests.drivers import STUCK_S, Ask, Dress, command_line, host, to_the_end
+from tests.killing import Ring
+from tests.world import MODEL, World, call, finish, row, start
+
+ROWS, AT_ONCE, LATENCY_S = 400, 8, 0.03
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Ring]:
+    """A home without drivers, and a process that answers and counts what it was asked; none is left."""
+    (tmp_path / "work").mkdir()
+    with answering(LATENCY_S, counts=True) as url:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
+        made = Ring(World(tmp_path / "work", tmp_path / "home"), url, random.Random(1))  # noqa: S311 - no secret
+        yield made
+        made.clear()
+
+
+@pytest.mark.parametrize(("at_once", "dress"), [(1, command_line), (2, host)], ids=["run", "hosts"])
+def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
+    ring: Ring, at_once: int, dress: Dress, pytestconfig: pytest.Config
+) -> None:
+    kills = 3 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
+    ring.dress = dress
+    repeated, stored = 0, dict[str, int]()
+    while ring.killed < kills:
+        before = ring.killed
+        rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.") for n in range(ROWS)]
+        script = partial(lived, source=ring.source(rows))
+        ring.harass(lambda script=script: note(ring, stored) or script, at_once, kills, begun=partial(at_work, ring))
+        note(ring, stored)
+        status = ring.undisturbed(script)
+        assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": ROWS}), status
+        assert ring.keys(status["job_id"]) == sorted(each["key"] for each in rows), "lost or repeated"
+        asked = heard(ring.url)
+        assert {key: asked[key] for key in stored} == stored, "what was on the disk at a kill was asked for again"
+        counts, killed = [asked[each["key"]] for each in rows], ring.killed - before
+        more = sum(counts) - ROWS
+        assert more <= 2 * AT_ONCE * killed, "more than what was in flight, to Gemini or to the disk"
+        assert max(counts) <= 1 + killed
+        repeated += more
+    assert stored, "nothing was stored at any kill"
+    counted = f"{ring.killed} kills, {ring.rounds} jobs, {repeated} rows asked twice, {len(stored)} stored at a kill"
+    print(f"live, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
+
+
+async def lived(ask: Ask, source: Path) -> dict[str, Any]:
+    """Run a job in the live lane."""
+    begun = await ask("create_batch", source=str(source), model=MODEL, lane="live", concurrency=AT_ONCE, confirm=True)
+    return await to_the_end(ask, begun)
+
+
+def heard(url: str) -> dict[str, int]:
+    """How often each row was asked for."""
+    with urlopen(url, timeout=20) as reply:  # noqa: S310 - loopback
+        return {found[0]: count for body, count in json.load(reply) if (found := re.search(r"r\d+k\d+", body))}
+
+
+def at_work(ring: Ring) -> None:
+    """Wait until rows are stored: until the lease of the dead lapses a kill hits nothing."""
+
+    def size() -> int:
+        return sum(each.stat().st_size for each in ring.world.home.glob("jobs/*/results.jsonl"))
+
+    before, until = size(), time.monotonic() + STUCK_S
+    while size() == before and not ring.over() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def note(ring: Ring, stored: dict[str, int]) -> None:
+    """Remember how often the rows that are on the disk by now were asked for."""
+    results = [each.read_bytes() for each in ring.world.home.glob("jobs/*/results.jsonl")]
+    keys = [json.loads(line)["key"] for each in results for line in each[: each.rfind(b"\n") + 1].splitlines()]
+    asked = heard(ring.url)
+    for key in keys:
+        stored.setdefault(key, asked[key])
+
+
+@contextmanager
+def emulating(folder: Path, port: str = "0") -> Generator[str]:
+    """The emulator as a process of its own, which is killed at the end."""
+    scenario = folder / "scenario.json"
+    scenario.write_text(json.dumps({"settings": {"latency_s": 0.05}}))
+    state = ["--scenario", str(scenario), "--state", str(folder / "state")]
+    command = [sys.executable, "-m", "genai_batch", "emulate", "--port", port, *state]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            yield process.stderr.readline().split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.anyio
+async def test_while_gemini_is_away_a_run_waits_and_then_no_row_is_lost_or_failed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> None:
+    """`make soak` has it away for 30 s."""
+    away_s = 30 if int(str(pytestconfig.getoption("--kills"))) >= 100 else 0
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(200)])
+    async with AsyncExitStack() as opened:
+        with emulating(tmp_path) as url:
+            monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
+            client = await opened.enter_async_context(world.client(backend="gemini", api_key="any key"))
+            job_id = await start(client, source, lane="live", concurrency=8, confirm=True)
+            status: dict[str, Any] = {"done": 0}
+            while not status["done"]:
+                status = await call(client, "check_status", job_id=job_id, wait_s=0.2)
+        while "does not answer" not in status.get("notice", ""):
+            status = await call(client, "check_status", job_id=job_id, wait_s=0.2)
+        status = await call(client, "check_status", job_id=job_id, wait_s=away_s)
+        assert 0 < status["done"] < 200
+        with emulating(tmp_path, url.rpartition(":")[2]):
+            assert (await finish(client, job_id))["counts"] == {"ok": 200}
