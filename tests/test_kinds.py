@@ -115,8 +115,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a picture to be read aloud": ({"model": SPEECH, "files": ["a.png"]}, "send the text"),
     "tools for speech": ({"model": SPEECH, "tools": [{"google_search": {}}]}, "remove it"),
     "several candidates": ({"model": PICTURES, "candidate_count": 2}, "under keys of their own"),
-    "a format of another model": ({"model": "gemini-3-pro-image", "aspect_ratio": "8:1"}, "use 1:1, 2:3"),
-    "a size of another model": ({"model": "gemini-3-pro-image", "image_size": "512"}, "use 1K, 2K or 4K"),
     "a model of streams": ({"model": "gemini-3.8-flash-live"}, "it answers a live stream"),
     "a model of videos": ({"model": "veo-3.1"}, "video models are called one at a time"),
 }

@@ -107,11 +107,11 @@ def pictures(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
 def _picture(config: dict[str, Any], model: Model) -> Iterator[Fault]:
     ratio, size = config.get("aspect_ratio"), config.get("image_size")
     if model.ratios and ratio in _RATIOS.difference(model.ratios):
-        said = f"{model.name} makes no pictures of aspect_ratio {ratio}"
-        yield fault("aspect-ratio-model", said, f"use {_either(model.ratios)}, or another image model")
+        said = f"{model.name} is not known to make pictures of aspect_ratio {ratio}"
+        yield doubt("aspect-ratio-model", said, f"use {_either(model.ratios)}, or another image model")
     if model.sizes and size in SIZES and size not in model.sizes:
-        said = f"{model.name} makes no pictures of image_size {size}"
-        yield fault("image-size-model", said, f"use {_either(model.sizes)}, or another image model")
+        said = f"{model.name} is not known to make pictures of image_size {size}"
+        yield doubt("image-size-model", said, f"use {_either(model.sizes)}, or another image model")
     if ratio is not None and not re.fullmatch(r"\d{1,2}:\d{1,2}", str(ratio)):
         yield fault("aspect-ratio", f"no such aspect_ratio {str(ratio)[:30]!r}", 'write it like "16:9"')
     elif ratio is not None and ratio not in _RATIOS:
