@@ -15,7 +15,7 @@ from msgspec import Struct
 from genai_batch.resources.results_index import plain
 from genai_batch.resources.results_index.batches import batches
 
-STRETCH = 12 * 1024 * 1024
+STRETCH = 9 * 1024 * 1024
 """Bytes of rows that make a run."""
 REQUESTS = STRETCH // 3
 """The same of requests, which are shorter."""

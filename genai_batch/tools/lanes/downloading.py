@@ -11,6 +11,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from anyio import to_thread
 from genai_batch.resources.errors import ProviderError
 
 PIECE = 1024 * 1024
+_SETTLED = 128 * 1024 * 1024
+"""Bytes after which what has come is settled on the disk while more comes."""
 
 
 class NotWhole(ProviderError):
@@ -97,6 +100,7 @@ class Download:
         """Write what comes, a piece while the next is on its way; what has come stays when the rest does not."""
         pieces = reply.aiter_bytes() if "content-encoding" in reply.headers else reply.aiter_raw()
         held, writing = list[bytes](), asyncio.create_task(to_thread.run_sync(self._put, list[bytes]()))
+        settling, settled = writing, self._size
         try:
             async for piece in pieces:
                 held.append(piece)
@@ -104,10 +108,18 @@ class Download:
                     await writing
                     writing = asyncio.create_task(to_thread.run_sync(self._put, held))
                     held = []
+                    if settling.done() and self._size - settled >= _SETTLED:
+                        settled = self._size
+                        settling = asyncio.create_task(to_thread.run_sync(self._settle))
         finally:
             with anyio.CancelScope(shield=True):
-                await writing
+                await asyncio.gather(writing, settling)
                 await to_thread.run_sync(self._put, held)
+
+    def _settle(self) -> None:
+        """Have what is here written to the disk, so that the end of the file does not wait for all of it."""
+        with self._path.open("rb", buffering=0) as file, suppress(OSError):
+            os.fsync(file.fileno())
 
     def _put(self, pieces: list[bytes]) -> None:
         """Write all of it, or all that a full disk takes: a gap would be filled with what does not belong there."""
