@@ -68,6 +68,13 @@ async def test_what_passes_is_tried_again_until_it_is_answered(world: World) -> 
     assert (status["counts"], await sent(world)) == ({"ok": 30}, 34)
 
 
+async def test_rows_that_fail_whenever_they_are_asked_end_as_errors_though_nothing_else_is_left(world: World) -> None:
+    await world.arm("row", match={"prompt": "Say [1-4]\\."}, outcome="error", code=13, times=None)
+    async with world.client(live=Limits(tries=2, trying=0)) as client:
+        status = await finish(client, await start(client, source_of(world, 20), lane="live", concurrency=4))
+    assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": 16, "error": 4})
+
+
 async def test_an_outage_pauses_all_and_costs_no_item_a_try(world: World) -> None:
     await world.arm("http_error", call="generate", code=503, times=5)
     async with world.client() as client:

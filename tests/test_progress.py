@@ -84,7 +84,7 @@ async def test_ctrl_c_finishes_what_is_in_flight_and_the_rest_is_run_later(world
     assert 0 < stored < 60
     job_id = said.split("genai-batch resume ")[1].split()[0]
     await world.set(latency_s=0)
-    assert run(world, "status", job_id, "--wait", "30").returncode == 0
+    assert run(world, "resume", job_id).returncode == 0, "the command that was named runs the rest"
     assert len(await world.calls("generateContent")) == 60
 
 
@@ -101,9 +101,8 @@ async def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_that_was_answered
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
         assert "genai-batch resume job_" in process.stderr.read()
-    await world.set(latency_s=0)
     listed = answer(run(world, "list", "--json"))["jobs"][0]
-    assert run(world, "status", listed["job_id"], "--wait", "60").returncode == 0
+    assert listed["state"] == "JOB_STATE_RUNNING", "whoever comes next goes on"
 
 
 async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:
@@ -121,3 +120,10 @@ async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:
     assert process.returncode == 0
     assert "succeeded 20/20" in shown
     assert "\x1b[?25h" in shown, "the cursor is back"
+
+
+async def test_an_output_that_cannot_be_written_is_refused_before_anything_is_paid(world: World) -> None:
+    source = world.write("a.jsonl", [row("a")])
+    done = run(world, "run", source, "--model", MODEL, "--lane", "live", "--output", "nowhere/out.csv")
+    assert (done.returncode, "lies in no folder" in done.stderr) == (2, True)
+    assert await world.calls("generateContent") == []

@@ -36,7 +36,7 @@ from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
-from genai_batch.tools.get_results import get_results
+from genai_batch.tools.get_results import get_results, place_for
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.resume_job import Rows, resume_job
 from genai_batch.tools.routing import Wish
@@ -164,6 +164,8 @@ def run_job(
     begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, how=how)
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
+        if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
+            place_for(workspace, output)
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing})
@@ -248,14 +250,18 @@ def resume(
     lane: Annotated[Lane | None, typer.Option(help="The job's own, if not said; live costs twice, answers now")] = None,
     confirm: Confirm = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Send rows of a finished job again; good answers are kept."""
+    """Send rows of a finished job again, or run the rest of one in the live lane, to its end; good answers are kept."""
 
     async def ask(workspace: Workspace) -> JobStatus:
-        return await approved(partial(resume_job, job, workspace, key or rows, lane), confirm)
+        answer = await approved(partial(resume_job, job, workspace, key or rows, lane), confirm)
+        if answer.is_over or workspace.ledger.job(answer.job_id).lane_now == "batch":
+            return answer
+        named = answer.pipeline.id if answer.pipeline and answer.pipeline.state else answer.job_id
+        return await follow(workspace, named, None, shown(json=False, quiet=quiet or json))
 
     answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
-    raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
+    raise typer.Exit(exit_code(answer) if answer.is_over else 5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
 @app.command()

@@ -43,7 +43,7 @@ async def get_results(
     if keys or cursor or outcome == "not_ok":
         said = "output_path writes every row, or those of one outcome"
         raise BatchError(f"{said}; without it keys, cursor and not_ok show rows. Every row written tells its outcome.")
-    target = _target(workspace, output_path)
+    target = place_for(workspace, output_path)
     is_folder = target.is_dir() or output_path.endswith(("/", "\\"))
     form = format or ("jsonl" if is_folder else form_of(target))
     write = partial(export_folder if is_folder else export, form=form, choice=Choice(outcome, with_requests))
@@ -58,7 +58,7 @@ def _show(
     return workspace.opened.read(job, show)
 
 
-def _target(workspace: Workspace, output_path: str) -> Path:
+def place_for(workspace: Workspace, output_path: str) -> Path:
     """Find a place that can be written to.
 
     Raises:

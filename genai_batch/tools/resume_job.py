@@ -96,9 +96,14 @@ async def resume_job(
     again = _Again(workspace, job.id, rows, lane)
     if await workspace.lane.wake(job):
         return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
-    if not job.is_over and workspace.lane.is_at(job.id) and job.lane_now == "live":
-        raise BatchError(f"{job.id} is still under way; nothing was sent. check_status tells how it stands.")
-    gate = partial(approve, limit=workspace.max_cost_usd, confirm=confirm, quoted=quoted, answer=answer)
+    if not job.is_over and job.lane_now == "live":
+        if rows != "unfinished" or lane == "batch":
+            raise BatchError(f"{job.id} is still under way; nothing was sent. check_status tells how it stands.")
+        await workspace.lane.step(job)
+        return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
+    left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
+    limit = max(0.0, min(workspace.max_cost_usd, left))
+    gate = partial(approve, limit=limit, confirm=confirm, quoted=quoted, answer=answer)
     try:
         with fail_after(LOOK_S):
             job = await workspace.lane.alone(job, partial(again.reopened, gate))

@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
     `body` is what the row will hold: the response, or for all other kinds the error object. `said` is the error in
     words; `advice_s` how long to wait, as the provider says; `window_s` the time in which it counts calls; `comes` when
-    a run that has to stop may go on.
+    a run that has to stop may go on; `is_heard` whether the provider answered at all.
     """
 
     kind: Kind
@@ -52,6 +52,7 @@ class Verdict(NamedTuple):
     window_s: float = 1.0
     comes: Return = "hour"
     tokens: Tokens = Tokens()
+    is_heard: bool = True
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -77,7 +78,7 @@ def judge(reply: Reply | NoReply) -> Verdict:
     """Tell what a reply means."""
     if isinstance(reply, NoReply):
         code = 504 if reply.late else 503
-        return Verdict("again", _error(code, f"Gemini could not be reached: {reply}"), f"{reply}")
+        return Verdict("again", _error(code, f"Gemini could not be reached: {reply}"), f"{reply}", is_heard=False)
     if reply.status == 200:
         return _read(reply.body)
     return _judged(reply)

@@ -19,16 +19,19 @@ from genai_batch.tools.lanes.live.replies import Verdict, judge
 from genai_batch.tools.lanes.live.tally import Tally
 
 _BACKOFF_S = (1.0, 60.0)
-_TRIES, _TRYING_S = 6, 90
-"""Failures, and seconds since the first of them, after both of which an item is given up; outages do not count."""
 
 
 class Limits(NamedTuple):
-    """Seconds that may pass: in one attempt of an item, from its first to its last attempt, in a whole job."""
+    """Seconds that may pass: in one attempt of an item, from its first to its last attempt, in a whole job.
+
+    An item is given up after `tries` failures, where the first was `trying` seconds ago.
+    """
 
     attempt: float = 300
     item: float = 1800
     job: float = 48 * 3600
+    tries: int = 6
+    trying: float = 90
 
 
 LIMITS = Limits()
@@ -195,16 +198,19 @@ class Runner:
             self._failed(item, verdict)
 
     def _failed(self, item: Item, verdict: Verdict) -> None:
-        """Try again after a pause of any length up to one that doubles; an outage is nobody's failure."""
-        if not self._pace.is_out:
+        """Try again after a pause of any length up to one that doubles.
+
+        That nobody can be reached is no item's failure. An answer is, in an outage too: it may be of some items alone.
+        """
+        if verdict.is_heard or not self._pace.is_out:
             item.tries += 1
         most = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** min(item.tries, 10))
         self._later(item, verdict, random.uniform(0, most) if not self._pace.is_out else 0)  # noqa: S311 - jitter
 
     def _later(self, item: Item, verdict: Verdict, seconds: float) -> None:
         now = self._pace.active(self._now())
-        item.failed_at = now if item.failed_at is None else item.failed_at
-        tried_enough = item.tries >= _TRIES and now - item.failed_at >= _TRYING_S
+        item.failed_at = self._now() if item.failed_at is None else item.failed_at
+        tried_enough = item.tries >= self._limits.tries and self._now() - item.failed_at >= self._limits.trying
         if tried_enough or now + seconds - (item.sent_at or 0) >= self._limits.item:
             self._give_up(item, verdict.body)
             return
