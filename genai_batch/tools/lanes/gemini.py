@@ -9,8 +9,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,20 @@ _UPLOAD_TYPES = ("application/jsonl", "application/json", "text/plain")
 _NAME = re.compile(r"batches/[A-Za-z0-9_-]+")
 _LIST_PAGE = 100
 _LIST_PAGES = 100
+
+
+@contextmanager
+def _without_aiohttp() -> Generator[None]:
+    """Hide aiohttp from the SDK, which loads it wherever it is installed: 10 MB for nothing, as it is given httpx2."""
+    if "aiohttp" in sys.modules:
+        yield
+        return
+    modules: dict[str, Any] = sys.modules
+    modules["aiohttp"] = None  # importing it fails
+    try:
+        yield
+    finally:
+        modules.pop("aiohttp", None)
 
 
 _STILL: ContextVar[Callable[[], bool]] = ContextVar("still")
@@ -142,8 +157,9 @@ class Gemini:
         return self._sdk.aio
 
     def _load(self) -> Any:
-        from google import genai
-        from google.genai import types
+        with _without_aiohttp():
+            from google import genai
+            from google.genai import types
 
         transport = EmbeddedTransport(self._offline()) if self._offline else None
         hooks = {"request": [_only_if_still]}
