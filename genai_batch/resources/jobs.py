@@ -300,9 +300,9 @@ class JobList(Answer):
     next: str
 
 
-def new_id() -> str:
-    """Make an unguessable job id."""
-    return "job_" + base64.b32encode(secrets.token_bytes(10)).decode().lower()
+def new_id(prefix: str = "job_") -> str:
+    """Make an unguessable id, of a job where nothing else is said."""
+    return prefix + base64.b32encode(secrets.token_bytes(10)).decode().lower()
 
 
 def counts_of(job: Job) -> Counts:

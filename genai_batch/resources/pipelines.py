@@ -4,11 +4,10 @@ A stage and its job are written down in one transaction, within which the budget
 begins it and nothing is paid twice.
 """
 
-import base64
-import secrets
 import sqlite3
 from typing import Any, NamedTuple
 
+from genai_batch.resources import jobs
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import OverBudget, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job
@@ -76,7 +75,7 @@ class Taken(Exception):
 
 def new_id() -> str:
     """Make an unguessable id."""
-    return PREFIX + base64.b32encode(secrets.token_bytes(10)).decode().lower()
+    return jobs.new_id(PREFIX)
 
 
 def find(ledger: Ledger, pipeline_id: str) -> Pipeline | None:

@@ -106,14 +106,9 @@ def create(
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
-    how: dict[str, Any] = {
-        "lane": lane,
-        "concurrency": concurrency,
-        "deadline_h": deadline_h,
-        "check_binding": check_binding,
-    }
-    how["choice"] = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, how=how)
+    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
+    choice = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
@@ -154,14 +149,9 @@ def run_job(
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
-    how: dict[str, Any] = {
-        "lane": lane,
-        "concurrency": concurrency,
-        "deadline_h": deadline_h,
-        "check_binding": check_binding,
-    }
-    how["choice"] = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, how=how)
+    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
+    choice = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
@@ -346,9 +336,9 @@ async def _corrected(workspace: Workspace, source: str, fix: str, model: str, la
 
 async def _create(
     workspace: Workspace, source: str, model: str | None, *,
-    name: str | None, most: float | None, confirm: bool, again: bool, how: dict[str, Any],
+    name: str | None, most: float | None, confirm: bool, again: bool, choice: Selection | None, how: dict[str, Any],
 ) -> JobStatus:  # fmt: skip
-    begin = partial(create_batch, source, workspace, model, name, max_cost_usd=most, again=again, **how)
+    begin = partial(create_batch, source, workspace, model, name, max_cost_usd=most, again=again, choice=choice, **how)
     status = await approved(lambda yes: begin(confirm=yes), confirm)
     if not workspace.lane.is_at(status.job_id):
         return status

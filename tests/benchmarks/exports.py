@@ -24,6 +24,11 @@ ID = "job_aaaaaaaaaaaaaaaa"
 TEXT = "Tidal power uses the rise and fall of the sea. " * 15
 
 
+def tell(text: str) -> None:
+    """Say it on stdout."""
+    print(text)  # noqa: T201 - what was measured is what was asked for
+
+
 def write(home: Path, rows: int, response: Callable[[int], dict[str, Any]] | None = None) -> Job:
     """Write a finished job whose answers came in another order than its requests, every fifth with fields beside it."""
     response = response or _response
@@ -115,16 +120,16 @@ def main(rows: int, formats: list[str]) -> None:
         job = write(home, rows)
         Results(home, job).__exit__()
         bare = min(floor(jobs.folder(home, job.id) / "results.jsonl") for _ in range(3))
-        print(f"{rows:,} rows, {job.results_bytes / 1e6:.0f} MB; bare orjson {bare:.2f} s")  # noqa: T201
+        tell(f"{rows:,} rows, {job.results_bytes / 1e6:.0f} MB; bare orjson {bare:.2f} s")
         for form in formats or FORMATS:
             found = measure(home, job, form)
             written = (home / f"out.{form}").stat().st_size / 1e6
             time_of = f"{found['cpu_s']:6.2f} s = {found['cpu_s'] / bare:5.2f} x"
-            print(f"{form:8} {time_of}, {found['above_mb']:.0f} MB above a bare interpreter, {written:.0f} MB written")  # noqa: T201
+            tell(f"{form:8} {time_of}, {found['above_mb']:.0f} MB above a bare interpreter, {written:.0f} MB written")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--one":
-        print(json.dumps(one(Path(sys.argv[2]), Job.model_validate_json(sys.argv[3]), sys.argv[4])))  # noqa: T201
+        tell(json.dumps(one(Path(sys.argv[2]), Job.model_validate_json(sys.argv[3]), sys.argv[4])))
     else:
         main(int(sys.argv[1]), sys.argv[2:])

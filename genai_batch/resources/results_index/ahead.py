@@ -84,7 +84,7 @@ class Ahead:
         try:
             with self._path.open("xb") as target:
                 command = [sys.executable, "-P", "-m", worker.__name__]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target)  # noqa: S603 - our own
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target)  # noqa: S603 - our module
         except OSError as error:
             log.warning("Rows are not read while they arrive, but after that: %s", error)
             self._may_start = False

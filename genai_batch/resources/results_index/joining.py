@@ -36,7 +36,7 @@ class Matching(Work[Parts, Matched]):
         """Start a process that reads the keys where they lie."""
         files = [spread.section.settled() for spread in (self.asked, self.answered)]
         command = [sys.executable, "-P", "-m", matcher.__name__, *map(str, files)]
-        return subprocess.Popen(  # noqa: S603 - our own
+        return subprocess.Popen(  # noqa: S603 - our module
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=files
         )
 

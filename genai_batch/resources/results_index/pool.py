@@ -57,7 +57,7 @@ class Reading(Work[Stretch, Run | Asked]):
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a process that reads."""
         command = [sys.executable, "-P", "-m", worker.__name__]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our module
 
     def greet(self, process: "subprocess.Popen[bytes]") -> None:
         """Tell it nothing: a stretch says all."""
