@@ -54,6 +54,13 @@ async def test_each_command_gives_the_answer_of_its_tool(world: World) -> None:
     assert answer(run(world, "cancel", job_id, "--json"))["state"] == "JOB_STATE_SUCCEEDED"
 
 
+async def test_a_command_loads_nothing_of_mcp(world: World) -> None:
+    done = run(world, "list", "--json", PYTHONPROFILEIMPORTTIME="1")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "genai_batch.tools.check_status" in loaded
+    assert not {each for each in loaded if each.split(".")[0] in ("mcp", "mcp_types", "starlette", "uvicorn")}
+
+
 async def test_run_does_the_whole_job_and_writes_every_result(world: World) -> None:
     done = run(
         world, "run", world.write("a.jsonl", [row("a"), row("b")]), "--model", MODEL, "--output", "out.csv", "--json"

@@ -23,6 +23,7 @@ from genai_batch.resources import uris
 from genai_batch.resources.answers import Answer, brief
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.untyped import is_list, is_object
+from genai_batch.server.filling import fill
 
 _ERROR_BYTES = 1_900
 CALL_S = 49.5
@@ -83,6 +84,7 @@ def told(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Any]
         content: list[ContentBlock] = [TextContent(type="text", text=answer.compact()), *_links(answer)]
         return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
 
+    fill(tell, verb)
     return tell
 
 

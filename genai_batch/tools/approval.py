@@ -1,23 +1,15 @@
 """The gate before money is spent: who may approve a cost, and how the user is asked.
 
 A cost above the limit needs the user's word. It comes as the argument `confirm`, or, where the host can ask its user,
-as the answer to a question that is put through `Resolve`; a question that is declined, cancelled or never shown is no
-approval. What was approved is an amount: a file that became dearer meanwhile is asked about again.
+as the answer to a question that whoever offers the tool puts to its user; one that is declined, cancelled or never
+shown is no approval. What was approved is an amount: a file that became dearer meanwhile is asked about again.
 """
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, NamedTuple
+from typing import Literal, NamedTuple
 
 from anyio import move_on_after
-from mcp.server.mcpserver import (
-    AcceptedElicitation,
-    CancelledElicitation,
-    Context,
-    DeclinedElicitation,
-    Elicit,
-)
-from pydantic import BaseModel, Field
 
 from genai_batch.resources import estimates
 from genai_batch.resources.answers import dollars
@@ -33,21 +25,24 @@ PRICE_S = 10
 """Seconds that pricing may take before a question; a source that takes longer is not asked about but refused."""
 
 
-class Consent(BaseModel):
-    """What the user is asked."""
-
-    approve: Annotated[bool, Field(description="Start the job at this cost")] = False
-
-
-Answer = AcceptedElicitation[Consent] | DeclinedElicitation | CancelledElicitation | None
-"""What became of the question; None where none was put, as on the command line."""
-
-
 class Quote(NamedTuple):
-    """What the user was asked about: USD at most, and the limit that this is above."""
+    """What the user is asked about: USD at most, and the limit that this is above."""
 
     most: float
     limit: float
+
+    @property
+    def question(self) -> str:
+        """The question in words."""
+        cost, limit = dollars(self.most), dollars(self.limit)
+        return f"It may cost up to {cost}, which is above your limit of {limit}. Start it?"
+
+
+class Word(NamedTuple):
+    """The user's word on a quote; `nothing` where the question was cancelled or never shown."""
+
+    quote: Quote
+    said: Literal["yes", "no", "nothing"]
 
 
 class Costs(NamedTuple):
@@ -70,11 +65,6 @@ def limit_of(workspace: Workspace, asked: float | None) -> float:
     return workspace.max_cost_usd if asked is None else min(asked, workspace.max_cost_usd)
 
 
-def may_ask(ctx: Context) -> bool:
-    """Whether the host says that it can put a question to its user."""
-    return ctx.client_capabilities is not None and ctx.client_capabilities.elicitation is not None
-
-
 async def quote(most: Callable[[], Awaitable[float]], limit: float) -> Quote | None:
     """Find out what to ask, from what a job may cost at most; what is wrong with it is told by the tool itself."""
     cost = 0.0
@@ -83,48 +73,39 @@ async def quote(most: Callable[[], Awaitable[float]], limit: float) -> Quote | N
     return Quote(cost, limit) if cost > limit else None
 
 
-def question(quoted: Quote | None) -> Consent | Elicit[Consent]:
-    """Ask about a quote; without one there is nothing to ask."""
-    if quoted is None:
-        return Consent()
-    said = f"It may cost up to {dollars(quoted.most)}, which is above your limit of {dollars(quoted.limit)}. Start it?"
-    return Elicit(said, Consent)
-
-
-def approve(
-    price: Estimate | Costs, limit: float, *, confirm: bool, quoted: Quote | None = None, answer: Answer = None
-) -> None:
+def approve(price: Estimate | Costs, limit: float, *, confirm: bool, word: Word | None = None) -> None:
     """Stop a job that may cost more than the limit, unless the user agreed.
 
     Raises:
         OverBudget: nothing was sent.
     """
-    agreed = agrees(answer) and quoted and price.most <= quoted.most
+    agreed = word and agrees(word) and price.most <= word.quote.most
     if confirm or agreed or price.most <= limit:
         return
     likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
     expected = f"{dollars(likely)} likely, {dollars(price.most)} at most"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. {_answered(quoted, answer)}Nothing was sent. Ask "
+        f"The job may cost more than {dollars(limit)}: {expected}. {_told(word)}Nothing was sent. Ask "
         "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
         approvable=True,
     )
 
 
-def agrees(answer: Answer) -> bool:
-    """Whether the user said yes to the question."""
-    return isinstance(answer, AcceptedElicitation) and answer.data.approve
+def agrees(word: Word | None) -> bool:
+    """Whether the user said yes."""
+    return word is not None and word.said == "yes"
 
 
-def _answered(quoted: Quote | None, answer: Answer) -> str:
+_BECAME = {
+    "yes": "It became dearer than what was approved. ",
+    "no": "The question was declined. ",
+    "nothing": "The question was cancelled, or the host could not show it. ",
+}
+
+
+def _told(word: Word | None) -> str:
     """What became of the question, where one was put."""
-    if quoted is None:
-        return ""
-    if isinstance(answer, DeclinedElicitation) or (isinstance(answer, AcceptedElicitation) and not agrees(answer)):
-        return "The question was declined. "
-    if isinstance(answer, CancelledElicitation):
-        return "The question was cancelled, or the host could not show it. "
-    return "It became dearer than what was approved. "
+    return _BECAME[word.said] if word else ""
 
 
 def budget(workspace: Workspace, price: Estimate) -> Budget:

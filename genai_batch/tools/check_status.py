@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import anyio
-from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from genai_batch.resources import pipelines
 from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.resources.pipelines import Pipeline
+from genai_batch.tools.filled import Filled, Tell
 from genai_batch.tools.lanes.watchdog import warn
 from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
@@ -18,7 +18,7 @@ async def check_status(
     job_id: JobId,
     workspace: Given,
     wait_s: Annotated[float, Field(description="Wait up to this long for the end", ge=0, le=50)] = 0,
-    ctx: Context | None = None,
+    tell: Annotated[Tell | None, Filled.PROGRESS] = None,
 ) -> JobStatus:
     """How far a job is: state, rows by outcome, percent, time left, cost.
 
@@ -32,8 +32,8 @@ async def check_status(
             status, waited = _status(workspace, job, whole), anyio.current_time() - began
             if status.is_over or waited >= wait_s:
                 break
-            if ctx:
-                await _report(ctx, status, waited, wait_s)
+            if tell:
+                await tell(waited, wait_s, _words(status))
             await anyio.sleep(min(1.0, max(0.01, workspace.lane.pace.fresh), wait_s - waited))
     status = _status(workspace, job, whole)
     job = workspace.ledger.job(status.job_id)
@@ -51,10 +51,10 @@ async def _look(workspace: Workspace, job: Job, whole: Pipeline | None) -> str |
     return trouble
 
 
-async def _report(ctx: Context, status: JobStatus, waited: float, wait_s: float) -> None:
-    """Tell the time waited, which always grows, with the job's own progress in words."""
+def _words(status: JobStatus) -> str:
+    """The job's own progress; beside it stands the time waited, which always grows."""
     live = f", {status.live.per_s}/s, {status.live.failed} failed" if status.live else ""
-    await ctx.report_progress(waited, wait_s, f"{status.state} {status.done}/{status.requests}{live}")
+    return f"{status.state} {status.done}/{status.requests}{live}"
 
 
 def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:

@@ -3,23 +3,13 @@
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import move_on_after, to_thread
-from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job, JobStatus
-from genai_batch.tools.approval import (
-    Answer,
-    Consent,
-    Quote,
-    approve,
-    limit_of,
-    may_ask,
-    over_the_day,
-    question,
-    quote,
-)
+from genai_batch.tools.approval import Quote, Word, approve, limit_of, over_the_day, quote
+from genai_batch.tools.filled import Asked
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.routing import How, Wish
 from genai_batch.tools.starting import Draft, drafted, preflight, record, same, settled
@@ -37,14 +27,12 @@ async def _quote(
     source: str,
     model: str | None,
     max_cost_usd: float | None,
-    confirm: bool,
     again: bool,
     check_binding: bool,
     lane: Wish | None,
     concurrency: int | None,
     deadline_h: float | None,
     workspace: Given,
-    ctx: Context,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
 
@@ -59,11 +47,7 @@ async def _quote(
         beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
         return 0 if known or found.findings.count or beyond else draft.price.most
 
-    return await quote(most, limit_of(workspace, max_cost_usd)) if may_ask(ctx) and not confirm else None
-
-
-def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
-    return question(quoted)
+    return await quote(most, limit_of(workspace, max_cost_usd))
 
 
 async def create_batch(
@@ -78,8 +62,7 @@ async def create_batch(
     check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
     concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
-    quoted: Annotated[Quote | None, Resolve(_quote)] = None,
-    answer: Annotated[Answer, Resolve(_question)] = None,
+    word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
 ) -> JobStatus:
     """Send a file of requests or a manifest to Gemini as one job and return the job at once.
@@ -90,14 +73,14 @@ async def create_batch(
         if check_binding or lane or concurrency or deadline_h:
             said = "check_binding, lane, concurrency and deadline_h are of one job"
             raise BatchError(f"{said}; the stages of a manifest say them, but for check_binding, themselves.")
-        return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, quoted, answer))
+        return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(workspace, source, model, bound=check_binding, choice=choice) as found:
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job = None if again else await _known(workspace, draft)
             if job is None:
                 limit = limit_of(workspace, _lower(max_cost_usd, found.about.max_cost_usd))
-                approve(draft.price, limit, confirm=confirm, quoted=quoted, answer=answer)
+                approve(draft.price, limit, confirm=confirm, word=word)
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from anyio import fail_after, move_on_after, to_thread
-from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
 from genai_batch.resources import attempts, jobs, pipelines
@@ -22,19 +21,8 @@ from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
-from genai_batch.tools.approval import (
-    Answer,
-    Consent,
-    Quote,
-    agrees,
-    approve,
-    budget,
-    may_ask,
-    over_the_day,
-    priced,
-    question,
-    quote,
-)
+from genai_batch.tools.approval import Quote, Word, agrees, approve, budget, over_the_day, priced, quote
+from genai_batch.tools.filled import Asked
 from genai_batch.tools.lanes.states import parts_of, shards_of
 from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
@@ -42,12 +30,10 @@ from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 SEND_S = 25
 
 
-async def _quote(
-    job_id: str, rows: Rows | list[str], lane: Lane | None, confirm: bool, workspace: Given, ctx: Context
-) -> Quote | None:
+async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspace: Given) -> Quote | None:
     """Price the rows before the tool runs, where that may lead to a question."""
     if whole := pipelines.named(workspace.ledger, job_id):
-        return _held(workspace, whole) if may_ask(ctx) and not confirm else None
+        return _held(workspace, whole)
 
     async def most() -> float:
         job = await workspace.job(job_id)
@@ -57,7 +43,7 @@ async def _quote(
             price = await to_thread.run_sync(priced, workspace, found, again.lane_for(job))
             return 0 if over_the_day(workspace, price) else price.most
 
-    return await quote(most, workspace.max_cost_usd) if may_ask(ctx) and not confirm else None
+    return await quote(most, workspace.max_cost_usd)
 
 
 def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
@@ -67,18 +53,13 @@ def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
     return Quote(sum(each.price or 0 for each in held), max(0, stages.left)) if held else None
 
 
-def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
-    return question(quoted)
-
-
 async def resume_job(
     job_id: JobId,
     workspace: Given,
     rows: Annotated[Rows | list[str], Field(description="Which rows, or their keys")] = "unfinished",
     lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
-    quoted: Annotated[Quote | None, Resolve(_quote)] = None,
-    answer: Annotated[Answer, Resolve(_question)] = None,
+    word: Annotated[Word | None, Asked(_quote)] = None,
 ) -> JobStatus:
     """Send rows of a finished job again, as a new attempt of the same job; good answers are kept.
 
@@ -89,7 +70,7 @@ async def resume_job(
     if whole:
         lost = None
         with move_on_after(SEND_S):  # what is begun goes on in the background
-            lost = await going_on.resume(workspace, whole, confirm=confirm or agrees(answer))
+            lost = await going_on.resume(workspace, whole, confirm=confirm or agrees(word))
         if lost is None:
             return telling.latest(workspace, whole)
         job = lost
@@ -103,7 +84,7 @@ async def resume_job(
         return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
     left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
     limit = max(0.0, min(workspace.max_cost_usd, left))
-    gate = partial(approve, limit=limit, confirm=confirm, quoted=quoted, answer=answer)
+    gate = partial(approve, limit=limit, confirm=confirm, word=word)
     try:
         with fail_after(LOOK_S):
             job = await workspace.lane.alone(job, partial(again.reopened, gate))

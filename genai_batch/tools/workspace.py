@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import move_on_after
-from mcp.server.mcpserver import Context, Resolve
 from pydantic import Field
 
 from genai_batch.resources import models, pipelines
@@ -18,6 +17,7 @@ from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.resources.sources.selection import Selection
+from genai_batch.tools.filled import Filled
 from genai_batch.tools.lanes.both import Lanes
 from genai_batch.tools.pipelining.joined import Joined
 
@@ -151,21 +151,12 @@ class Workspace:
         return short(f"{again} {last.trouble or ''}", 450)
 
 
-def current(ctx: Context[Workspace, Any]) -> Workspace:
-    """The workspace of the running server."""
-    return ctx.request_context.lifespan_context
-
-
-Given = Annotated[Workspace, Resolve(current)]
+Given = Annotated[Workspace, Filled.WORKSPACE]
 """A parameter the model never sees."""
 Source = Annotated[str, Field(description="Path of a .jsonl, one {key, request} a line, or a manifest")]
 ModelName = Annotated[str | None, Field(description="Gemini model, e.g. gemini-3.8-flash")]
 
 
-def _whole() -> None:
-    """A model chooses in a manifest; the command line has options for it."""
-
-
-Choice = Annotated[Selection | None, Resolve(_whole)]
-"""Some items only: a parameter the model never sees."""
+Choice = Annotated[Selection | None, Filled.NOTHING]
+"""Some items only: a model chooses in a manifest, the command line has options for it."""
 JobId = Annotated[str, Field(description="job_*, pipe_* or batches/*")]

@@ -20,6 +20,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -154,11 +155,20 @@ def held(pid: int) -> float:
     """Proportional set size of a process and those it started, in kB; of one that just ended, nothing."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0
     found = re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)
-    return float(found[1] if found else 0) + sum(held(int(child)) for child in children)
+    return float(found[1] if found else 0) + sum(map(held, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, whichever of its threads did."""
+    found = list[int]()
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # it has just ended
+                found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def write(kind: Kind, folder: Path) -> Path:

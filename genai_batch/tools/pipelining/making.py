@@ -16,7 +16,7 @@ from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerErro
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
-from genai_batch.tools.approval import Answer, Costs, Quote, approve, limit_of
+from genai_batch.tools.approval import Costs, Word, approve, limit_of
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
 from genai_batch.tools.starting import Draft, drafted, preflight_of, record
@@ -43,8 +43,7 @@ class Asked(NamedTuple):
     max_cost_usd: float | None = None
     confirm: bool = False
     again: bool = False
-    quoted: Quote | None = None
-    answer: Answer = None
+    word: Word | None = None
 
 
 async def staged_in(
@@ -158,7 +157,7 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
         if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
             return known, True, warnings
         costs, limit = _costs(workspace, begun, again=asked.again), limit_of(workspace, _stated(staged, asked))
-        approve(costs, limit, confirm=asked.confirm, quoted=asked.quoted, answer=asked.answer)
+        approve(costs, limit, confirm=asked.confirm, word=asked.word)
         _record(workspace, pipeline, staged, begun)
     return pipeline, False, warnings
 
