@@ -15,7 +15,7 @@ from genai_batch.resources.results_index.pieces import Sections
 from genai_batch.resources.results_index.pool import Pool, Work
 from genai_batch.resources.results_index.spread import Spread, part_of
 
-_GROUP = 8
+_GROUP = 4
 """Parts that are matched together."""
 
 
