@@ -6,9 +6,10 @@ Each way is a process of its own against `answering.py`, a bare look-alike in an
 a request; the emulator reads, bills and logs each call, so against it the emulator would be measured. The ideal is
 concurrency ÷ latency. `ours` is the runner as the lane uses it: lines in, calls, rows on the disk that would survive
 a power cut. Beside it stands `generate_content` of google-genai's async client in as many tasks, which keeps nothing:
-with its default transport, which is httpx2, and with aiohttp, which it takes instead where somebody has installed it. Imports are not timed. Memory is the peak of the process above a bare interpreter. `rate` runs
-against the emulator, which allows so many calls a second and tells nobody. `--peer` is a Python that has
-`async-batch-llm` and aiohttp: 1,000 items, 50 at a time, each keeping its results on the disk.
+with its default transport, which is httpx2, and with aiohttp, which it takes instead where somebody has installed it.
+Imports are not timed. Memory is the peak of the process above a bare interpreter. `rate` runs against the emulator,
+which allows so many calls a second and tells nobody. `--peer` is a Python that has `async-batch-llm` and aiohttp: 1,000
+items, 50 at a time, each keeping its results on the disk.
 """
 
 import argparse
