@@ -1,14 +1,29 @@
-"""What a process and one that helps it have in common: messages, each as its length, its sum and MessagePack."""
+"""A process that helps another: how it is started, and their messages, each as its length, its sum and MessagePack."""
 
 import os
+import subprocess
+import sys
 from struct import Struct as Layout
+from types import ModuleType
 from typing import IO, Any
 from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
+Helper = subprocess.Popen[bytes]
 _HEAD = Layout("<II")
+
+
+def start(
+    module: ModuleType, *arguments: object, out: IO[bytes] | int = subprocess.PIPE, shared: tuple[int, ...] = ()
+) -> Helper:
+    """Start a module of ours that takes messages over stdin; it has the open files whose numbers are `shared`.
+
+    It is started anew, never forked, so it may be used where threads and event loops run.
+    """
+    command = [sys.executable, "-P", "-m", module.__name__, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, pass_fds=shared)  # noqa: S603 - our module
 
 
 def send(file: IO[bytes], message: Struct) -> None:

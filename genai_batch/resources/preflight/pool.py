@@ -2,8 +2,6 @@
 
 import mmap
 import os
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -12,7 +10,7 @@ from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import IO, Any, Self
 
-from genai_batch.resources.helping import pipe, receive, send
+from genai_batch.resources.helping import pipe, receive, send, start
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight import worker
 from genai_batch.resources.preflight.blocks import BLOCK
@@ -166,10 +164,7 @@ class _Worker:
         with ExitStack() as stack:
             shared = stack.enter_context(_shared(SLOT * _AHEAD))
             self._memory = stack.enter_context(mmap.mmap(shared.fileno(), SLOT * _AHEAD))
-            command = [sys.executable, "-P", "-m", worker.__name__, str(shared.fileno()), str(self._step)]
-            self._process = subprocess.Popen(  # noqa: S603 - this package's own module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(shared.fileno(),)
-            )
+            self._process = start(worker, shared.fileno(), self._step, shared=(shared.fileno(),))
             self._listener = Thread(target=self._listen, name="preflight", daemon=True)
             self._listener.start()
             stack.callback(self._end)

@@ -5,8 +5,6 @@ the file, and what the file does not tell is read as ever.
 """
 
 import logging
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Self
 
 import msgspec
 
-from genai_batch.resources.helping import pipe, processors, receive, send
+from genai_batch.resources.helping import Helper, pipe, processors, receive, send, start
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index import worker
 from genai_batch.resources.results_index.runs import REQUESTS, STRETCH, Asked, Run, Stretch
@@ -41,7 +39,7 @@ class Ahead:
         self.file = file
         self._base, self._parts, self._requests = base, parts, requests
         self._path = file.with_suffix(".ahead.part")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Helper | None = None
         self._asked: SimpleQueue[Stretch | None] = SimpleQueue()
         self._given, self._may_start = 0, processors() > 1
 
@@ -83,8 +81,7 @@ class Ahead:
     def _start(self) -> None:
         try:
             with self._path.open("xb") as target:
-                command = [sys.executable, "-P", "-m", worker.__name__]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=target)  # noqa: S603 - our module
+                self._process = start(worker, out=target)
         except OSError as error:
             log.warning("Rows are not read while they arrive, but after that: %s", error)
             self._may_start = False
@@ -93,15 +90,15 @@ class Ahead:
         Thread(target=self._feed, args=(self._process, self._asked), name="ahead", daemon=True).start()
         if self._requests:
             path, size = self._requests
-            for start in range(0, size, REQUESTS):
-                self._ask(path, start, min(size, start + REQUESTS), requests=True)
+            for at in range(0, size, REQUESTS):
+                self._ask(path, at, min(size, at + REQUESTS), requests=True)
 
     def _ask(self, path: Path, start: int, end: int, *, requests: bool = False) -> None:
         base = 0 if requests else self._base
         self._asked.put(Stretch(str(path), start, end, self._parts, MAX_KEY, requests, base))
 
     @staticmethod
-    def _feed(process: "subprocess.Popen[bytes]", asked: "SimpleQueue[Stretch | None]") -> None:
+    def _feed(process: Helper, asked: "SimpleQueue[Stretch | None]") -> None:
         """Hand stretches on, in a thread, since a pipe that is full makes whoever writes wait."""
         with suppress(OSError, ValueError):  # it has ended
             while stretch := asked.get():

@@ -1,13 +1,11 @@
 """Which row answers which request, some parts at a time, here and in a process beside this one."""
 
 import os
-import subprocess
-import sys
 from array import array
 from collections.abc import Iterator
 from itertools import accumulate
 
-from genai_batch.resources.helping import pipe, send
+from genai_batch.resources.helping import Helper, pipe, send, start
 from genai_batch.resources.results_index import matcher
 from genai_batch.resources.results_index.laid import Keys, Matched, Parts, match_plainly, of_requests
 from genai_batch.resources.results_index.matching import Matches
@@ -32,15 +30,12 @@ class Matching(Work[Parts, Matched]):
             return Matched(plain=False)
         return match_plainly(task, self.asked.pieces(task), self.answered.pieces(task))
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> Helper:
         """Start a process that reads the keys where they lie."""
-        files = [spread.section.settled() for spread in (self.asked, self.answered)]
-        command = [sys.executable, "-P", "-m", matcher.__name__, *map(str, files)]
-        return subprocess.Popen(  # noqa: S603 - our module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=files
-        )
+        files = self.asked.section.settled(), self.answered.section.settled()
+        return start(matcher, *files, shared=files)
 
-    def greet(self, process: "subprocess.Popen[bytes]") -> None:
+    def greet(self, process: Helper) -> None:
         """Tell it how the keys lie."""
         send(pipe(process.stdin), Keys(self.asked.runs, self.answered.runs))
 

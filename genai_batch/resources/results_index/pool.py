@@ -1,8 +1,6 @@
 """Doing tasks, such as reading stretches, here and in a process beside this one, whoever is free."""
 
 import logging
-import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
-from genai_batch.resources.helping import pipe, receive, send
+from genai_batch.resources.helping import Helper, pipe, receive, send, start
 from genai_batch.resources.results_index import worker
 from genai_batch.resources.results_index.runs import Asked, Run, Stretch
 
@@ -35,11 +33,11 @@ class Work(ABC, Generic[Task, Told]):
         """Do a task here."""
 
     @abstractmethod
-    def start(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> Helper:
         """Start a process that takes tasks, and tells each again with what came of it behind it, see `helping`."""
 
     @abstractmethod
-    def greet(self, process: "subprocess.Popen[bytes]") -> None:
+    def greet(self, process: Helper) -> None:
         """Tell a process what it needs before the first task; it may be slow to listen."""
 
     @abstractmethod
@@ -54,12 +52,11 @@ class Reading(Work[Stretch, Run | Asked]):
         """Read one here."""
         return task.read()
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> Helper:
         """Start a process that reads."""
-        command = [sys.executable, "-P", "-m", worker.__name__]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our module
+        return start(worker)
 
-    def greet(self, process: "subprocess.Popen[bytes]") -> None:
+    def greet(self, process: Helper) -> None:
         """Tell it nothing: a stretch says all."""
 
     def kind(self, task: Stretch, /) -> Any:
@@ -105,7 +102,7 @@ class Pool(Generic[Task, Told]):
         self._stack.callback(self._end, process, thread)
         thread.start()
 
-    def _ask(self, process: "subprocess.Popen[bytes]") -> None:
+    def _ask(self, process: Helper) -> None:
         """Have one process work, some tasks ahead; what a process that is lost had is done by another."""
         given: deque[Task] = deque()
         try:
@@ -121,7 +118,7 @@ class Pool(Generic[Task, Told]):
             self._left.extend(given)
             self._found.put(None)
 
-    def _give(self, process: "subprocess.Popen[bytes]", given: deque[Task]) -> bool:
+    def _give(self, process: Helper, given: deque[Task]) -> bool:
         """Give a process something to do, unless it has enough; False when it has nothing left."""
         while len(given) < _AHEAD:
             try:
@@ -131,7 +128,7 @@ class Pool(Generic[Task, Told]):
             send(pipe(process.stdin), given[-1])
         return bool(given)
 
-    def _end(self, process: "subprocess.Popen[bytes]", thread: Thread) -> None:
+    def _end(self, process: Helper, thread: Thread) -> None:
         process.kill()
         process.wait()
         while thread.is_alive():
