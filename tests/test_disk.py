@@ -177,6 +177,8 @@ async def test_a_result_file_that_was_cut_is_told_and_its_rows_can_be_sent_again
         await finish(client, job_id)
         file = world.home / "jobs" / job_id / "results.jsonl"
         file.write_bytes(file.read_bytes()[:20_000])
-        said = await refusal(client, "get_results", job_id=job_id, keys=["k199"])
-        assert ("results.jsonl" in said, "resume_job" in said) == (True, True)
+        page = await call(client, "get_results", job_id=job_id, keys=["k199"])
+        assert page["results"][0]["outcome"] == "missing"
+        assert "results.jsonl was cut" in page["notice"]
+        assert "resume_job(rows='missing')" in page["notice"]
         assert (await call(client, "get_results", job_id=job_id, keys=["k0"]))["results"][0]["outcome"] == "ok"

@@ -185,14 +185,16 @@ async def test_without_duckdb_the_error_says_what_to_install(world: World, monke
 
 
 @pytest.mark.parametrize("form", FORMATS)
-async def test_an_export_that_breaks_off_leaves_nothing(world: World, form: str) -> None:
+async def test_an_export_of_a_job_whose_rows_were_cut_says_what_is_lost(world: World, form: str) -> None:
     async with world.client() as client:
         job_id = await finished(client, world, [row(f"k{n}") for n in range(50)])
         await call(client, "get_results", job_id=job_id)
         rows = world.home / "jobs" / job_id / "results.jsonl"
         rows.write_bytes(rows.read_bytes()[:-2000])
-        assert "was cut" in await refusal(client, "get_results", job_id=job_id, output_path=f"a.{form}")
-    assert [path.name for path in world.work.iterdir()] == ["source.jsonl"]
+        page = await call(client, "get_results", job_id=job_id, output_path=f"a.{form}")
+    assert "was cut" in page["notice"]
+    assert page["counts"]["missing"] == 50 - page["counts"]["ok"] > 0
+    assert page["written"] == 50
 
 
 async def test_a_full_disk_is_told_and_harms_neither_file_nor_index(world: World) -> None:

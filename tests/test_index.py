@@ -1,8 +1,10 @@
 """The index of results says the same whatever the order of the rows, and knows when it is not what was written."""
 
 import json
+import os
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genai_batch.resources.errors import LedgerError, UnknownResult
+from genai_batch.resources.errors import UnknownResult
 from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.results import Entry, Results, read_results
@@ -20,7 +22,7 @@ from genai_batch.resources.results_index import batches, building
 from genai_batch.resources.results_index import rows as rows_of
 from genai_batch.resources.results_index.joining import Matching
 from genai_batch.resources.results_index.laid import Matched, Parts
-from genai_batch.resources.results_index.pieces import Sections
+from genai_batch.resources.results_index.pieces import Sections, Torn
 from genai_batch.resources.results_index.records import Runs
 from genai_batch.resources.results_index.rows import Rows
 from genai_batch.resources.results_index.runs import parted
@@ -379,5 +381,52 @@ def test_rows_that_were_lost_are_told_and_found_again_when_they_are_back(kept: K
     with Results(kept.home, job) as results:
         assert (results.counts, results.loss) == ({"ok": 300}, None)
         file.unlink()
-        with pytest.raises(LedgerError, match="was cut"):
+        with pytest.raises(Torn):
             results.row(results.entry(KEYS[0]))
+    with Results(kept.home, job) as results:
+        assert results.counts == {"missing": 300}
+        assert "0 of" in str(results.loss)
+
+
+def _swapped(rows: list[bytes]) -> list[bytes]:
+    return [rows[1], rows[0], *rows[2:]]
+
+
+def _zeroed(rows: list[bytes]) -> list[bytes]:
+    return [bytes(len(rows[0]) - 1) + b"\n", *rows[1:]]
+
+
+@pytest.mark.parametrize("damage", [_swapped, _zeroed])
+@pytest.mark.parametrize("told", [True, False])
+def test_no_row_is_shown_for_another_where_the_file_was_changed_in_its_size(
+    kept: Kept, damage: Callable[[list[bytes]], list[bytes]], told: bool
+) -> None:
+    job = kept.job([answer(key, f"{key}!") for key in KEYS])
+    file = kept.folder / "results.jsonl"
+    whole, written = file.read_bytes(), file.stat()
+    before = kept.told(job)
+    file.write_bytes(b"".join(damage(whole.splitlines(keepends=True))))
+    if not told:  # as a disk changes it
+        os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns))
+
+    def texts(results: Results) -> list[str | None]:
+        return [results.result(results.entry(key)).text for key in KEYS[:2]]
+
+    own = read_results(kept.home, job, lambda results: [results.row(results.entry(key)) for key in KEYS[:2]])
+    assert [row.get("key") for row in own] == ([None, KEYS[1]] if damage is _zeroed else KEYS[:2])
+    assert read_results(kept.home, job, texts)[0] == (None if damage is _zeroed else f"{KEYS[0]}!")
+    file.write_bytes(whole)
+    assert kept.told(job) == before
+
+
+def test_rows_with_half_pairs_escaped_backslashes_and_stray_bytes_keep_their_keys_and_texts(kept: Kept) -> None:
+    texts = {"row 000": "a \\ud83d\ude00", "row 001": "a \\ud800 and \ud83d", "row 002": "\ud83d\ude00"}
+    job = kept.job([answer(key, text) for key, text in texts.items()])
+    file = kept.folder / "results.jsonl"
+    stray = json.dumps(answer("row 003", "row 003!")).encode().replace(b"!", b"\xff") + b"\n"
+    file.write_bytes(file.read_bytes() + stray)
+    job = job.model_copy(update={"results_bytes": file.stat().st_size})
+    with Results(kept.home, job) as results:
+        shown = [results.result(results.entry(key)).text for key in (*texts, "row 003")]
+        assert shown == ["a \\ud83d\ufffd", "a \\ud800 and \ufffd", "\U0001f600", "row 003\ufffd"]
+        assert results.unmatched() == (0, [])

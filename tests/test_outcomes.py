@@ -89,7 +89,7 @@ async def test_repeated_rows_count_once(world: World) -> None:
     await world.arm("duplicate", key="^k[0-4]$")
     status, _ = await run(world)
     assert status["counts"] == {"ok": 60}
-    assert "5 keys were answered more than once" in status["notice"]
+    assert "5 answers came again for the same key in one attempt" in status["notice"]
 
 
 async def test_rows_cut_off_are_missing_and_the_rest_is_kept(world: World) -> None:

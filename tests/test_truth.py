@@ -119,7 +119,7 @@ async def test_missing_and_repeated_rows_are_named(world: World) -> None:
     await world.arm("duplicate", key="^k0$")
     status, _ = await run(world, [row(f"k{n}", f"Number {n}.") for n in range(60)])
     assert "5 requests got no answer: 'k1', 'k2', 'k3', …." in status["notice"]
-    assert "1 keys were answered more than once ('k0')" in status["notice"]
+    assert "1 answers came again for the same key in one attempt ('k0')" in status["notice"]
 
 
 @pytest.mark.parametrize("rows", [POEMS, REVIEWS], ids=["free text", "structured"])

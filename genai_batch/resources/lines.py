@@ -19,9 +19,10 @@ _LONG = 4_096
 _BASE64 = frozenset(b"+/-_" + bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)))
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+"""An escape in a string of JSON: a pair of surrogates, half of one, or another, such as that of a backslash."""
 _SPACED_COLON = re.compile(rb'"\s+:|\\\\":')
 _NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)")
 
@@ -72,10 +73,15 @@ def _unreadable(raw: bytes, error: Exception) -> Fault:
     return _malformed(raw, str(error))
 
 
+def whole_pairs(raw: bytes) -> bytes:
+    """Put a replacement character in the place of each half of a surrogate pair, which no reader of JSON takes."""
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], raw)
+
+
 def _malformed(raw: bytes, why: str) -> Fault:
     if found := _NOT_A_NUMBER.search(raw):
         return Fault(f"{found[1].decode()} is not JSON", "use a number or null")
-    if SURROGATE.search(raw):
+    if whole_pairs(raw) != raw:
         return Fault("holds half of a surrogate pair (\\uD800-\\uDFFF)", "write the character itself, or leave it out")
     if "truncated" in why:
         return Fault("ends in the middle of a value", "write one whole object on one line")

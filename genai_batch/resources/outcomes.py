@@ -19,6 +19,8 @@ BLOCKED = frozenset({
     "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE",
     "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE",
 })  # fmt: skip
+HEAD_OF_BASE64 = 64
+"""Characters of a picture that are looked at where it is not decoded."""
 BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 """What data of a picture or sound begins with, in either alphabet."""
 MOST_TOKENS = 10**9
@@ -164,7 +166,7 @@ def _is_content(name: str, value: Any) -> bool:
 
 def _begins_well(data: Any) -> bool:
     """Whether data may be base64: a picture that is none is no answer."""
-    return isinstance(data, str) and len(data) > 1 and BASE64.issuperset(data[:2])
+    return isinstance(data, str) and len(data) > 1 and BASE64.issuperset(data[:HEAD_OF_BASE64].rstrip("="))
 
 
 def _error(row: dict[str, Any]) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ def head(results: Results) -> ResultPage:
     return ResultPage(
         job_id=job.id,
         state=job.state,
-        counts=counts_of(job),
+        counts=Counts.model_validate(results.counts) if results.loss else counts_of(job),
         cost_usd=Spent(actual=job.cost),
         notice=" ".join(filter(None, (results.loss, notice(job)))) or None,
         uri=uris.results(job.id),

@@ -6,7 +6,7 @@ unmatched. Of several answers to one key that of the newest attempt stands unles
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -22,7 +22,7 @@ from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.jobs import Job, Outcome
 from genai_batch.resources.media.kept import Kept
 from genai_batch.resources.outcomes import MISSING, Media, RowError, Tokens
-from genai_batch.resources.results_index.building import held_of, made_of, make_index
+from genai_batch.resources.results_index.building import files_of, held_of, made_of, make_index
 from genai_batch.resources.results_index.index import Columns, Entry, Index
 from genai_batch.resources.results_index.pieces import Torn
 from genai_batch.resources.results_index.rows import STRANGER, read_row
@@ -109,10 +109,14 @@ class Results:
     def loss(self) -> str | None:
         """What to know when rows that were brought home are not there any more; they are shown as missing."""
         held: int = self._index.about["held"]
-        if held >= self.job.results_bytes:
+        then, now = _answered(self.job.counts or {}), _answered(self.counts)
+        if held < self.job.results_bytes:
+            what = f"was cut: {held:,} of {self.job.results_bytes:,} bytes are left"
+        elif self.job.is_over and now < then:
+            what = f"was changed: {now:,} of the {then:,} answers are left"
+        else:
             return None
-        left = f"{held:,} of {self.job.results_bytes:,} bytes are left"
-        said = f"{self.folder / 'results.jsonl'} was cut: {left}, and what was lost counts as missing."
+        said = f"{self.folder / 'results.jsonl'} {what}, and what was lost counts as missing."
         return f"{said} Put the file back, or resume_job(rows='missing') pays for it again."
 
     @property
@@ -157,17 +161,21 @@ class Results:
             return file.readline()
 
     def row(self, entry: Entry) -> dict[str, Any]:
-        """Read the row behind an entry as it came; a missing one is empty."""
+        """Read the row behind an entry as it came; a missing one is empty.
+
+        Raises:
+            Torn: it is not there any more.
+        """
         if entry.offset is None or entry.length is None:
             return {}
         line = b""
         with suppress(FileNotFoundError):
             self._rows.seek(entry.offset)
             line = self._rows.read(entry.length)
-        if len(line) < entry.length:
-            said = f"{self.folder / 'results.jsonl'} was cut: the row of {brief(entry.key, 80)!r} is gone from it."
-            raise LedgerError(f"{said} resume_job with rows=[its key] sends it again.")
-        return read_row(line) or {}
+        row = read_row(line) or {}
+        if outcomes.key_of(row) != entry.key:
+            raise Torn(f"{self.folder / 'results.jsonl'} was changed: {brief(entry.key, 80)!r} is not where it was")
+        return row
 
     def result(self, entry: Entry) -> Result:
         """Tell what came back for an entry, with the whole row."""
@@ -238,11 +246,15 @@ class Results:
             index = Index(self._path, self.job.begins)
         except (FileNotFoundError, Torn):
             return None
-        is_whole = index.about["held"] == self.job.results_bytes
-        if index.about["made of"] == made_of(self.job) and (is_whole or index.about["held"] == self._held):
+        if index.about["made of"] == made_of(self.job) and self._is_of_these_files(index):
             return index
         index.close()
         return None
+
+    def _is_of_these_files(self, index: Index) -> bool:
+        """Whether nobody has written to the files since, as far as they say; a row that is read says it for itself."""
+        found = zip(index.about["files"], files_of(self.folder, self.job), strict=True)
+        return index.about["held"] == self._held and all(None in both or both[0] == both[1] for both in found)
 
 
 def read_results(home: Path, job: Job, read: Callable[[Results], T]) -> T:
@@ -269,6 +281,10 @@ def _read(home: Path, job: Job, read: Callable[[Results], T]) -> T:
 def _unusable(folder: Path, error: Exception) -> LedgerError:
     said = f"The index of {folder} cannot be made or read: {error}."
     return LedgerError(f"{said} The results are safe; free space or mend the folder, then try again.")
+
+
+def _answered(counts: Mapping[Outcome, int]) -> int:
+    return sum(count for outcome, count in counts.items() if outcome != "missing")
 
 
 def _tokens(entry: Entry) -> Tokens:

@@ -36,8 +36,8 @@ def _told(results: Results) -> Iterator[str]:
     if (found := results.unmatched(KEYS))[0]:
         yield f"{found[0]:,} rows came back that match no request: {'; '.join(found[1])}."
     if count := results.repeated:
-        keys = named(results.repeated_keys[:KEYS], count)
-        yield f"{count:,} keys were answered more than once ({keys}); an ok answer is preferred, then the latest."
+        keys = named(results.repeated_keys[:KEYS], len(results.repeated_keys))
+        yield f"{count:,} answers came again for the same key in one attempt ({keys}); an ok one is preferred."
 
 
 def named(keys: list[str], count: int) -> str:

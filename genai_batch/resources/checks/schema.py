@@ -18,7 +18,7 @@ from genai_batch.resources.answers import brief, short
 from genai_batch.resources.checks.answered import MESSAGE
 from genai_batch.resources.checks.asked import Asked
 from genai_batch.resources.checks.dialect import json_schema
-from genai_batch.resources.lines import SURROGATE
+from genai_batch.resources.lines import whole_pairs
 from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
 
 LARGEST = 256 * 1024
@@ -112,7 +112,7 @@ def _read(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.MsgspecError:
         raw = text.encode(errors="surrogatepass")
-        if (mended := SURROGATE.sub(rb"\\ufffd", raw)) == raw:
+        if (mended := whole_pairs(raw)) == raw:
             raise
         return msgspec.json.decode(mended)
 

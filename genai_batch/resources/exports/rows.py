@@ -1,18 +1,15 @@
 """The rows of an export, in one pass: what came back for each request, joined with the fields that stood beside it."""
 
-import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from genai_batch.resources import jobs, outcomes
-from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.results import Entry, Results
-from genai_batch.resources.results_index.rows import read_row
 from genai_batch.resources.untyped import as_list, as_object
 
 OURS = (
@@ -63,7 +60,6 @@ _BESIDE = frozenset({"groundingMetadata", "urlContextMetadata", "citationMetadat
 def exported_rows(results: Results, choice: Choice, place: Place) -> Iterator[Fields]:
     """Yield a row per request, in their order."""
     with ExitStack() as files:
-        answers = _Answers(results, files)
         extras = _extras(results.folder)
         extra = next(extras, None)
         requests = _requests(results, files) if choice.with_requests else None
@@ -74,7 +70,7 @@ def exported_rows(results: Results, choice: Choice, place: Place) -> Iterator[Fi
                 beside, extra = joined(extra), next(extras, None)
             if choice.outcome in (None, entry.outcome):
                 asked = {"request": _decode(request)["request"]} if request else {}
-                yield {"key": entry.key, **beside, **_found(results, entry, beside, answers.row(entry), place), **asked}
+                yield {"key": entry.key, **beside, **_found(results, entry, beside, results.row(entry), place), **asked}
 
 
 def extras(results: Results) -> Iterator[Fields]:
@@ -127,29 +123,6 @@ def _spent(entry: Entry) -> Fields:
     if entry.cached:
         used["cached_tokens"] = entry.cached
     return {"usage": used, "cost_usd": float(entry.cost)} if entry.cost else {"usage": used}
-
-
-class _Answers:
-    """The rows as they came, read one by one from a file that is opened once."""
-
-    def __init__(self, results: Results, files: ExitStack) -> None:
-        self._path = results.folder / "results.jsonl"
-        self._file: IO[bytes] = io.BytesIO()
-        if self._path.exists():
-            self._file = files.enter_context(self._path.open("rb", buffering=0))
-
-    def row(self, entry: Entry) -> Fields:
-        """Read the row behind an entry; a missing one is empty."""
-        if entry.offset is None or entry.length is None:
-            return {}
-        self._file.seek(entry.offset)
-        line = self._file.read(entry.length)
-        if len(line) < entry.length:
-            raise LedgerError(f"{self._path} was cut: rows are gone from it. resume_job sends them again.")
-        try:
-            return as_object(_decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return read_row(line) or {}
 
 
 def _entries(results: Results) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 import binascii
 import io
+import re
 import wave
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from genai_batch.resources.media.kinds import WAV, Kind, Pcm, claimed_by, kind_o
 _HEAD = 64
 """Characters of base64 that tell the kind."""
 _STANDARD = bytes.maketrans(b"-_", b"+/")
+_UNUSUAL = re.compile(rb"[-_\r\n]")
+"""The other alphabet, and lines as mails have them."""
 
 
 class Decoded(NamedTuple):
@@ -46,8 +49,9 @@ def _bytes(data: object, most: int | None = None) -> bytes:
         raise ValueError("not base64: no text")  # noqa: TRY004 - what Gemini sent has a wrong value, we passed it right
     try:
         raw = data[:most].encode("ascii")
-        raw = raw.translate(_STANDARD) if b"-" in raw or b"_" in raw else raw
-        content = binascii.a2b_base64(raw + b"==")
+        raw = raw.translate(_STANDARD, b"\r\n") if _UNUSUAL.search(raw) else raw
+        raw = raw.rstrip(b"=")
+        content = binascii.a2b_base64(raw + b"=" * (-len(raw) % 4), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise ValueError(f"not base64: {error}") from error
     if not content:

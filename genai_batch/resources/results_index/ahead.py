@@ -22,7 +22,7 @@ from genai_batch.resources.results_index.runs import REQUESTS, STRETCH, Asked, R
 log = logging.getLogger("genai_batch")
 LARGE = 64 * 1024 * 1024
 """Bytes to read from which on a process of its own pays."""
-VERSION = 6
+VERSION = 7
 """Of what is read, and of the index that is made of it; another one is made again."""
 Found = tuple[Stretch, Run | Asked]
 

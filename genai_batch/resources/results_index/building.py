@@ -60,6 +60,13 @@ def held_of(path: Path, job: Job) -> int:
     return min(path.stat().st_size, job.results_bytes) if path.exists() else 0
 
 
+def files_of(folder: Path, job: Job) -> list[int | None]:
+    """When the requests and the rows of a job were written last, in ns; None where one is gone, or still grows."""
+    results = folder / "results.jsonl"
+    grows = results.exists() and results.stat().st_size > job.results_bytes  # an attempt is under way
+    return [_written(jobs.requests_of(folder)), None if grows else _written(results)]
+
+
 def parts_of(job: Job) -> int:
     """How many parts the keys of a job are laid apart in."""
     return parts_for(job.requests if job.bytes else max(job.requests, job.results_bytes // 1_000))
@@ -74,6 +81,7 @@ class _Builder:
         self._parts = parts_of(job)
         self._sent = _size(self._requests_file, job.bytes)
         self._held = held_of(self._results_file, job)
+        self._files = files_of(folder, job)
         self._requests = Requests(sections, self._sent)
         self._pricing = Pricing(job)
         self._row_keys = Spread(sections.new())
@@ -166,6 +174,7 @@ class _Builder:
         return {
             "made of": made_of(self._job),
             "held": self._held,
+            "files": self._files,
             "rates": self._pricing.rates,
             "runs": self._rows.runs,
             "none": matches.none,
@@ -236,6 +245,10 @@ class _Builder:
         start, length = self._requests.line(number)
         file.seek(start)
         return file.read(length)
+
+
+def _written(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _size(path: Path, sent: int) -> int:

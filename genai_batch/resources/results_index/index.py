@@ -16,6 +16,7 @@ from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.results_index.pieces import Checked
 from genai_batch.resources.results_index.records import CODE, MEDIA, UNKNOWN, Runs, TextRates, Why
 from genai_batch.resources.results_index.requests import PLACE
+from genai_batch.resources.results_index.runs import BETWEEN
 
 _SLICE = 256 * 1024
 _NEAR = 100
@@ -111,7 +112,7 @@ class Index:
         for first, columns in self._runs.columns():
             here = stands[first : first + len(columns[0])]
             _, length, given, made, thinking, cached, *more = (list(compress(column, here)) for column in columns)
-            pairs = Counter(zip(more[2], more[1], strict=True)) if more else {(0, 0): len(length)}
+            pairs = Counter(zip(more[2], more[1], strict=True)) if more else {(0, 0): len(length)} if length else {}
             yield Columns(self._ends(pairs), length, given, made, thinking, cached)
 
     def _ends(self, pairs: Mapping[tuple[int, int], int]) -> dict[tuple[Outcome, str | None], int]:
@@ -141,7 +142,7 @@ class Index:
         wanted = key.encode(errors="replace")[:MAX_KEY]
         common = 0
         for text in self._texts():
-            while common < len(wanted) and b"\n" + wanted[: common + 1] in text:
+            while common < len(wanted) and BETWEEN + wanted[: common + 1] in text:
                 common += 1
         found: dict[str, None] = {}
         for least in (common, max(0, common - 2)):
@@ -159,25 +160,21 @@ class Index:
                 at = codes.find(code, at + 1)
 
     def _texts(self) -> Iterator[bytes]:
-        """All keys, some at a time, each between newlines."""
-        size, rest = self._file.size("keys"), b"\n"
+        """All keys, some at a time, each between two bytes that no key has."""
+        size, rest = self._file.size("keys"), BETWEEN
         for start in range(0, size, _SLICE):
             text = rest + self._file.read("keys", start, min(_SLICE, size - start))
-            end = text.rfind(b"\n")
+            end = text.rfind(BETWEEN)
             yield text[: end + 1]
             rest = text[end:]
 
     def _keys(self, prefix: bytes) -> Iterator[str]:
-        given = set[str]()
         for text in self._texts():
-            at = text.find(b"\n" + prefix)
+            at = text.find(BETWEEN + prefix)
             while 0 <= at < len(text) - 1:
-                end = text.index(b"\n", at + 1)
-                key = text[at + 1 : end].decode()
-                if self.about["sent"] or (key not in given and self.find(key)):  # a foreign key may hold a newline
-                    given.add(key)
-                    yield key
-                at = text.find(b"\n" + prefix, end)
+                end = text.index(BETWEEN, at + 1)
+                yield text[at + 1 : end].decode()
+                at = text.find(BETWEEN + prefix, end)
 
     def _entries(self, first: int, count: int) -> list[Entry]:
         """Entries from a number on."""

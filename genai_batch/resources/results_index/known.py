@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from genai_batch.resources.jobs import Outcome
-from genai_batch.resources.outcomes import BASE64, BLOCKED, MOST_TOKENS
+from genai_batch.resources.outcomes import BASE64, BLOCKED, HEAD_OF_BASE64, MOST_TOKENS
 from genai_batch.resources.prices import Usage
 from genai_batch.resources.results_index.plain import UNFIT
 
@@ -193,8 +193,8 @@ def _is_doubtful(part: _Part) -> bool:
     """Whether its picture does not begin like one, as far as can be seen without decoding it."""
     if part.inline_data is None:
         return False
-    head = bytes(memoryview(part.inline_data.data)[1:3]).decode("ascii", "replace")
-    return len(head) < 2 or not BASE64.issuperset(head)
+    head = bytes(memoryview(part.inline_data.data)[1:-1][:HEAD_OF_BASE64]).decode("ascii", "replace")
+    return len(head) < 2 or not BASE64.issuperset(head.rstrip("="))
 
 
 def _usage(given: _Usage) -> Usage:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from genai_batch.resources import outcomes
-from genai_batch.resources.lines import MAX_KEY, SURROGATE
+from genai_batch.resources.lines import MAX_KEY, whole_pairs
 from genai_batch.resources.outcomes import Verdict
 from genai_batch.resources.results_index.batches import LONG
 from genai_batch.resources.results_index.known import Seen, see
@@ -32,7 +32,10 @@ STRANGER = "answers no request of this job"
 
 
 def read_row(line: bytes) -> dict[str, Any] | None:
-    """Decode a row as it came; half a surrogate pair reads as a replacement character, what is no object as None."""
+    """Decode a row as it came; what is no object reads as None.
+
+    Half a surrogate pair, and a byte that is not UTF-8, read as a replacement character: the rest was paid for.
+    """
     for text, decode in _readings(line):
         try:
             row = decode(text)
@@ -45,7 +48,9 @@ def read_row(line: bytes) -> dict[str, Any] | None:
 def _readings(line: bytes) -> Iterator[tuple[bytes, Callable[[bytes], Any]]]:
     yield line, _decode
     yield line, _decode_far
-    yield SURROGATE.sub(rb"\\ufffd", line), _decode_far
+    whole = whole_pairs(line)
+    yield whole, _decode_far
+    yield whole.decode(errors="replace").encode(), _decode_far
 
 
 def key_of_row(line: bytes) -> str | None:

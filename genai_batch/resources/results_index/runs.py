@@ -149,7 +149,7 @@ def _asked(stretch: Stretch) -> Asked:
 
 def asked_of(keys: list[bytes], places: "array[int]", parts: int) -> Asked:
     """Requests with these keys, whose lines begin at these places."""
-    text, sizes = b"\n".join([*keys, b""]), array("H", map(len, keys))
+    text, sizes = BETWEEN.join([*keys, b""]), array("H", map(len, keys))
     return Asked(len(keys), places.tobytes(), text, sizes.tobytes(), parted(keys, parts))
 
 
