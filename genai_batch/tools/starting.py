@@ -148,6 +148,7 @@ def planned(
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
         estimate_high=price.cost_usd.high, created_at=workspace.now(), shape=found.shape, expected=price.uncorrected,
         checks=found.checks, concurrency=concurrency if lane == "live" else None,
+        changed_since=found.about.changed_since,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, parts_of(lane, found))
 
@@ -188,13 +189,15 @@ def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None
 
 
 def renew(workspace: Workspace, draft: Draft, job: Job) -> bool:
-    """Put what stands beside the requests now to the same job recorded before; tell whether anything is changed by it.
+    """Give the same job recorded before what stands beside the requests now; tell whether anything is changed by it.
 
     The requests are the same, line by line, so that outputs and columns are all that can differ.
 
     Raises:
         LedgerError: the home does not take it.
     """
+    if draft.job.changed_since:
+        workspace.ledger.compared(job, draft.job.changed_since)
     new, old = draft.folder / _EXTRAS, jobs.folder(workspace.home, job.id) / _EXTRAS
     with _storing(workspace):
         is_same = filecmp.cmp(new, old, shallow=False) if old.exists() else not new.stat().st_size

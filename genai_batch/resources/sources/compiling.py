@@ -86,7 +86,7 @@ class Compiler:
         if self.found.count:
             raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
         if not rows:
-            why = f"all {unchanged:,} requests were sent by that job just so" if unchanged else "nothing was found"
+            why = f"all {unchanged:,} requests were sent just so before" if unchanged else "nothing was found"
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
         return Compiled(rows, unchanged, tuple(self._models), self.found)
 
