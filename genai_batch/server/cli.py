@@ -36,8 +36,9 @@ from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import RENEWED, create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
-from genai_batch.tools.get_results import get_results, place_for
+from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
+from genai_batch.tools.placing import results_at
 from genai_batch.tools.resume_job import Rows, resume_job
 from genai_batch.tools.routing import Wish
 from genai_batch.tools.workspace import Workspace
@@ -155,7 +156,7 @@ def run_job(
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
-            place_for(workspace, output)
+            results_at(workspace, output, form)
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})
