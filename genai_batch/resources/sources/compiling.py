@@ -108,7 +108,8 @@ class Compiler:
                 self._tell(item, str(error), None)
 
     def _tell(self, item: Item, problem: str, fix: str | None) -> None:
-        key = item.key and item.key.encode(errors="backslashreplace").decode()
+        key = item.key if item.key != item.named else None  # the place says it
+        key = key and key.encode(errors="backslashreplace").decode()
         self.found.problem(f"{item.place}: {problem}", fix, key=key)
 
     def _variants(self, item: Item) -> Iterator[_Made]:
@@ -172,7 +173,8 @@ class Compiler:
 
     def _take(self, item: Item, key: str) -> None:
         if place := self._taken.key(key, item.place):
-            raise Unusable(f"repeats the key {brief(key, 80)!r} of {place}", "make keys unique")
+            which = "" if key == item.key else f" {brief(key, 80)!r}"
+            raise Unusable(f"repeats the key{which} of {place}", "make keys unique")
 
     def _output(self, item: Item, recipe: Recipe, variant: int | None) -> dict[str, str]:
         """Where the answer goes, if anything says so; a variant gets its number, unless the template has it."""
