@@ -3,12 +3,13 @@
 import filecmp
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
@@ -21,6 +22,7 @@ from genai_batch.resources.ledger import Also
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
 from genai_batch.tools.compiling import Ready, ready
@@ -206,6 +208,14 @@ def renew(workspace: Workspace, draft: Draft, job: Job) -> bool:
         new.replace(old)
         sync_folder(old.parent)
     return True
+
+
+def outputs_of(draft: Draft) -> Iterator[str]:
+    """The outputs that stand beside the requests of a draft."""
+    with (draft.folder / _EXTRAS).open("rb") as file:
+        for line in file:
+            if isinstance(output := as_object(msgspec.json.decode(line)).get("output"), str):
+                yield output
 
 
 def beside_of(draft: Draft) -> str:

@@ -19,7 +19,7 @@ from genai_batch.resources.sources.selection import Selection
 from genai_batch.tools.approval import Answer, Costs, Quote, approve, limit_of
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
-from genai_batch.tools.starting import Draft, beside_of, drafted, preflight_of, record
+from genai_batch.tools.starting import Draft, beside_of, drafted, outputs_of, preflight_of, record
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
@@ -115,7 +115,20 @@ async def checked(workspace: Workspace, staged: "Staged", name: str) -> AsyncGen
                 found, count = [*found, Problem(problem=f"stage '{part.name}': {error}")], count + 1
         if found:
             raise InvalidRequests(staged.source, found, count)
+        await to_thread.run_sync(_tell_shared, staged, begun)
         yield begun
+
+
+def _tell_shared(staged: "Staged", begun: dict[int, Made]) -> None:
+    """Name the outputs that several stages have, with what is told of the last."""
+    from genai_batch.resources.sources.taken import shared
+
+    if len(begun) < 2:
+        return
+    told = list(shared((staged.parts[number].name, outputs_of(each.draft)) for number, each in begun.items()))
+    last = begun[max(begun)]
+    last.found.findings.warnings[:0] = told
+    begun[max(begun)] = last._replace(warnings=(*told, *last.warnings))
 
 
 def _tried(workspace: Workspace, staged: "Staged", number: int, row: dict[str, Any]) -> dict[str, Any] | None:
