@@ -26,7 +26,7 @@ from genai_batch.tools.starting import Draft, drafted, preflight, record, renew,
 from genai_batch.tools.workspace import Choice, Given, ModelName, Source, Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
-    from genai_batch.resources.sources.stages import Staged
+    from genai_batch.resources.sources.staged import Staged
 
 _SAID = 3
 RENEWED = "Outputs and columns are now those of this source."

@@ -24,7 +24,7 @@ from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.manifest import Plan
-    from genai_batch.resources.sources.stages import Part, Staged
+    from genai_batch.resources.sources.staged import Part, Staged
 
 
 class Made(NamedTuple):
