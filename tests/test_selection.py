@@ -72,7 +72,7 @@ async def test_a_manifest_on_the_command_line_needs_no_model(world: World) -> No
 
 async def test_what_was_changed_since_a_job_that_had_only_changes_is_compared_with_all_before_it(world: World) -> None:
     def edited(*changes: str) -> list[dict[str, str]]:
-        texts = dict(zip(("i1", "i2"), changes, strict=False))
+        texts: dict[str, str] = dict(zip(("i1", "i2"), changes, strict=False))
         return [{**each, "prompt": texts.get(each["id"], each["prompt"])} for each in ITEMS]
 
     async def since(job_id: str, *changes: str) -> dict[str, Any]:
