@@ -130,3 +130,20 @@ async def test_a_pilot_runs_some_rows_of_a_manifest(world: World) -> None:
         told = await call(client, "estimate_cost", source=source, pilot=10)
         assert (told["requests"], told["pilot"]["rows"]) == (30, 10)
         assert (await call(client, "create_batch", source=source))["requests"] == 30
+
+
+async def test_what_is_wrong_with_a_row_names_its_key_once(world: World) -> None:
+    put(world, {"in/a.txt": "Words.", "in/b.txt": "Words."})
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", [row("k0")]))
+        await finish(client, job_id)
+        stages = [{"name": "one", "job_id": job_id, "prompt": "{{ nope }}"}]
+        for answer in (
+            await refusal(client, "build_requests", output_path="x.jsonl", job_id=job_id, prompt="{{ nope }}"),
+            await refusal(client, "create_batch", source=manifest(world, stages=stages)),
+        ):
+            assert answer.count("k0") == 1, answer
+        answer = await refusal(client, "build_requests", output_path="x.jsonl", folder="in", prompt="{{ nope }}")
+        assert answer.count("a.txt") == 1, answer
+        twice = [{"id": "k1", "prompt": "x"}, {"id": "k1", "prompt": "y"}]
+        assert (await refusal(client, "estimate_cost", source=manifest(world, items=twice))).count("k1") == 1

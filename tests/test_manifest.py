@@ -139,7 +139,7 @@ async def test_a_manifest_of_the_skill_is_accepted_and_what_gemini_cannot_do_is_
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no id": ({"items": [{"prompt": "x"}]}, "items[0]: has no id"),
     "no prompt": ({"items": [{"id": "a"}]}, "items[0]: has no prompt"),
-    "a repeated id": ({"items": [{"id": "a", "prompt": "x"}] * 2}, "items[1]: repeats the key 'a' of items[0]"),
+    "a repeated id": ({"items": [{"id": "a", "prompt": "x"}] * 2}, "items[1]: repeats the key of items[0]"),
     "an item that is text": ({"items": ["x"]}, "items[0]: is a string"),
     "a wrong number": ({"items": [{"id": "a", "prompt": "x", "temperature": "hot"}]}, "temperature: Input should be"),
     "an unknown field": ({"promt": "x", "data": "a.csv"}, "unknown field 'promt' Fix: did you mean 'prompt'?"),

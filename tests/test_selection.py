@@ -45,7 +45,7 @@ async def test_chosen_items_with_edited_prompts_are_sent_again_and_no_other(worl
         assert again["requests"] == 3
         assert "18 requests are left out" in again["notice"]
         same = manifest(world, items=ITEMS, select={"changed_since": job_id})
-        assert "all 20 requests were sent by that job just so" in await refusal(client, "create_batch", source=same)
+        assert "all 20 requests were sent just so before" in await refusal(client, "create_batch", source=same)
         other = manifest(world, model="gemini-3.5-flash-lite", items=ITEMS, select={"changed_since": job_id})
         assert len(await built(client, world, data=other)) == 20
 
@@ -68,3 +68,36 @@ async def test_a_manifest_on_the_command_line_needs_no_model(world: World) -> No
     assert (done.returncode, answer(done)["written"]) == (0, 2)
     nameless = run(world, "estimate", world.write("a.jsonl", [row("a")]))
     assert (nameless.returncode, "No model is named" in nameless.stderr) == (2, True)
+
+
+async def test_what_was_changed_since_a_job_that_had_only_changes_is_compared_with_all_before_it(world: World) -> None:
+    def edited(*changes: str) -> list[dict[str, str]]:
+        texts: dict[str, str] = dict(zip(("i1", "i2"), changes, strict=False))
+        return [{**each, "prompt": texts.get(each["id"], each["prompt"])} for each in ITEMS]
+
+    async def since(job_id: str, *changes: str) -> dict[str, Any]:
+        source = manifest(world, items=edited(*changes), select={"changed_since": job_id})
+        return await call(client, "create_batch", source=source)
+
+    async with world.client() as client:
+        first = await start(client, manifest(world, items=ITEMS))
+        second = await since(first, "Edited.")
+        third = await since(second["job_id"], "Edited.", "Edited too.")
+        assert (second["requests"], third["requests"]) == (1, 1)
+        assert "19 requests are left out" in third["notice"]
+        back = await since(third["job_id"], "Item 1.", "Edited too.")
+        assert back["requests"] == 1, "the latest that was sent under a key counts"
+        source = manifest(world, items=edited(), select={"changed_since": back["job_id"]})
+        assert prompts(await built(client, world, data=source)) == {"i2": "Item 2."}
+
+
+async def test_a_job_sent_before_without_a_comparison_remembers_a_later_one(world: World) -> None:
+    async with world.client() as client:
+        first = await start(client, manifest(world, items=ITEMS))
+        edited = [{**ITEMS[0], "prompt": "Edited."}, *ITEMS[1:]]
+        alone = await start(client, manifest(world, items=edited, select={"only": ["i0"]}))
+        source = manifest(world, items=edited, select={"changed_since": first})
+        assert (await call(client, "create_batch", source=source))["job_id"] == alone
+        more = [*edited, {"id": "new", "prompt": "New."}]
+        again = await call(client, "create_batch", source=manifest(world, items=more, select={"changed_since": alone}))
+        assert again["requests"] == 1

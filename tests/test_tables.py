@@ -83,7 +83,7 @@ WRONG = {
     "a name twice": ("a.csv", "id,id\n1,2\n", "two columns are named 'id'"),
     "no names": ("a.csv", "", "no first line with the names"),
     "latin-1": ("a.csv", b"id,b\n1,caf\xe9\n", "is not UTF-8"),
-    "a key twice": ("a.csv", "id\n1\n2\n1\n", "row 3: repeats the key '1' of row 1"),
+    "a key twice": ("a.csv", "id\n1\n2\n1\n", "row 3: repeats the key of row 1"),
     "an empty key": ("a.csv", "key,b\n,1\n", "row-000001"),
     "half an array": ("a.json", '[{"id": 1}, {"id"', "after element 1"),
     "no objects": ("a.jsonl", '{"id": 1}\n[2]\n', "row 2: is a list, not an object"),

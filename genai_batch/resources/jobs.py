@@ -74,6 +74,9 @@ class Job(BaseModel):
         str | None, Field(description="What is checked of its answers: schema, binding; None where not noted")
     ] = None
     concurrency: Annotated[int | None, Field(description="Calls at a time in the live lane; None if not asked")] = None
+    changed_since: Annotated[
+        str | None, Field(description="The job that it was compared with; what was in that is not")
+    ] = None
     created_at: float
     ended_at: float | None = None
 

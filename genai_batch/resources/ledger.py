@@ -342,6 +342,14 @@ class Ledger:
         sql = "SELECT id FROM job WHERE digest LIKE 'sha256:%' AND bytes = ? AND requests = ?"
         return [row["id"] for row in self._rows(sql, job.bytes, job.requests)]
 
+    def compared(self, job: Job, earlier: str) -> None:
+        """Note with which earlier job a job was compared, if that is not known."""
+        older = "created_at >= (SELECT created_at FROM job WHERE id = :earlier)"
+        free = f"id = :id AND id != :earlier AND changed_since IS NULL AND {older}"
+        with self._transaction():
+            told = {"id": job.id, "earlier": earlier}
+            self._db.execute(f"UPDATE job SET changed_since = :earlier WHERE {free}", told)
+
     def rehashed(self, job_id: str, digest: str) -> None:
         """Give a job the digest that compares."""
         with self._transaction():

@@ -177,3 +177,7 @@ CREATE TABLE stage (
     UNIQUE (pipeline_id, number)
 );
 CREATE INDEX stage_by_job ON stage (job_id);
+
+-- step: 015_changed_since
+-- The job that a job was compared with when it was made: what that had sent just so was left out.
+ALTER TABLE job ADD COLUMN changed_since TEXT;

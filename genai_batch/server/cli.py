@@ -34,10 +34,11 @@ from genai_batch.server.waiting import follow
 from genai_batch.tools.build_requests import build_requests
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
-from genai_batch.tools.create_batch import create_batch
+from genai_batch.tools.create_batch import RENEWED, create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
-from genai_batch.tools.get_results import get_results, place_for
+from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
+from genai_batch.tools.placing import results_at
 from genai_batch.tools.resume_job import Rows, resume_job
 from genai_batch.tools.routing import Wish
 from genai_batch.tools.workspace import Workspace
@@ -155,10 +156,10 @@ def run_job(
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
-            place_for(workspace, output)
+            results_at(workspace, output, form)
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
-        status = status.model_copy(update={"existing": started.existing})
+        status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})
         return status, await collected(workspace, status, output, form)
 
     status, page = within(whole, json, quiet)
@@ -347,6 +348,12 @@ async def _create(
     answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
     job = workspace.ledger.job(status.job_id)
     return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
+
+
+def _still(started: JobStatus, now: JobStatus) -> str | None:
+    """What is to be noted of a job at its end, what was changed at its begin with it."""
+    renewed = RENEWED if RENEWED in (started.notice or "") else None
+    return " ".join(filter(None, (now.notice, renewed))) or None
 
 
 def _goes_on(named: str) -> str:

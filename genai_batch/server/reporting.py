@@ -9,11 +9,11 @@ from pydantic import Field
 
 from genai_batch.resources import report
 from genai_batch.resources.answers import Answer
-from genai_batch.resources.errors import PathNotAllowed
 from genai_batch.resources.jobs import Job, notice
 from genai_batch.resources.pages import need_results
 from genai_batch.resources.report import History
 from genai_batch.resources.results import Results, read_results
+from genai_batch.tools.placing import file_at, writing
 from genai_batch.tools.workspace import Workspace
 
 
@@ -35,20 +35,16 @@ async def make_report(job_id: str, workspace: Workspace, output: str | None) -> 
     """
     job, _ = await workspace.look(await workspace.job(job_id))
     need_results(job)
-    target = workspace.path(output or f"{job.id}-report.html")
+    target = file_at(workspace, output or f"{job.id}-report.html")
     return await to_thread.run_sync(partial(_write, workspace, job, target))
 
 
 def _write(workspace: Workspace, job: Job, target: Path) -> Reported:
-    if target.is_dir() or not target.parent.is_dir():
-        raise PathNotAllowed(f"{target} is a folder, or lies in none. Give --output the name of a file.")
     history = History.of(workspace.ledger, job, workspace.now())
 
     def write(results: Results) -> int:
         return report.write(results, history, target)
 
-    try:
+    with writing(target):
         size = read_results(workspace.home, job, write)
-    except OSError as error:
-        raise PathNotAllowed(f"{target} cannot be written: {error.strerror}. Nothing there was changed.") from error
     return Reported(job_id=job.id, output_path=str(target), bytes=size, notice=notice(job))

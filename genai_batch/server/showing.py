@@ -67,7 +67,7 @@ def status(answer: JobStatus) -> list[str]:
     left = f", about {answer.eta_s:,.0f} s left" if answer.eta_s else ""
     lines = [
         f"{answer.job_id}  {answer.name}"
-        + ("  (the same job as before; --again runs it anew)" if answer.existing else ""),
+        + ("  (the same job as before, nothing was sent again; --again runs it anew)" if answer.existing else ""),
         f"{answer.state.removeprefix('JOB_STATE_')}  {done}, {answer.elapsed_s:,.0f} s{left}",
         f"rows    {counts(answer.counts)}",
         f"cost    {paid}{expected}  {answer.model}, {answer.lane} lane",

@@ -49,7 +49,7 @@ async def collected(workspace: Workspace, status: JobStatus, output: str | None,
     if output is None or folder is None or not (folder.is_dir() or output.endswith(("/", "\\"))):
         return await get_results(status.job_id, workspace, output_path=output, format=form)
     folder.mkdir(parents=True, exist_ok=True)
-    written, page = 0, None
+    written, page, notices = 0, None, dict[str, None]()
     for line in lines:
         if line.job_id is None:
             continue
@@ -60,9 +60,14 @@ async def collected(workspace: Workspace, status: JobStatus, output: str | None,
                 raise
         else:
             written += page.written or 0
+            notices[page.notice or ""] = None
     if page is None:
         page = await get_results(status.job_id, workspace)
-    return page.model_copy(update={"output_path": str(folder), "written": written, "next": _next(folder)})
+    notices[page.notice or ""] = None
+    notice = " ".join(filter(None, notices)) or None
+    return page.model_copy(
+        update={"notice": notice, "output_path": str(folder), "written": written, "next": _next(folder)}
+    )
 
 
 def _next(folder: Path) -> str:

@@ -1,8 +1,5 @@
 """Make a file of requests from a manifest, a table, a folder of files, or the results of an earlier job."""
 
-import os
-import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
@@ -10,10 +7,11 @@ from pydantic import Field
 
 from genai_batch.resources import models
 from genai_batch.resources.answers import Answer, Problem, brief
-from genai_batch.resources.errors import PathNotAllowed
 from genai_batch.resources.estimates import ANSWER
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.whole import new_file
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
+from genai_batch.tools.placing import file_at, writing
 from genai_batch.tools.workspace import Choice, Given, Workspace
 
 if TYPE_CHECKING:
@@ -53,17 +51,11 @@ async def build_requests(
     choice: Choice = None,
 ) -> Built:
     """Make a JSONL of requests from a table, a folder of files or an earlier job's results. Sends nothing."""
-    target = _target(workspace, output_path)
+    target = file_at(workspace, output_path)
     plan = await to_thread.run_sync(_plan, workspace, prompt, data, folder, job_id, fields or {})
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.part")
-    try:
+    with writing(target), new_file(target, may_replace=workspace.may_replace) as part:
         made = await compiled(workspace, plan, model, choice, part)
         warnings = await to_thread.run_sync(_checked, workspace, made, plan.source)
-        _move(workspace, part, target)
-    except OSError as error:
-        raise PathNotAllowed(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
     state = f"model={made.model}" if made.model else "a model"
     return Built(
         output_path=str(target),
@@ -101,15 +93,6 @@ def _plan(
     return manifest.plan(stated, data or folder or job_id or "build_requests", None)
 
 
-def _target(workspace: Workspace, output_path: str) -> Path:
-    target = workspace.path(output_path)
-    if not output_path.strip() or target.is_dir() or not target.parent.is_dir():
-        raise PathNotAllowed(f"{brief(str(target), 300)} is a folder or lies in none. Name a new .jsonl file.")
-    if target.exists() and not workspace.may_replace:
-        raise PathNotAllowed(f"{brief(str(target), 300)} exists and is not replaced. Choose a new output_path.")
-    return target
-
-
 def _checked(workspace: Workspace, made: Ready, source: str) -> list[Problem]:
     """Check the lines as they would be checked before they are sent, where the model is known.
 
@@ -121,18 +104,3 @@ def _checked(workspace: Workspace, made: Ready, source: str) -> list[Problem]:
     found = Preflight(made.path, models.find(made.model, workspace.today), about=made.settings).run()
     found.refuse_problems(source)
     return found.findings.warnings
-
-
-def _move(workspace: Workspace, part: Path, target: Path) -> None:
-    """Give the file its name, in one step."""
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    if workspace.may_replace:
-        part.replace(target)
-        return
-    try:
-        target.hardlink_to(part)
-    except FileExistsError as error:
-        raise PathNotAllowed(f"{target} exists and is not replaced. Choose a new output_path.") from error
-    except OSError:  # a file system without links
-        part.replace(target)

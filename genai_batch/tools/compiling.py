@@ -1,22 +1,22 @@
 """From a source of any kind to lines of requests: a manifest is compiled, a selection made, JSONL taken as it is."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import to_thread
 
-from genai_batch.resources import jobs, pages
+from genai_batch.resources import pages
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job
 from genai_batch.resources.preflight import sources
 from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.sources import lines
-from genai_batch.resources.sources.selection import Selection, Sent
+from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.sources.settings import Settings
+from genai_batch.tools.comparing import Before, before
+from genai_batch.tools.comparing import sent as sent_by
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
@@ -53,11 +53,12 @@ async def ready(
         return made._replace(settings=named)
     if selection is None or selection.is_all:
         return Ready(path, model, Settings())
-    before = await _before(workspace, selection, model)
-    choose = partial(_chosen, path, folder / path.name, selection, before)
+    earlier = await before(workspace, selection, model)
+    choose = partial(_chosen, path, folder / path.name, selection, earlier)
     rows = await to_thread.run_sync(choose, abandon_on_cancel=True)
     note = Problem(problem="a selection of the source; lines are counted in it")
-    return Ready(folder / path.name, model, Settings(warnings=(note,)), rows)
+    since = earlier.job_id if earlier else None
+    return Ready(folder / path.name, model, Settings(warnings=(note,), changed_since=since), rows)
 
 
 def _prepared(path: Path, folder: Path) -> "Plan":
@@ -83,8 +84,8 @@ async def compiled(
         InvalidRequests: with everything that is wrong, by item.
     """
     chosen = (selection or Selection()).over(plan.manifest.select)
-    before = await _before(workspace, chosen, model or plan.common.get("model"))
-    write = partial(_compiled, workspace, plan, model, chosen, target, before)
+    earlier = await before(workspace, chosen, model or plan.common.get("model"))
+    write = partial(_compiled, workspace, plan, model, chosen, target, earlier)
     if plan.manifest.job_id is None:
         made = await to_thread.run_sync(write, None, abandon_on_cancel=True)
     else:
@@ -92,16 +93,18 @@ async def compiled(
         pages.need_results(job)
         read = partial(read_results, workspace.home, job, write)
         made = await to_thread.run_sync(read, abandon_on_cancel=True)
-    return Ready(target, _one_model(made.models), _settings(plan, made), made.rows)
+    return Ready(target, _one_model(made.models), _settings(plan, made, earlier), made.rows)
 
 
-def _settings(plan: "Plan", made: "Compiled") -> Settings:
+def _settings(plan: "Plan", made: "Compiled", earlier: Before | None) -> Settings:
     warnings = made.found.warnings
     if made.unchanged:
-        warnings = [Problem(problem=f"{made.unchanged:,} requests are left out: that job sent them just so"), *warnings]
+        warnings = [Problem(problem=f"{made.unchanged:,} requests are left out: they were sent just so"), *warnings]
     said = plan.manifest
     limits = (said.max_cost_usd, said.concurrency, said.deadline_h)
-    return Settings(said.name, said.lane, *limits, warnings=tuple(warnings))
+    return Settings(
+        said.name, said.lane, *limits, warnings=tuple(warnings), changed_since=earlier.job_id if earlier else None
+    )
 
 
 def _one_model(models: tuple[str, ...]) -> str | None:
@@ -114,61 +117,23 @@ def _one_model(models: tuple[str, ...]) -> str | None:
 
 def _compiled(
     workspace: Workspace, plan: "Plan", model: str | None, chosen: Selection, target: Path,
-    before: "_Before | None", results: Results | None,
+    earlier: Before | None, results: Results | None,
 ) -> "Compiled":  # fmt: skip
     from genai_batch.resources.sources.compiling import Compiler
     from genai_batch.resources.sources.supply import Supply
 
     reach = _reach(workspace)
     compiler = Compiler(plan, Supply(plan, reach, results), reach, model, chosen)
-    with _sent(before) as sent, target.open("wb") as out:
+    with sent_by(earlier) as sent, target.open("wb") as out:
         return compiler.write(out, sent)
 
 
-def _chosen(source: Path, target: Path, selection: Selection, before: "_Before | None") -> int:
+def _chosen(source: Path, target: Path, selection: Selection, earlier: Before | None) -> int:
     sources.refuse(source)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _sent(before) as sent, target.open("wb") as out:
+    with sent_by(earlier) as sent, target.open("wb") as out:
         return lines.choose(source, out, selection, sent)
 
 
 def _reach(workspace: Workspace) -> Callable[[Path | str], Path]:
     return lambda path: workspace.path(str(path))
-
-
-class _Before(NamedTuple):
-    """An earlier job that is compared with."""
-
-    requests: Path
-    is_other: bool
-
-
-async def _before(workspace: Workspace, selection: Selection, model: str | None) -> _Before | None:
-    """Find the job that `changed_since` names; on another model everything counts as changed.
-
-    Raises:
-        BatchError: there is none, or what it sent is not known or was marked.
-    """
-    if selection.changed_since is None:
-        return None
-    job: Job = await workspace.job(selection.changed_since)
-    requests = jobs.requests_file(workspace.home, job.id)
-    if not requests.exists():
-        raise BatchError(f"{job.id} was adopted, so its requests are not known here: what changed cannot be told.")
-    if job.is_bound:
-        raise BatchError(
-            f"{job.id} was made with check_binding, which marks its requests: what changed cannot be told."
-        )
-    return _Before(requests, model is not None and model.removeprefix("models/") != job.model)
-
-
-@contextmanager
-def _sent(before: _Before | None) -> Generator[Sent | None]:
-    if before is None or before.is_other:
-        yield None
-        return
-    sent = Sent(before.requests)
-    try:
-        yield sent
-    finally:
-        sent.close()

@@ -12,13 +12,15 @@ from genai_batch.tools.approval import Quote, Word, approve, limit_of, over_the_
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.routing import How, Wish
-from genai_batch.tools.starting import Draft, drafted, preflight, record, same, settled
+from genai_batch.tools.starting import Draft, drafted, preflight, record, renew, same, settled
 from genai_batch.tools.workspace import Choice, Given, ModelName, Source, Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
-    from genai_batch.resources.sources.stages import Staged
+    from genai_batch.resources.sources.staged import Staged
 
 _SAID = 3
+RENEWED = "Outputs and columns are now those of this source."
+"""What is said of a job that was there before, where they were others."""
 SEND_S = 40
 """Seconds the call may spend on sending; a larger upload goes on in the background."""
 
@@ -78,6 +80,7 @@ async def create_batch(
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job = None if again else await _known(workspace, draft)
+            renewed = job is not None and await to_thread.run_sync(renew, workspace, draft, job)
             if job is None:
                 limit = limit_of(workspace, _lower(max_cost_usd, found.about.max_cost_usd))
                 approve(draft.price, limit, confirm=confirm, word=word)
@@ -88,7 +91,8 @@ async def create_batch(
     status = JobStatus.of(
         workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now(), existing=existing
     )
-    return _told(status, None if existing else draft.reason, found.about.warnings)
+    reason = None if existing else draft.reason
+    return _told(status, RENEWED if renewed else reason, found.about.warnings)
 
 
 async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked) -> JobStatus:

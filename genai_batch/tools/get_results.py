@@ -9,12 +9,13 @@ from anyio import to_thread
 from pydantic import Field
 
 from genai_batch.resources import pages
-from genai_batch.resources.errors import BatchError, PathNotAllowed
+from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import ANSWER
-from genai_batch.resources.exports import Choice, Exported, Format, export, export_folder, form_of
+from genai_batch.resources.exports import Choice, Exported, Format, export, export_folder
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.pages import PAGE, ResultPage, Wanted
 from genai_batch.resources.results import Results, read_results
+from genai_batch.tools.placing import results_at, writing
 from genai_batch.tools.workspace import Given, JobId, Workspace
 
 
@@ -43,11 +44,10 @@ async def get_results(
     if keys or cursor or outcome == "not_ok":
         said = "output_path writes every row, or those of one outcome"
         raise BatchError(f"{said}; without it keys, cursor and not_ok show rows. Every row written tells its outcome.")
-    target = place_for(workspace, output_path)
-    is_folder = target.is_dir() or output_path.endswith(("/", "\\"))
-    form = format or ("jsonl" if is_folder else form_of(target))
-    write = partial(export_folder if is_folder else export, form=form, choice=Choice(outcome, with_requests))
-    return await to_thread.run_sync(partial(_write, workspace, job, target, write))
+    target = results_at(workspace, output_path, format)
+    put = export_folder if target.is_folder else export
+    write = partial(put, form=target.form, choice=Choice(outcome, with_requests))
+    return await to_thread.run_sync(partial(_write, workspace, job, target.path, write))
 
 
 def _show(
@@ -56,20 +56,6 @@ def _show(
     room = ANSWER if limit <= 20 and not keys else PAGE
     show = partial(pages.page, outcome=outcome, cursor=cursor, limit=len(keys or []) or limit, room=room, keys=keys)
     return workspace.opened.read(job, show)
-
-
-def place_for(workspace: Workspace, output_path: str) -> Path:
-    """Find a place that can be written to.
-
-    Raises:
-        PathNotAllowed: with what is wrong with it.
-    """
-    target = workspace.path(output_path)
-    if not output_path.strip() or not target.parent.is_dir():
-        raise PathNotAllowed(f"{target} lies in no folder, or has no name. Give output_path the name of a new file.")
-    if target.is_file() and not workspace.may_replace:
-        raise PathNotAllowed(f"{target} exists and is not replaced. Choose a new output_path.")
-    return target
 
 
 def _write(workspace: Workspace, job: Job, target: Path, write: Callable[..., Exported]) -> ResultPage:
@@ -84,13 +70,8 @@ def _write(workspace: Workspace, job: Job, target: Path, write: Callable[..., Ex
         }
         return shown.model_copy(update=told)
 
-    try:
+    with writing(target):
         return read_results(workspace.home, job, written)
-    except FileExistsError as error:
-        raise PathNotAllowed(f"{error.filename} exists and is not replaced. Choose a new output_path.") from error
-    except OSError as error:
-        why = error.strerror or error
-        raise PathNotAllowed(f"{target} cannot be written: {why}. Nothing that was there is changed.") from error
 
 
 def _unfinished(job: Job) -> str | None:

@@ -1,13 +1,15 @@
 """Starting a job: its requests are copied and checked, then it is recorded, and only then anything is sent."""
 
+import filecmp
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
@@ -20,12 +22,15 @@ from genai_batch.resources.ledger import Also
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
 from genai_batch.tools.compiling import Ready, ready
 from genai_batch.tools.lanes.states import parts_of, shards_of
 from genai_batch.tools.routing import AS_BATCH, How, route
 from genai_batch.tools.workspace import Workspace
+
+_EXTRAS = "extras.jsonl"
 
 
 class Draft(NamedTuple):
@@ -145,6 +150,7 @@ def planned(
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
         estimate_high=price.cost_usd.high, created_at=workspace.now(), shape=found.shape, expected=price.uncorrected,
         checks=found.checks, concurrency=concurrency if lane == "live" else None,
+        changed_since=found.about.changed_since,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, parts_of(lane, found))
 
@@ -158,8 +164,8 @@ async def same(workspace: Workspace, job: Job) -> Job | None:
     return workspace.ledger.same(job)
 
 
-def _digest_of(requests: Path) -> str:
-    return blake3().update_mmap(requests).hexdigest()
+def _digest_of(file: Path) -> str:
+    return blake3().update_mmap(file).hexdigest()
 
 
 def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None) -> Job:
@@ -175,15 +181,51 @@ def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None
     try:
         sync_folder(folder.parent)
         aside = budget(workspace, draft.price)
-        return (recorded := workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also))
+        recorded = workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also)
+        if recorded.id != draft.job.id:
+            renew(workspace, draft._replace(folder=folder), recorded)
+        return recorded
     finally:
         if recorded is None or recorded.id != draft.job.id:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def renew(workspace: Workspace, draft: Draft, job: Job) -> bool:
+    """Give the same job recorded before what stands beside the requests now; tell whether anything is changed by it.
+
+    The requests are the same, line by line, so that outputs and columns are all that can differ.
+
+    Raises:
+        LedgerError: the home does not take it.
+    """
+    if draft.job.changed_since:
+        workspace.ledger.compared(job, draft.job.changed_since)
+    new, old = draft.folder / _EXTRAS, jobs.folder(workspace.home, job.id) / _EXTRAS
+    with _storing(workspace):
+        is_same = filecmp.cmp(new, old, shallow=False) if old.exists() else not new.stat().st_size
+        if is_same or not old.parent.is_dir():
+            return False
+        new.replace(old)
+        sync_folder(old.parent)
+    return True
+
+
+def outputs_of(draft: Draft) -> Iterator[str]:
+    """The outputs that stand beside the requests of a draft."""
+    with (draft.folder / _EXTRAS).open("rb") as file:
+        for line in file:
+            if isinstance(output := as_object(msgspec.json.decode(line)).get("output"), str):
+                yield output
+
+
+def beside_of(draft: Draft) -> str:
+    """A digest of what stands beside the requests of a draft."""
+    return _digest_of(draft.folder / _EXTRAS)
+
+
 def _copy(found: Preflight, folder: Path) -> None:
     """Keep what will be sent, so that it is on the disk before the job is recorded."""
-    with (folder / "requests.jsonl").open("wb") as sent, (folder / "extras.jsonl").open("wb") as kept:
+    with (folder / "requests.jsonl").open("wb") as sent, (folder / _EXTRAS).open("wb") as kept:
         found.run(sent, kept)
         if not found.findings.count:
             for file in (sent, kept):

@@ -1,25 +1,28 @@
 """All results of a job as one file or folder: a row per request, in their order, joined with the fields beside it."""
 
-import errno
-import os
 from collections.abc import Callable
-from contextlib import suppress
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from genai_batch.resources.answers import brief
+from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import parquet, tables
 from genai_batch.resources.exports.columns import lay_out
 from genai_batch.resources.exports.folder import Folder
 from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras
 from genai_batch.resources.results import Results
-from genai_batch.resources.whole import beside, sync_folder
+from genai_batch.resources.whole import need_free, new_file
 
 Format = Literal["jsonl", "csv", "parquet", "sqlite"]
 _ENDINGS: dict[str, Format] = {
     **{f".{form}": form for form in get_args(Format)}, ".ndjson": "jsonl", ".pq": "parquet", ".db": "sqlite",
     ".sqlite3": "sqlite",
 }  # fmt: skip
+
+_NEAR = 0.7
+_EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 class Exported(NamedTuple):
@@ -32,8 +35,19 @@ class Exported(NamedTuple):
 
 
 def form_of(path: Path) -> Format:
-    """Choose the format by the ending of a path; JSON lines where it says nothing."""
-    return _ENDINGS.get(path.suffix.lower(), "jsonl")
+    """Choose the format by the ending of a path; JSON lines where there is none.
+
+    Raises:
+        BatchError: it is that of no format.
+    """
+    ending = path.suffix.lower()
+    if not ending or ending in _ENDINGS:
+        return _ENDINGS.get(ending, "jsonl")
+    near = get_close_matches(ending, _ENDINGS, 1, _NEAR)
+    hint = f" did you mean {near[0]}?" if near else ""
+    hint = " CSV opens in Excel." if ending in _EXCEL else hint
+    forms = ", ".join(f".{form}" for form in get_args(Format))
+    raise BatchError(f"{brief(ending, 20)} is no form of results; there are {forms}.{hint} Or state format.")
 
 
 def export(results: Results, target: Path, form: Format, choice: Choice, *, may_replace: bool) -> Exported:
@@ -61,7 +75,7 @@ def export_folder(results: Results, target: Path, form: Format, choice: Choice, 
     table = target / f"results.{form}"
     may_replace = may_replace and table.exists()
     if not may_replace:
-        _need_free(table)
+        need_free(table)
     place = Folder(target, table.name, results.job.id, may_replace=may_replace)
     count = _whole(table, partial(_write, results, form, choice, place), may_replace=may_replace)
     told = f"{place.refused} outputs were not used, their files are named by key. " if place.refused else ""
@@ -78,26 +92,5 @@ def _write(results: Results, form: Format, choice: Choice, place: Place, part: P
 
 
 def _whole(target: Path, write: Callable[[Path], int], *, may_replace: bool) -> int:
-    """Write a file beside its place and move it there once it is on the disk."""
-    with beside(target) as part:
-        count = write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        if not may_replace:
-            _link(part, target)
-    with suppress(OSError):
-        sync_folder(target.parent)
-    return count
-
-
-def _link(part: Path, target: Path) -> None:
-    """Give the file its second name, if that is free; where the file system has no links, look whether it is."""
-    try:
-        target.hardlink_to(part)
-    except OSError:
-        _need_free(target)
-
-
-def _need_free(path: Path) -> None:
-    if path.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with new_file(target, may_replace=may_replace) as part:
+        return write(part)

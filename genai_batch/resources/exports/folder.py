@@ -34,6 +34,7 @@ class Folder:
         self.told: list[str] = []
         self._path, self._job_id, self._may_replace = path.resolve(), job_id, may_replace
         self._claims = _Claims()
+        self._table = table
         self._claims.take(table)
 
     def put(self, entry: Entry, beside: Fields, text: str | None, blobs: list[Fields]) -> Fields:
@@ -92,7 +93,8 @@ class Folder:
         if wanted is not None:
             if self._claims.take(name := ended(wanted, index, kind)):
                 return name
-            self._refuse(entry, wanted, "another row has that name")
+            holder = "the table of results" if names.one_form(wanted).startswith(self._table) else "another row"
+            self._refuse(entry, wanted, f"{holder} has that name")
         stems = chain((names.stem(entry.key),), (names.hashed(f"{entry.key} {n}") for n in count(2)))
         return next(name for stem in stems if self._claims.take(name := names.numbered(stem, index, kind.suffix)))
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePosixPath
+from contextlib import suppress
+from os.path import normpath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -15,7 +17,7 @@ from genai_batch.resources.media.names import fault as fault_of_path
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.chosen import Chosen
 from genai_batch.resources.sources.manifest import Plan, doubt_of, told
-from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, Unusable, attached, of_file, text_of
+from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, Unusable, attached, is_uri, of_file, text_of
 from genai_batch.resources.sources.recipe import Recipe, embeds, request_of
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.resources.sources.supply import Item, Supply
@@ -81,12 +83,13 @@ class Compiler:
                 continue
             rows += 1
             target.write(made.line)
+        self._tell_overwritten()
         self._taken.close()
         self._chosen.tell_missing(self.found)
         if self.found.count:
             raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
         if not rows:
-            why = f"all {unchanged:,} requests were sent by that job just so" if unchanged else "nothing was found"
+            why = f"all {unchanged:,} requests were sent just so before" if unchanged else "nothing was found"
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
         return Compiled(rows, unchanged, tuple(self._models), self.found)
 
@@ -108,7 +111,8 @@ class Compiler:
                 self._tell(item, str(error), None)
 
     def _tell(self, item: Item, problem: str, fix: str | None) -> None:
-        key = item.key and item.key.encode(errors="backslashreplace").decode()
+        key = item.key if item.key != item.named else None  # the place says it
+        key = key and key.encode(errors="backslashreplace").decode()
         self.found.problem(f"{item.place}: {problem}", fix, key=key)
 
     def _variants(self, item: Item) -> Iterator[_Made]:
@@ -163,6 +167,8 @@ class Compiler:
     def _parts(self, item: Item, recipe: Recipe) -> list[Part]:
         """The files of an item: those it was found by, then those it names."""
         named = attached([*recipe.images, *recipe.files], self._plan.base, self._reach)
+        for path in [*(str(file.path) for _, file in item.files), *recipe.images, *recipe.files]:
+            self._note_read(path)
         inside = item.files[:1] if self._has_text else []
         own = [(path, file) for path, file in item.files if not (file.is_text and (path, file) in inside)]
         if (size := sum(file.size for _, file in own)) > MOST:
@@ -170,9 +176,30 @@ class Compiler:
             raise Unusable(f"its files have {size / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
         return [*item.media, *(_read(file, of_file) for _, file in own), *named]
 
+    def _note_read(self, path: str) -> None:
+        """Note a file that is read, where outputs may lie beside it: below the manifest."""
+        if self._plan.base is None or is_uri(path):
+            return
+        with suppress(ValueError):
+            inside = Path(normpath(self._plan.base / path)).relative_to(self._plan.base)
+            self._taken.read(inside.as_posix())
+
+    def _tell_overwritten(self) -> None:
+        if self._plan.base is not None:
+            self._note_read(self._plan.source)
+            self._note_read(self._plan.manifest.data or "")
+        count, name = self._taken.overwritten()
+        if count:
+            more = f", and {count - 1:,} more" if count > 1 else ""
+            said = (
+                f"output {brief(name, 80)!r} is a file that is read here{more}: written beside the manifest, it is lost"
+            )
+            self.found.warn(said, "have the results written to a folder of their own")
+
     def _take(self, item: Item, key: str) -> None:
         if place := self._taken.key(key, item.place):
-            raise Unusable(f"repeats the key {brief(key, 80)!r} of {place}", "make keys unique")
+            which = "" if key == item.key else f" {brief(key, 80)!r}"
+            raise Unusable(f"repeats the key{which} of {place}", "make keys unique")
 
     def _output(self, item: Item, recipe: Recipe, variant: int | None) -> dict[str, str]:
         """Where the answer goes, if anything says so; a variant gets its number, unless the template has it."""

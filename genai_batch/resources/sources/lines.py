@@ -49,7 +49,7 @@ def choose(source: Path, target: IO[bytes], selection: Selection, sent: Sent | N
         ]
         raise InvalidRequests(source.name, said[:1_000], len(said))
     if not rows:
-        why = f"all {passed:,} requests were sent by that job just so" if passed else "nothing is left"
+        why = f"all {passed:,} requests were sent just so before" if passed else "nothing is left"
         raise BatchError(f"{source.name} makes no requests: {why}. Nothing was sent.")
     return rows
 

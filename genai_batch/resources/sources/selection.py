@@ -2,15 +2,14 @@
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 from blake3 import blake3
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from genai_batch.resources.jobs import Job
 from genai_batch.resources.untyped import is_list, items
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -32,7 +31,9 @@ class Selection(BaseModel):
     sample: Annotated[int | None, Field(ge=1, description="So many at random, in their order")] = None
     seed: Annotated[int, Field(description="Of the sample; the same seed draws the same items")] = 0
     limit: Annotated[int | None, Field(ge=1, description="The first so many")] = None
-    changed_since: Annotated[str | None, Field(description="A job: only requests it did not send just so")] = None
+    changed_since: Annotated[
+        str | None, Field(description="A job: only requests that it, or those before it, did not send just so")
+    ] = None
 
     @property
     def is_all(self) -> bool:
@@ -51,45 +52,39 @@ class Selection(BaseModel):
         return frozenset(random.Random(self.seed).sample(range(count), self.sample))  # noqa: S311 - a repeatable draw
 
 
-class Before(NamedTuple):
-    """A job whose requests are compared with, and the file that holds them."""
-
-    job: Job
-    requests: Path
-
-
 class Sent:
-    """What an earlier job sent, as hashes by key, in a database that SQLite keeps on disk when it grows."""
+    """What was sent last under each key, as hashes, in a database that SQLite keeps on disk when it grows."""
 
-    def __init__(self, requests: Path) -> None:
-        """Read the requests of the job.
+    def __init__(self, requests: Iterable[Path]) -> None:
+        """Read the requests of jobs, the latest first.
 
         Raises:
             OSError: they cannot be read.
         """
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
-            "PRAGMA journal_mode = OFF; BEGIN; CREATE TABLE sent (hash BLOB PRIMARY KEY) WITHOUT ROWID"
+            "PRAGMA journal_mode = OFF; BEGIN; CREATE TABLE sent (key BLOB PRIMARY KEY, request BLOB) WITHOUT ROWID"
         )
-        self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?)", _hashes(requests))
+        for each in requests:
+            self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?)", _hashes(each))
 
     def has(self, key: str, request: dict[str, Any]) -> bool:
-        """Whether this request was sent under this key."""
-        found = self._db.execute("SELECT 1 FROM sent WHERE hash = ?", (_hash(key, request),)).fetchone()
-        return found is not None
+        """Whether this request is the last that was sent under this key."""
+        found = self._db.execute("SELECT 1 FROM sent WHERE key = ? AND request = ?", (_hash(key), _hash(request)))
+        return found.fetchone() is not None
 
     def close(self) -> None:
         """Forget it."""
         self._db.close()
 
 
-def _hashes(requests: Path) -> Iterator[tuple[bytes]]:
+def _hashes(requests: Path) -> Iterator[tuple[bytes, bytes]]:
     with requests.open("rb") as file:
         for line in file:
             value = _decode(line)
-            yield (_hash(value["key"], value["request"]),)
+            yield _hash(value["key"]), _hash(value["request"])
 
 
-def _hash(key: str, request: dict[str, Any]) -> bytes:
-    """The content of a request, whatever the order of its members."""
-    return blake3(_encode([key, request])).digest(16)
+def _hash(value: Any) -> bytes:
+    """The content of a key or a request, whatever the order of its members."""
+    return blake3(_encode(value)).digest(16)

@@ -6,7 +6,10 @@ from genai_batch.resources.answers import Problem
 
 
 class Settings(NamedTuple):
-    """What to call a job, where to run it, what it may cost, and what was told while its requests were made."""
+    """What to call a job, where to run it, what it may cost, and what was told while its requests were made.
+
+    `changed_since` is the job that these were compared with; what that had sent is left out.
+    """
 
     name: str | None = None
     lane: Literal["batch", "live", "auto"] | None = None
@@ -14,3 +17,4 @@ class Settings(NamedTuple):
     concurrency: int | None = None
     deadline_h: float | None = None
     warnings: tuple[Problem, ...] = ()
+    changed_since: str | None = None

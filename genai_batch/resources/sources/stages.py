@@ -3,21 +3,20 @@
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from genai_batch.resources import models
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests, UnknownModel
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.sources import documents
-from genai_batch.resources.sources.manifest import Plan, item_fields, plan
+from genai_batch.resources.sources import by_model, documents
+from genai_batch.resources.sources.manifest import Plan, plan
 from genai_batch.resources.sources.recipe import FIELDS, parted
 from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.sources.staged import MOST, UNTIL_THEN, Part, Staged
 from genai_batch.resources.sources.templates import TemplateFault, Templates
 from genai_batch.resources.untyped import is_list, is_object, kind_of
 
-MOST = 12
-"""Stages of a pipeline."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
 _OF_ALL = frozenset({"name", "max_cost_usd", "lane", "select", "defaults", "stages"})
 _OF_STAGE = frozenset({
@@ -26,44 +25,6 @@ _OF_STAGE = frozenset({
 })  # fmt: skip
 _SOURCES = ("from", "items", "data", "folder", "job_id")
 _SAYS = frozenset({"prompt", "contents", "request"})
-_UNTIL_THEN = "job_aaaaaaaaaaaaaaaa"
-"""Stands for the job of a stage that is not begun."""
-
-
-class Part(NamedTuple):
-    """A stage as it was written: `value` is a manifest of its own, `reads` the number of the stage it reads from."""
-
-    name: str
-    value: dict[str, Any]
-    model: str
-    reads: int | None = None
-
-    def plan(self, staged: "Staged", job_id: str = _UNTIL_THEN) -> Plan:
-        """The plan of the stage; `job_id` is the job that it reads from, if it does.
-
-        Raises:
-            InvalidRequests: with everything that is wrong with it as a whole.
-        """
-        return plan_of(self.value, staged.source, staged.base, None if self.reads is None else job_id)
-
-
-class Staged(NamedTuple):
-    """A manifest of stages. `base` is where its paths begin."""
-
-    name: str
-    source: str
-    base: Path | None
-    max_cost_usd: float | None
-    parts: list[Part]
-
-
-def plan_of(value: dict[str, Any], source: str, base: Path | None, job_id: str | None) -> Plan:
-    """The plan of a stage's manifest; `job_id` is the job that it reads from, if it does.
-
-    Raises:
-        InvalidRequests: with everything that is wrong with it as a whole.
-    """
-    return plan({**value, "job_id": job_id} if job_id else value, source, base)
 
 
 def read(path: Path, model: str | None, choice: Selection | None, today: date) -> Staged | None:
@@ -81,7 +42,7 @@ def read(path: Path, model: str | None, choice: Selection | None, today: date) -
         return None
     if "stages" in value:
         made = _staged(path, value, model, choice)
-    elif model is None and (split := _split(path, value, choice)):
+    elif model is None and (split := by_model.split(path, value, choice)):
         made = split
     else:
         return None
@@ -131,7 +92,7 @@ def _whole(value: dict[str, Any], path: Path, found: Findings) -> Plan:
     """What holds for all stages, read like a manifest of a job."""
     said = {name: each for name, each in value.items() if name in _OF_ALL and name != "stages"}
     try:
-        return plan({**said, "job_id": _UNTIL_THEN}, path.name, path.parent)
+        return plan({**said, "job_id": UNTIL_THEN}, path.name, path.parent)
     except InvalidRequests as error:
         raise InvalidRequests(path.name, [*found.problems, *error.problems], found.count + error.count) from error
 
@@ -198,58 +159,6 @@ def _reads(given: dict[str, Any], names: list[str], number: int, found: Findings
     )
     _tell(found, names[number], f"reads from {brief(wanted, 60)!r}, which is no earlier stage", why)
     return None
-
-
-def _split(path: Path, value: dict[str, Any], choice: Selection | None) -> Staged | None:
-    """A stage for each model that the items of a manifest name; None where they name one, or not all of them name one.
-
-    Raises:
-        InvalidRequests: keys are asked for that no item has.
-    """
-    try:
-        whole = plan(value, path.name, path.parent)
-    except InvalidRequests:
-        return None
-    common = whole.common.get("model")
-    chosen = choice.over(whole.manifest.select) if choice else whole.manifest.select or Selection()
-    found: dict[str, list[Any]] = {}
-    for item in _meant(whole, chosen):
-        named = item_fields(item)[0].get("model", common) if is_object(item) else common
-        found.setdefault(str(named).removeprefix("models/"), []).append(item)
-    if not 1 < len(found) <= MOST or "None" in found:
-        return None
-    rest = {name: each for name, each in value.items() if name not in ("items", "jobs", "max_cost_usd", "select")}
-    parts = [
-        Part(model, {**rest, "name": model, "items": items, "select": _left(chosen, items)}, model)
-        for model, items in found.items()
-    ]
-    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
-
-
-def _meant(whole: Plan, chosen: Selection) -> list[Any]:
-    """The items that are meant, which is said of those for all models together."""
-    items = [item for item in whole.items or [] if not chosen.only or _wanted(chosen, [item])]
-    if lost := set(chosen.only) - set(_wanted(chosen, items)):
-        said = [
-            Problem(problem=f"select.only names the key {brief(key, 80)!r}, which no item has") for key in sorted(lost)
-        ]
-        raise InvalidRequests(whole.source, said)
-    drawn = chosen.drawn(len(items))
-    items = [item for number, item in enumerate(items) if drawn is None or number in drawn]
-    return items[: chosen.limit]
-
-
-def _wanted(chosen: Selection, items: list[Any]) -> list[str]:
-    """The keys asked for that are those of items, or of variants of them."""
-    keys = [str(item_fields(item)[0].get("id")) for item in items if is_object(item)]
-    whole, begun = frozenset(keys), tuple(f"{key}-" for key in keys)
-    return [key for key in chosen.only if key in whole or key.startswith(begun)]
-
-
-def _left(chosen: Selection, items: list[Any]) -> dict[str, Any]:
-    """What is still to be chosen among the items of one model: variants, and what was changed."""
-    left = Selection(only=tuple(_wanted(chosen, items)), changed_since=chosen.changed_since)
-    return left.model_dump(mode="json", exclude_defaults=True)
 
 
 def check(staged: Staged, today: date) -> None:

@@ -32,6 +32,7 @@ class Item:
 
     `own` are fields of a request as the user wrote them, sent as they are; `columns` are what templates may name;
     `kept` stands beside the request in the end; `files` and `media` are attached. `fault` says why it cannot be used.
+    `named` is what `place` says it is called, where it says that.
     """
 
     place: str
@@ -43,6 +44,7 @@ class Item:
     needs_id: bool = False
     media: list[Part] = field(default_factory=list[Part])
     fault: Bad | None = None
+    named: str | None = None
 
 
 class Supply:
@@ -106,14 +108,16 @@ class Supply:
         if manifest.group == "file":
             for path, file in walked:
                 told = {**self._plan.kept, **folders.columns(path, file, root)}
-                yield Item(f"file {brief(path, 120)!r}", {}, told, {"path": path}, [(path, file)], key=path)
+                yield Item(f"file {brief(path, 120)!r}", {}, told, {"path": path}, [(path, file)], key=path, named=path)
             return
         for folder, group in groupby(walked, key=lambda each: str(PurePosixPath(each[0]).parent)):
             several = list(group)
             names = [path for path, _ in several]
             name = root.name if folder == "." else folder
             told = {**self._plan.kept, "path": name, "folder": name, "name": PurePosixPath(name).name, "files": names}
-            yield Item(f"folder {brief(name, 120)!r}", {}, told, {"path": name, "files": names}, several, key=name)
+            yield Item(
+                f"folder {brief(name, 120)!r}", {}, told, {"path": name, "files": names}, several, key=name, named=name
+            )
 
     def _answers(self) -> Iterator[Item]:
         results = self._results
@@ -125,7 +129,8 @@ class Supply:
             kept = {name: each for name, each in beside.items() if name not in _ANSWERED}
             told = {**self._plan.kept, **beside, "text": row.get("text", ""), **_structured(row.get("text"))}
             media = [blob_of(blob) for blob in row.get("media", ())]
-            yield Item(f"key {brief(row['key'], 80)!r}", {}, told, kept, key=row["key"], media=media)
+            key = row["key"]
+            yield Item(f"key {brief(key, 80)!r}", {}, told, kept, key=key, media=media, named=key)
 
 
 class _Kept:

@@ -120,7 +120,7 @@ async def _advance(workspace: Workspace, pipeline: Pipeline, *, confirm: bool) -
 
 async def _begin(workspace: Workspace, stages: Stages, stage: Stage, *, confirm: bool) -> None:
     """Make a stage's requests out of what it reads, and record its job; what keeps it from that is noted."""
-    from genai_batch.resources.sources.stages import plan_of
+    from genai_batch.resources.sources.staged import plan_of
 
     pipeline, ledger, price = stages.pipeline, workspace.ledger, None
     reads = None if stage.reads is None else stages.jobs[stage.reads].id

@@ -19,12 +19,12 @@ from genai_batch.resources.sources.selection import Selection
 from genai_batch.tools.approval import Costs, Word, approve, limit_of
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
-from genai_batch.tools.starting import Draft, drafted, preflight_of, record
+from genai_batch.tools.starting import Draft, beside_of, drafted, outputs_of, preflight_of, record
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.manifest import Plan
-    from genai_batch.resources.sources.stages import Part, Staged
+    from genai_batch.resources.sources.staged import Part, Staged
 
 
 class Made(NamedTuple):
@@ -114,7 +114,20 @@ async def checked(workspace: Workspace, staged: "Staged", name: str) -> AsyncGen
                 found, count = [*found, Problem(problem=f"stage '{part.name}': {error}")], count + 1
         if found:
             raise InvalidRequests(staged.source, found, count)
+        await to_thread.run_sync(_tell_shared, staged, begun)
         yield begun
+
+
+def _tell_shared(staged: "Staged", begun: dict[int, Made]) -> None:
+    """Name the outputs that several stages have, with what is told of the last."""
+    from genai_batch.resources.sources.taken import shared
+
+    if len(begun) < 2:
+        return
+    told = list(shared((staged.parts[number].name, outputs_of(each.draft)) for number, each in begun.items()))
+    last = begun[max(begun)]
+    last.found.findings.warnings[:0] = told
+    begun[max(begun)] = last._replace(warnings=(*told, *last.warnings))
 
 
 def _tried(workspace: Workspace, staged: "Staged", number: int, row: dict[str, Any]) -> dict[str, Any] | None:
@@ -152,7 +165,8 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
     """
     name, now = asked.name or staged.name, workspace.now()  # jobs from then on are paid by this pipeline
     async with checked(workspace, staged, name) as begun:
-        pipeline = _pipeline(workspace, staged, begun, asked)._replace(name=name[:100], created_at=now)
+        digest = await to_thread.run_sync(_digest, staged, begun)
+        pipeline = _pipeline(workspace, staged, begun, asked, digest)._replace(name=name[:100], created_at=now)
         warnings = tuple(warning for each in begun.values() for warning in each.warnings)
         if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
             return known, True, warnings
@@ -167,16 +181,21 @@ def _stated(staged: "Staged", asked: Asked) -> float | None:
     return min((each for each in (asked.max_cost_usd, staged.max_cost_usd) if each is not None), default=None)
 
 
-def _pipeline(workspace: Workspace, staged: "Staged", begun: dict[int, Made], asked: Asked) -> Pipeline:
+def _digest(staged: "Staged", begun: dict[int, Made]) -> str:
+    """A digest of the stages, of the requests of those that begin at once, and of what stands beside these."""
+    content = [[part.name, part.value, part.model, part.reads] for part in staged.parts]
+    made_of = [[each.draft.job.digest, beside_of(each.draft)] for each in begun.values()]
+    return blake3(json.dumps([content, made_of], sort_keys=True).encode()).hexdigest()
+
+
+def _pipeline(workspace: Workspace, staged: "Staged", begun: dict[int, Made], asked: Asked, digest: str) -> Pipeline:
     """The pipeline to be. What was approved is what begins at once, or the amount that was stated with the approval."""
     stated = _stated(staged, asked)
     budget = max(limit_of(workspace, stated), _costs(workspace, begun, again=asked.again).most)
-    content = [[part.name, part.value, part.model, part.reads] for part in staged.parts]
-    digests = [each.draft.job.digest for each in begun.values()]
     return Pipeline(
         id=pipelines.new_id(), name=staged.name, source=staged.source, base=str(staged.base) if staged.base else None,
-        digest=blake3(json.dumps([content, digests], sort_keys=True).encode()).hexdigest(),
-        budget=max(budget, stated) if stated is not None and asked.confirm else budget, again=asked.again,
+        digest=digest, again=asked.again,
+        budget=max(budget, stated) if stated is not None and asked.confirm else budget,
         backend=workspace.backend, account=workspace.lane.gemini.account, created_at=workspace.now(),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from genai_batch.tools.pipelining.making import checked
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
-    from genai_batch.resources.sources.stages import Staged
+    from genai_batch.resources.sources.staged import Staged
 
 
 async def estimated(workspace: Workspace, staged: "Staged", lane: Lane) -> Estimate:

@@ -65,7 +65,8 @@ def state(stages: Stages) -> State:
 def _notices(stages: Stages) -> list[str]:
     """What keeps stages from being begun, and rows from being in them."""
     pipe, cancelled = stages.pipeline.id, stages.pipeline.cancelled_at is not None
-    said = [f"Stopped; resume_job('{pipe}') goes on."] if cancelled and stages.waiting else []
+    said = [_run_before(stages)]
+    said += [f"Stopped; resume_job('{pipe}') goes on."] if cancelled and stages.waiting else []
     for each in [] if cancelled else stages.waiting:
         if each.trouble:
             more = f"Mend that and resume_job('{pipe}'), or create_batch a mended manifest; what was run is not"
@@ -78,6 +79,15 @@ def _notices(stages: Stages) -> list[str]:
         elif each in stages.held:
             said.append(_held(stages, each))
     return [*said, *(_left_out(stages, each) for each in stages.all if each.number in stages.jobs)]
+
+
+def _run_before(stages: Stages) -> str:
+    """How many stages are jobs that were there before the pipeline."""
+    if not (known := [job for job in stages.jobs.values() if job.created_at < stages.pipeline.created_at]):
+        return ""
+    if len(known) == len(stages.all):
+        return "Every stage was run before: nothing was sent again."
+    return f"{len(known)} of {len(stages.all)} stages were run before and are not sent again."
 
 
 def _held(stages: Stages, stage: Stage) -> str:
