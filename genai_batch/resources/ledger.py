@@ -69,6 +69,8 @@ class Ledger:
         """
         self.home = home
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.begun: str | None = None
+        """The job that was recorded or opened again here last."""
         with self._guard():
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -129,6 +131,7 @@ class Ledger:
             self._event(job.id, job.created_at, job.state, "recorded")
             if also:
                 also(self._db, job)
+        self.begun = job.id
         return job
 
     def job(self, job_id: str) -> Job:
@@ -225,6 +228,7 @@ class Ledger:
             for shard in attempt.shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": now})
             self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
+        self.begun = job.id
         return self.job(job.id)
 
     def mark(self, shard: Shard, **changes: Any) -> Shard:

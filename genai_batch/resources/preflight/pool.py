@@ -168,7 +168,11 @@ class _Worker:
             self._memory = stack.enter_context(mmap.mmap(shared.fileno(), SLOT * _AHEAD))
             command = [sys.executable, "-P", "-m", worker.__name__, str(shared.fileno()), str(self._step)]
             self._process = subprocess.Popen(  # noqa: S603 - this package's own module
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(shared.fileno(),)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=(shared.fileno(),),
+                process_group=0,  # Ctrl-C is for the parent
             )
             self._listener = Thread(target=self._listen, name="preflight", daemon=True)
             self._listener.start()

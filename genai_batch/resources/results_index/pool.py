@@ -57,7 +57,8 @@ class Reading(Work[Stretch, Run | Asked]):
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a process that reads."""
         command = [sys.executable, "-P", "-m", worker.__name__]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our module
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=0)  # noqa: S603 - Ctrl-C is not for it
 
     def greet(self, process: "subprocess.Popen[bytes]") -> None:
         """Tell it nothing: a stretch says all."""
