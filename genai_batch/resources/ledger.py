@@ -320,6 +320,12 @@ class Ledger:
             asked = {"id": job_id, "me": self.owner, "now": now, "until": now + LEASE_S}
             return self._db.execute(sql, asked).rowcount == 1
 
+    def held(self, job_id: str, now: float) -> tuple[str, float] | None:
+        """Which other process has the lease on a job, and until when; None where none has."""
+        sql = "SELECT lease_owner, lease_until FROM job WHERE id = ? AND lease_owner != ? AND lease_until >= ?"
+        rows = self._rows(sql, job_id, self.owner, now)
+        return (rows[0]["lease_owner"], rows[0]["lease_until"]) if rows else None
+
     def release(self, job_id: str) -> None:
         """Give the lease back."""
         with self._transaction():
