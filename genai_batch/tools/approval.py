@@ -70,17 +70,22 @@ def limit_of(workspace: Workspace, asked: float | None) -> float:
     return workspace.max_cost_usd if asked is None else min(asked, workspace.max_cost_usd)
 
 
+def lower(asked: float | None, stated: float | None) -> float | None:
+    """The lower of two limits, either of which may be missing."""
+    return min((each for each in (asked, stated) if each is not None), default=None)
+
+
 def may_ask(ctx: Context) -> bool:
     """Whether the host says that it can put a question to its user."""
     return ctx.client_capabilities is not None and ctx.client_capabilities.elicitation is not None
 
 
-async def quote(most: Callable[[], Awaitable[float]], limit: float) -> Quote | None:
-    """Find out what to ask, from what a job may cost at most; what is wrong with it is told by the tool itself."""
-    cost = 0.0
+async def quote(priced: Callable[[], Awaitable[Quote]]) -> Quote | None:
+    """Find out what to ask, from what a job may cost and the limit that holds; what is wrong is told by the tool."""
+    found = None
     with move_on_after(PRICE_S), suppress(BatchError):
-        cost = await most()
-    return Quote(cost, limit) if cost > limit else None
+        found = await priced()
+    return found if found and found.most > found.limit else None
 
 
 def question(quoted: Quote | None) -> Consent | Elicit[Consent]:

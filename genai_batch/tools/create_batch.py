@@ -15,6 +15,7 @@ from genai_batch.tools.approval import (
     Quote,
     approve,
     limit_of,
+    lower,
     may_ask,
     over_the_day,
     question,
@@ -48,18 +49,20 @@ async def _quote(
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
 
-    async def most() -> float:
+    async def costs() -> Quote:
         if staged := await making.staged_in(workspace, source, model):
-            return await making.most(workspace, staged, again=again)
+            limit = limit_of(workspace, making.stated(staged, max_cost_usd))
+            return Quote(await making.most(workspace, staged, again=again), limit)
         async with preflight(workspace, source, model, bound=check_binding) as found:
             await to_thread.run_sync(found.run, abandon_on_cancel=True)
             how = How.of(found.about, lane, concurrency, deadline_h)
             draft = await to_thread.run_sync(settled, workspace, found, "", how)
         known = not again and await _known(workspace, draft)
         beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
-        return 0 if known or found.findings.count or beyond else draft.price.most
+        most = 0 if known or found.findings.count or beyond else draft.price.most
+        return Quote(most, limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd)))
 
-    return await quote(most, limit_of(workspace, max_cost_usd)) if may_ask(ctx) and not confirm else None
+    return await quote(costs) if may_ask(ctx) and not confirm else None
 
 
 def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
@@ -96,15 +99,13 @@ async def create_batch(
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job = None if again else await _known(workspace, draft)
             if job is None:
-                limit = limit_of(workspace, _lower(max_cost_usd, found.about.max_cost_usd))
+                limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
                 approve(draft.price, limit, confirm=confirm, quoted=quoted, answer=answer)
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         await (workspace.look(job) if existing else workspace.lane.step(job))
-    status = JobStatus.of(
-        workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now(), existing=existing
-    )
+    status = workspace.lane.stand(workspace.ledger.job(job.id), existing=existing)
     return _told(status, None if existing else draft.reason, found.about.warnings)
 
 
@@ -128,8 +129,3 @@ def _told(status: JobStatus, reason: str | None, warnings: tuple[Problem, ...]) 
     """Say what was told while the requests were made."""
     notices = [status.notice, reason, *(each.sentence() for each in warnings[:_SAID])]
     return status.model_copy(update={"notice": short(" ".join(filter(None, notices)), 700) or None})
-
-
-def _lower(asked: float | None, stated: float | None) -> float | None:
-    """The lower of two limits, either of which may be missing."""
-    return min((each for each in (asked, stated) if each is not None), default=None)
