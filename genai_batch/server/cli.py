@@ -25,7 +25,7 @@ from genai_batch.resources.prices import Lane
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.server import showing
 from genai_batch.server.choosing import chosen, fields_of, schema_of_manifest
-from genai_batch.server.progress import shown
+from genai_batch.server.progress import Shown, shown
 from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
 from genai_batch.server.stages import collected, waited
@@ -38,6 +38,7 @@ from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.get_results import get_results, place_for
 from genai_batch.tools.list_jobs import list_jobs
+from genai_batch.tools.piloting import PilotRuns
 from genai_batch.tools.resume_job import Rows, resume_job
 from genai_batch.tools.routing import Wish
 from genai_batch.tools.workspace import Workspace
@@ -64,6 +65,7 @@ InLane = Annotated[
 ]
 AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time in the live lane, at most")]
 Deadline = Annotated[float | None, typer.Option("--deadline-h", min=0.01, help="For --lane auto: hours to have it in")]
+Piloted = Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, drawn at random")]
 Seed = Annotated[int, typer.Option(help="Of the sample")]
 Only = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this key; can be repeated")]
@@ -76,7 +78,7 @@ Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry
 def estimate(
     source: SourcePath, model: Model = None, lane: Lane = "batch",
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
-    pilot: Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")] = None,
+    pilot: Piloted = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
@@ -100,15 +102,21 @@ def estimate(
 @app.command()
 def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
-    deadline_h: Deadline = None,
+    deadline_h: Deadline = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
-    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
-    choice = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, confirm=confirm, how=how, show=shown(json=False, quiet=quiet or json))
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
@@ -144,14 +152,21 @@ def run_job(
     output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
+    pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
-    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
-    choice = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(_create, confirm=confirm, how=how, show=shown(json=json, quiet=quiet))
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
@@ -335,11 +350,18 @@ async def _corrected(workspace: Workspace, source: str, fix: str, model: str, la
 
 
 async def _create(
-    workspace: Workspace, source: str, model: str | None, *,
-    name: str | None, most: float | None, confirm: bool, again: bool, choice: Selection | None, how: dict[str, Any],
-) -> JobStatus:  # fmt: skip
-    begin = partial(create_batch, source, workspace, model, name, max_cost_usd=most, again=again, choice=choice, **how)
-    status = await approved(lambda yes: begin(confirm=yes), confirm)
+    workspace: Workspace, source: str, model: str | None, *, confirm: bool, how: dict[str, Any], show: Shown
+) -> JobStatus:
+    """Start a job; a pilot is waited for first."""
+
+    async def begin(yes: bool) -> JobStatus:
+        while True:
+            try:
+                return await create_batch(source, workspace, model, confirm=yes, **how)
+            except PilotRuns as pilot:
+                await follow(workspace, pilot.job_id, None, show)
+
+    status = await approved(begin, confirm)
     if not workspace.lane.is_at(status.job_id):
         return status
     await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does

@@ -97,12 +97,18 @@ def question(quoted: Quote | None) -> Consent | Elicit[Consent]:
 
 
 def approve(
-    price: Estimate | Costs, limit: float, *, confirm: bool, quoted: Quote | None = None, answer: Answer = None
+    price: Estimate | Costs,
+    limit: float,
+    *,
+    confirm: bool,
+    quoted: Quote | None = None,
+    answer: Answer = None,
+    sent: str = "Nothing was sent.",
 ) -> None:
-    """Stop a job that may cost more than the limit, unless the user agreed.
+    """Stop a job that may cost more than the limit, unless the user agreed; `sent` says what was sent before.
 
     Raises:
-        OverBudget: nothing was sent.
+        OverBudget: nothing else was sent.
     """
     agreed = agrees(answer) and quoted and price.most <= quoted.most
     if confirm or agreed or price.most <= limit:
@@ -110,7 +116,7 @@ def approve(
     likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
     expected = f"{dollars(likely)} likely, {dollars(price.most)} at most"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. {_answered(quoted, answer)}Nothing was sent. Ask "
+        f"The job may cost more than {dollars(limit)}: {expected}. {_answered(quoted, answer)}{sent} Ask "
         "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
         approvable=True,
     )

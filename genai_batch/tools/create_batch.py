@@ -1,5 +1,6 @@
 """Start a job from a file of requests or a manifest."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import move_on_after, to_thread
@@ -9,6 +10,8 @@ from pydantic import Field
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.requests import Preflight
+from genai_batch.tools import piloting
 from genai_batch.tools.approval import (
     Answer,
     Consent,
@@ -44,6 +47,7 @@ async def _quote(
     lane: Wish | None,
     concurrency: int | None,
     deadline_h: float | None,
+    pilot: int | None,
     workspace: Given,
     ctx: Context,
 ) -> Quote | None:
@@ -62,7 +66,7 @@ async def _quote(
         most = 0 if known or found.findings.count or beyond else draft.price.most
         return Quote(most, limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd)))
 
-    return await quote(costs) if may_ask(ctx) and not confirm else None
+    return await quote(costs) if may_ask(ctx) and not (confirm or pilot) else None
 
 
 def _question(quoted: Annotated[Quote | None, Resolve(_quote)]) -> Consent | Elicit[Consent]:
@@ -81,6 +85,7 @@ async def create_batch(
     check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
     concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
+    pilot: Annotated[int | None, Field(description="Rows to run first, to know more", ge=2, le=200)] = None,
     quoted: Annotated[Quote | None, Resolve(_quote)] = None,
     answer: Annotated[Answer, Resolve(_question)] = None,
     choice: Choice = None,
@@ -90,23 +95,41 @@ async def create_batch(
     The same content, model and lane asked for twice is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        if check_binding or lane or concurrency or deadline_h:
-            said = "check_binding, lane, concurrency and deadline_h are of one job"
-            raise BatchError(f"{said}; the stages of a manifest say them, but for check_binding, themselves.")
+        if check_binding or lane or concurrency or deadline_h or pilot:
+            said = "check_binding, lane, concurrency, deadline_h and pilot are of one job"
+            raise BatchError(f"{said}; the stages of a manifest say lane, concurrency and deadline_h themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, quoted, answer))
     async with preflight(workspace, source, model, bound=check_binding, choice=choice) as found:
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
-            job = None if again else await _known(workspace, draft)
+            job, told = None if again else await _known(workspace, draft), ""
             if job is None:
                 limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
-                approve(draft.price, limit, confirm=confirm, quoted=quoted, answer=answer)
+                gate = partial(approve, limit=limit, confirm=confirm, quoted=quoted, answer=answer)
+                if pilot is not None:
+                    most = draft.price.most if confirm else limit
+                    told = await _piloted(workspace, found, draft, pilot, most)
+                    draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
+                    gate = partial(gate, sent=f"{told} Nothing else was sent.")
+                gate(draft.price)
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         await (workspace.look(job) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.job(job.id), existing=existing)
-    return _told(status, None if existing else draft.reason, found.about.warnings)
+    return _told(status, None if existing else f"{told} {draft.reason or ''}".strip(), found.about.warnings)
+
+
+async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: int, most: float) -> str:
+    """Run some rows first, in the lane of the job, and say what they told."""
+    how = How(draft.job.lane, draft.job.concurrency)
+    pilot = piloting.Pilot(rows, most, draft.job.lane, how)
+    return await piloting.before(workspace, found, draft, pilot)
+
+
+def _anew(workspace: Workspace, found: Preflight, draft: Draft, how: How) -> Draft:
+    """The same job at the price that is known by now."""
+    return settled(workspace, found, draft.job.name, how)._replace(folder=draft.folder)
 
 
 async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked) -> JobStatus:
