@@ -2,9 +2,12 @@
 
 import sys
 
+from genai_batch.server.interrupts import interrupts
+
 
 def main() -> None:
     """Run the command line; with no arguments and no terminal on stdin, serve an MCP host."""
+    interrupts.listen()
     if len(sys.argv) == 1 and not sys.stdin.isatty():
         serve()
         return
@@ -15,6 +18,7 @@ def main() -> None:
 
 def serve() -> None:
     """Serve one MCP host over stdin and stdout."""
+    interrupts.listen()
     import anyio
 
     from genai_batch.resources.errors import BatchError, leaves

@@ -1,5 +1,6 @@
 """Nothing is sent above the limits: the user is asked where that is possible, and a day's limit holds for all jobs."""
 
+import json
 from typing import Any, Literal
 
 import anyio
@@ -72,6 +73,22 @@ async def test_nobody_is_asked_about_what_is_cheap_wrong_known_or_confirmed(worl
         await refusal(client, "create_batch", source=world.write("b.jsonl", "{"), model=MODEL)
         await start(client, source, confirm=True, again=True)
     assert user.asked == []
+
+
+@pytest.mark.parametrize("is_staged", [False, True])
+async def test_the_user_is_asked_about_the_limit_of_the_manifest_too(world: World, *, is_staged: bool) -> None:
+    user = User("accept")
+    world.write("a.csv", "n\n" + "".join(f"{n}\n" for n in range(100)))
+    part: dict[str, Any] = {"data": "a.csv", "key": "k{{ n }}", "prompt": "Say {{ n }}."}
+    stages: dict[str, Any] = {
+        "stages": [{"name": "one", **part}, {"name": "two", "from": "one", "prompt": "{{ text }}"}]
+    }
+    whole = {"model": MODEL, "max_output_tokens": 1_000, "max_cost_usd": 0.01, **(stages if is_staged else part)}
+    source = world.write("a.json", json.dumps(whole))
+    async with world.client(elicitation_callback=user) as client:
+        await call(client, "create_batch", source=source, max_cost_usd=1)
+    assert len(user.asked) == 1
+    assert "above your limit of $0.01" in user.asked[0]
 
 
 async def test_a_file_that_became_dearer_after_the_yes_is_not_sent(world: World) -> None:

@@ -131,6 +131,66 @@ async def test_what_jobs_cost_corrects_the_next_estimate_of_their_model_and_shap
         assert "learnt" not in await call(client, "estimate_cost", source=other, model=MODEL)
 
 
+async def generated(world: World) -> int:
+    return len(await world.calls("generateContent"))
+
+
+async def test_a_live_job_runs_some_rows_first_and_goes_on_where_they_tell_that_it_fits(world: World) -> None:
+    await world.set(drawn=DRAWN)
+    source = world.write("a.jsonl", ROWS)
+    live = {"source": source, "model": MODEL, "lane": "live", "concurrency": 20}
+    async with world.client() as client:
+        high = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        assert "confirm=true" in await refusal(client, "create_batch", max_cost_usd=high * 0.9, **live)
+        begun = await call(client, "create_batch", max_cost_usd=high * 0.9, pilot=20, **live)
+        assert ("of 20 rows cost $" in begun["notice"], " was estimated." in begun["notice"]) == (True, True)
+        status = await finish(client, begun["job_id"])
+        assert (status["counts"], await generated(world)) == ({"ok": 300}, 320)
+        again = await call(client, "create_batch", pilot=20, **live)
+        assert (again["existing"], await generated(world)) == (True, 320)
+    assert await world.bill() == [], "the pilot is live too"
+
+
+@pytest.mark.parametrize("lane", ["live", "batch"])
+async def test_a_job_stops_after_its_pilot_where_that_tells_that_it_costs_more_than_the_limit(
+    world: World, lane: str
+) -> None:
+    await world.set(drawn={**DRAWN, "output_tokens": 3_000})
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        for _ in range(2):
+            said = await refusal(
+                client, "create_batch", source=source, model=MODEL, lane=lane, max_cost_usd=0.5, pilot=5
+            )
+            assert "Nothing else was sent. Ask the user" in said
+        jobs = (await call(client, "list_jobs"))["jobs"]
+    assert [each["name"] for each in jobs] == ["pilot of a"], "what was told once is not paid again"
+
+
+async def test_a_pilot_that_takes_its_time_holds_its_job_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai_batch.tools.piloting.WAIT_S", 0.05)
+    await world.set(latency_s=0.3)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        asked = {"source": source, "model": MODEL, "lane": "live", "pilot": 20, "concurrency": 4}
+        said = await refusal(client, "create_batch", **asked)
+        assert "Call again with the same arguments" in said
+        await finish(client, said.split("pilot ")[1].split()[0])
+        await world.set(latency_s=0)
+        assert (await finish(client, (await call(client, "create_batch", **asked))["job_id"]))["counts"] == {"ok": 300}
+
+
+async def test_the_command_runs_a_pilot_and_then_the_rest(world: World) -> None:
+    await world.set(drawn=DRAWN)
+    source = world.write("a.jsonl", ROWS)
+    command = [sys.executable, "-m", "genai_batch", "run", source, "--model", MODEL, "--lane", "live"]
+    done = subprocess.run(
+        [*command, "--pilot", "20", "--max-cost-usd", "5"],
+        capture_output=True, text=True, timeout=60, cwd=world.work, env=world.env(), check=False,
+    )  # fmt: skip
+    assert (done.returncode, await generated(world)) == (0, 320), done.stderr
+
+
 async def test_the_command_waits_for_its_pilot(world: World) -> None:
     await world.set(queue_s=0.5, drawn=DRAWN)
     source = world.work / world.write("a.jsonl", ROWS)

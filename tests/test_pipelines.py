@@ -191,9 +191,23 @@ async def test_a_failed_stage_stops_the_pipeline_until_its_rows_are_sent_again(w
         status = await wait(client, pipe)
         assert (status["pipeline"]["state"], states(status)[1:]) == ("JOB_STATE_FAILED", [None, None])
         assert "Stage summarise cannot begin: write (SUCCEEDED) has no rows for it" in status["notice"]
+        assert f"resume_job('{pipe}') sends the 3 that failed again" in status["notice"]
         await call(client, "resume_job", job_id=pipe, rows="failed")
         status = await wait(client, pipe)
         assert states(status) == ["SUCCEEDED"] * 3, status
+
+
+async def test_a_stage_whose_input_was_cut_off_says_which_call_gives_it_more_room(world: World) -> None:
+    await world.arm("row", match={"key": "."}, outcome="max_tokens", times=3)
+    async with world.client() as client:
+        pipe = await begin(client, posts(world, {"max_output_tokens": 3_000}))
+        status = await wait(client, pipe)
+        assert f"resume_job('{pipe}', rows='truncated') sends the 3 that were cut off again" in status["notice"]
+        assert f"resume_job('{pipe}') " not in status["notice"], "that would send none of them"
+        assert "Nothing to send" in await refusal(client, "resume_job", job_id=pipe)
+        await world.admin("DELETE", "/faults")
+        await call(client, "resume_job", job_id=pipe, rows="truncated")
+        assert states(await wait(client, pipe)) == ["SUCCEEDED"] * 3
 
 
 async def test_a_stopped_pipeline_begins_no_more_and_goes_on_when_it_is_resumed(world: World) -> None:

@@ -23,7 +23,7 @@ Rows = Literal["unfinished", "failed", "truncated", "missing"]
 LARGEST_OUTPUT = 65_536
 """Most output tokens any model of the catalogue writes in one answer."""
 _OUTCOMES: dict[Rows, frozenset[Outcome]] = {
-    "unfinished": frozenset({"empty", "error", "missing", "blocked"}),
+    "unfinished": jobs.UNFINISHED,
     "failed": frozenset({"empty", "error", "blocked"}),
     "truncated": frozenset({"truncated"}),
     "missing": frozenset({"missing"}),

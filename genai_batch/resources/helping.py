@@ -20,10 +20,13 @@ def start(
 ) -> Helper:
     """Start a module of ours that takes messages over stdin; it has the open files whose numbers are `shared`.
 
-    It is started anew, never forked, so it may be used where threads and event loops run.
+    It is started anew, never forked, so it may be used where threads and event loops run. Ctrl-C does not reach it: it
+    is for the process that is helped.
     """
     command = [sys.executable, "-P", "-m", module.__name__, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, pass_fds=shared)  # noqa: S603 - our module
+    return subprocess.Popen(  # noqa: S603 - our module
+        command, stdin=subprocess.PIPE, stdout=out, pass_fds=shared, process_group=0
+    )
 
 
 def send(file: IO[bytes], message: Struct) -> None:

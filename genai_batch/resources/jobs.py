@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -30,6 +31,8 @@ OFFLINE = "No model was called: the offline emulator answered. Set GEMINI_API_KE
 
 SCHEMA, BINDING = "schema", "binding"
 """What `Job.checks` may name."""
+UNFINISHED: frozenset[Outcome] = frozenset({"empty", "error", "missing", "blocked"})
+"""What resume_job sends again unless told otherwise, where that may help."""
 _ROOM = 2_000
 """Bytes of an answer."""
 _ADOPTED = "Adopted from Gemini: its requests are not known here, so missing rows cannot be named."
@@ -257,8 +260,10 @@ class JobStatus(Answer):
         return fitting
 
     @classmethod
-    def of(cls, job: Job, shards: list[Shard], now: float, *, existing: bool = False) -> Self:
-        """Say where `job` stands at `now`."""
+    def of(
+        cls, job: Job, shards: list[Shard], now: float, *, existing: bool = False, counts: Counts | None = None
+    ) -> Self:
+        """Say where `job` stands at `now`; `counts` are those of an attempt that is under way, where they are known."""
         back = job.requests - (job.counts or {}).get("missing", 0)
         done = back if job.is_over and job.counts else _done(job, shards)
         elapsed = (job.ended_at or now) - job.created_at
@@ -271,10 +276,10 @@ class JobStatus(Answer):
             state=job.state,
             done=done,
             requests=job.requests,
-            counts=counts_of(job),
+            counts=counts or counts_of(job),
             percent=round(100 * done / job.requests, 1) if job.requests else 0,
             elapsed_s=round(elapsed, 1),
-            eta_s=round(elapsed / done * (job.requests - done), 1) if done and not job.is_over else None,
+            eta_s=None if job.is_over else _eta(job, latest(job, shards), now),
             cost_usd=Spent(estimate=job.estimate, actual=job.cost),
             shards=len(shards),
             existing=existing or None,
@@ -359,12 +364,31 @@ def _done(job: Job, shards: list[Shard]) -> int:
     return max(0, job.requests - sum(shard.requests for shard in now)) + sum(shard.done for shard in now)
 
 
+def _eta(job: Job, shards: list[Shard], now: float) -> float | None:
+    """Seconds that the latest attempt takes from now, if it goes on as until now."""
+    done, requests = sum(each.done for each in shards), sum(each.requests for each in shards)
+    began = min((each.made_at or job.created_at for each in shards), default=job.created_at)
+    return round((now - began) / done * max(0, requests - done), 1) if done else None
+
+
 def _next(job: Job) -> str:
     if not job.is_over:
         return f"check_status(job_id='{job.id}', wait_s=50), or do other work; the job goes on by itself."
     counts = job.counts or {}
     if job.state in BROKEN and not any(counts.get(outcome) for outcome in OUTCOMES if outcome != "missing"):
         return "No results came back. Read notice, then create_batch again."
-    failed = sum(counts.values()) - counts.get("ok", 0)
-    hint = "; outcome='not_ok' shows the rows that are not, resume_job sends them again" if failed else ""
+    again = sent_again(counts, "job_id")
+    hint = f"; outcome='not_ok' shows the rows that are not ok; {again}" if again else ""
     return f"get_results(job_id='{job.id}'){hint}."
+
+
+def sent_again(counts: Mapping[Outcome, int], named: str) -> str:
+    """Which rows of a job that is over can be sent again, and by which call; `named` is the id in it."""
+    failed, cut = sum(counts.get(outcome, 0) for outcome in UNFINISHED), counts.get("truncated", 0)
+    calls = [
+        f"resume_job({named}) sends the {failed:,} that failed again" if failed else "",
+        f"resume_job({named}, rows='truncated') sends the {cut:,} that were cut off again, with twice the room"
+        if cut
+        else "",
+    ]
+    return "; ".join(filter(None, calls))

@@ -69,6 +69,8 @@ class Ledger:
         """
         self.home = home
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self.begun: str | None = None
+        """The job that was recorded or opened again here last."""
         with self._guard():
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(
@@ -129,6 +131,7 @@ class Ledger:
             self._event(job.id, job.created_at, job.state, "recorded")
             if also:
                 also(self._db, job)
+        self.begun = job.id
         return job
 
     def job(self, job_id: str) -> Job:
@@ -225,6 +228,7 @@ class Ledger:
             for shard in attempt.shards:
                 self._insert("shard", {**shard.model_dump(), "made_at": now})
             self._event(job.id, now, "JOB_STATE_QUEUED", f"attempt {job.attempt + 1}")
+        self.begun = job.id
         return self.job(job.id)
 
     def mark(self, shard: Shard, **changes: Any) -> Shard:
@@ -315,6 +319,12 @@ class Ledger:
         with self._transaction():
             asked = {"id": job_id, "me": self.owner, "now": now, "until": now + LEASE_S}
             return self._db.execute(sql, asked).rowcount == 1
+
+    def held(self, job_id: str, now: float) -> tuple[str, float] | None:
+        """Which other process has the lease on a job, and until when; None where none has."""
+        sql = "SELECT lease_owner, lease_until FROM job WHERE id = ? AND lease_owner != ? AND lease_until >= ?"
+        rows = self._rows(sql, job_id, self.owner, now)
+        return (rows[0]["lease_owner"], rows[0]["lease_until"]) if rows else None
 
     def release(self, job_id: str) -> None:
         """Give the lease back."""

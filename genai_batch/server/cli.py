@@ -10,21 +10,37 @@ from typing import Annotated, Any, Literal
 
 import anyio
 import typer
-from anyio import to_thread
 
 from genai_batch import __version__
-from genai_batch.resources import corrections
-from genai_batch.resources.answers import brief
-from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.errors import BatchError, leaves
-from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, State
+from genai_batch.resources.jobs import JobStatus, State
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
-from genai_batch.resources.sources.selection import Selection
 from genai_batch.server import showing
+from genai_batch.server.acting import begun, corrected, estimated
 from genai_batch.server.choosing import chosen, fields_of, schema_of_manifest
+from genai_batch.server.options import (
+    Again,
+    AtOnce,
+    Bound,
+    Confirm,
+    Deadline,
+    First,
+    InLane,
+    Job,
+    Json,
+    Limit,
+    Model,
+    Name,
+    Only,
+    Piloted,
+    Quiet,
+    Sample,
+    Seed,
+    Since,
+    SourcePath,
+)
 from genai_batch.server.progress import shown
 from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
@@ -33,14 +49,11 @@ from genai_batch.server.terminal import amount, approved, exit_code, fail, show,
 from genai_batch.server.waiting import follow
 from genai_batch.tools.build_requests import build_requests
 from genai_batch.tools.cancel_job import cancel_job
-from genai_batch.tools.check_status import check_status
-from genai_batch.tools.create_batch import RENEWED, create_batch
-from genai_batch.tools.estimate_cost import estimate_cost
+from genai_batch.tools.create_batch import RENEWED
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.placing import results_at
 from genai_batch.tools.resume_job import Rows, resume_job
-from genai_batch.tools.routing import Wish
 from genai_batch.tools.workspace import Workspace
 
 app = typer.Typer(
@@ -51,33 +64,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL, one {key, request} a line, or a manifest")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="job_…, pipe_… or batches/…")]
-Model = Annotated[str | None, typer.Option(help="Gemini model, e.g. gemini-3.8-flash; a manifest may name it")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
-Name = Annotated[str | None, typer.Option(help="What to call the job")]
-Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
-Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
-Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
-InLane = Annotated[
-    Wish | None, typer.Option(help="live: now, at full price; batch (default): at half price, in hours; auto: as fits")
-]
-AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time in the live lane, at most")]
-Deadline = Annotated[float | None, typer.Option("--deadline-h", min=0.01, help="For --lane auto: hours to have it in")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, drawn at random")]
-Seed = Annotated[int, typer.Option(help="Of the sample")]
-Only = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this key; can be repeated")]
-First = Annotated[int | None, typer.Option(min=1, help="Only the first so many")]
-Since = Annotated[str | None, typer.Option(metavar="JOB", help="Only what this job did not send just so")]
-Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
 
 
 @app.command()
 def estimate(
     source: SourcePath, model: Model = None, lane: Lane = "batch",
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
-    pilot: Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")] = None,
+    pilot: Piloted = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
@@ -88,12 +81,12 @@ def estimate(
     if fix:
         if model is None or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model."), json=json)
-        answer = within(lambda workspace: _corrected(workspace, source, fix, model, lane), json, quiet)
+        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
         arguments = (source, model, lane, pilot, max_cost_usd, choice)
-        answer = within(lambda workspace: _estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
+        answer = within(lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
 
@@ -101,15 +94,21 @@ def estimate(
 @app.command()
 def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
-    deadline_h: Deadline = None,
+    deadline_h: Deadline = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job and return at once; it runs at Gemini. Exits 5 while Gemini has not accepted it."""
-    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
-    choice = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(begun, confirm=confirm, how=how, show=shown(json=False, quiet=quiet or json))
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
@@ -145,14 +144,21 @@ def run_job(
     output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
+    pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
-    how = {"lane": lane, "concurrency": concurrency, "deadline_h": deadline_h, "check_binding": check_binding}
-    choice = chosen(only, sample, seed, limit, changed_since)
-    begin = partial(_create, name=name, most=max_cost_usd, confirm=confirm, again=again, choice=choice, how=how)
+    how: dict[str, Any] = {
+        "lane": lane,
+        "concurrency": concurrency,
+        "deadline_h": deadline_h,
+        "check_binding": check_binding,
+    }
+    how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
+    how["choice"] = chosen(only, sample, seed, limit, changed_since)
+    begin = partial(begun, confirm=confirm, how=how, show=shown(json=json, quiet=quiet))
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
@@ -311,54 +317,7 @@ class Run(JobStatus, ResultPage):
     event: Literal["end"] = "end"
 
 
-async def _estimated(
-    workspace: Workspace, source: str, model: str | None, lane: Lane, pilot: int | None, most: float | None,
-    choice: Selection | None, *, quiet: bool,
-) -> Estimate:  # fmt: skip
-    """Estimate; a pilot is waited for, with a progress bar."""
-    ask = partial(estimate_cost, source, workspace, model, lane, pilot, most, choice)
-    answer = await ask()
-    if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
-        await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))
-        answer = await ask()
-    return answer
-
-
-async def _corrected(workspace: Workspace, source: str, fix: str, model: str, lane: Lane) -> Corrected:
-    found, target = workspace.preflight(source, model), workspace.path(fix)
-    if target.is_dir() or (target.exists() and target.samefile(found.source)):
-        raise BatchError(f"{brief(fix, 200)} is {'a folder' if target.is_dir() else 'the source'}; name another file.")
-    done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
-    answer = await estimate_cost(str(target), workspace, model, lane)
-    told = answer.next.replace("the same source", f"source={brief(fix, 200)}")
-    more = {"next": told, "fixed_path": str(target), "fixed_count": done.count, "fixed": done.kept}
-    return Corrected.model_validate({**answer.model_dump(), **more})
-
-
-async def _create(
-    workspace: Workspace, source: str, model: str | None, *,
-    name: str | None, most: float | None, confirm: bool, again: bool, choice: Selection | None, how: dict[str, Any],
-) -> JobStatus:  # fmt: skip
-    begin = partial(create_batch, source, workspace, model, name, max_cost_usd=most, again=again, choice=choice, **how)
-    status = await approved(lambda yes: begin(confirm=yes), confirm)
-    if not workspace.lane.is_at(status.job_id):
-        return status
-    await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
-    named = status.pipeline.id if status.pipeline and status.pipeline.state else status.job_id
-    answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
-    job = workspace.ledger.job(status.job_id)
-    return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
-
-
 def _still(started: JobStatus, now: JobStatus) -> str | None:
     """What is to be noted of a job at its end, what was changed at its begin with it."""
     renewed = RENEWED if RENEWED in (started.notice or "") else None
     return " ".join(filter(None, (now.notice, renewed))) or None
-
-
-def _goes_on(named: str) -> str:
-    """What keeps a live job going once the command that began it has ended."""
-    return (
-        "The job runs only while a server, genai-batch run or status --wait is at work on this home: "
-        f"genai-batch status {named} --wait 3600"
-    )

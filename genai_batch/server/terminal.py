@@ -3,6 +3,8 @@
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import anyio
@@ -12,6 +14,8 @@ import typer
 from genai_batch.resources.answers import Answer, printable
 from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
 from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, PipelineStatus
+from genai_batch.resources.ledger import Ledger
+from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.workspace import Workspace
 
@@ -26,12 +30,43 @@ def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool) ->
 
     async def whole() -> T:
         async with open_workspace(Settings.read(person=True)) as workspace:
-            return await act(workspace)
+            return await _unless_interrupted(workspace, act)
 
     try:
         return anyio.run(whole)
     except BatchError as error:
         fail(error, json=json)
+
+
+class Interrupted(BatchError):
+    """A signal has ended the command; the message says how to go on."""
+
+    exit_code = INTERRUPTED
+
+
+async def _unless_interrupted(workspace: Workspace, act: Callable[[Workspace], Awaitable[T]]) -> T:
+    """Act until a signal comes; what is begun is then put in order.
+
+    Raises:
+        Interrupted: one came.
+    """
+    said = partial(_interrupted, workspace.ledger, workspace.ledger.version[1])
+    interrupts.last = said
+    with anyio.CancelScope() as scope, interrupts.heeded(scope.cancel, said):
+        return await act(workspace)
+    raise Interrupted(said())
+
+
+def _interrupted(ledger: Ledger, version: int) -> str:
+    """What an interrupted command has done: nothing is sent before it is recorded."""
+    if ledger.begun:
+        return (
+            f"Interrupted; {ledger.begun} is recorded: genai-batch status {ledger.begun} --wait 3600 goes on with it."
+        )
+    with suppress(Exception):  # it may be closed already
+        if ledger.version[1] == version:
+            return NOTHING_SENT
+    return "Interrupted."
 
 
 async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
@@ -43,7 +78,8 @@ async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
         if confirm or not error.approvable or not at_terminal:
             raise
         typer.echo(f"genai-batch: {printable(str(error))}", err=True)
-        agreed = await anyio.to_thread.run_sync(lambda: typer.confirm("Start it all the same?", err=True))
+        ask = partial(typer.confirm, "Start it all the same?", err=True)
+        agreed = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         if not agreed:
             raise OverBudget("Not approved; nothing was sent.") from None
         return await act(agreed)
@@ -62,6 +98,8 @@ def fail(error: BatchError, *, json: bool) -> NoReturn:
     if json:
         typer.echo(msgspec.json.encode({"error": text, "exit_code": error.exit_code}))
     typer.echo(f"genai-batch: {printable(text)}", err=True)
+    if error.exit_code == INTERRUPTED:
+        leave()
     raise typer.Exit(error.exit_code)
 
 

@@ -1,29 +1,19 @@
 """Waiting for a job at the command line: the same `check_status`, called again and again, until its end or Ctrl-C."""
 
-import asyncio
-import os
-import signal
 from contextlib import suppress
 
 import anyio
 
-from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import JobStatus
+from genai_batch.server.interrupts import interrupts
 from genai_batch.server.progress import Shown
+from genai_batch.server.terminal import Interrupted
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.workspace import Workspace
 
 _CALL_S = 50
 _RESTS_S = 400
 """Seconds that a job is to be left alone, from which on it is not waited for."""
-INTERRUPTED = 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Interrupted(BatchError):
-    """Whoever waited has stopped; the message says how to go on."""
-
-    exit_code = INTERRUPTED
 
 
 async def follow(workspace: Workspace, job_id: str, seconds: float | None, show: Shown) -> JobStatus:
@@ -35,17 +25,19 @@ async def follow(workspace: Workspace, job_id: str, seconds: float | None, show:
     Raises:
         Interrupted: there was a Ctrl-C, and the job is not over.
     """
-    heeding = _Heeding(show, job_id)
-    with show:
-        heeding.begin()
-        try:
-            status = await _asked(workspace, job_id, seconds, show, heeding.stopped)
-            if heeding.stopped.is_set() and not status.is_over:
-                show.say("Stopping: what is in flight is finished and stored. Ctrl-C once more stops at once.")
-                await workspace.lane.rest(workspace.ledger.job(status.job_id))
-                raise Interrupted(_how_to_go_on(workspace, status, job_id))
-        finally:
-            heeding.end()
+    stopped = anyio.Event()
+
+    def last() -> str:
+        with suppress(Exception):
+            show.__exit__()
+        return f"Stopped. What was answered is stored; genai-batch resume {job_id} sends the rest."
+
+    with show, interrupts.heeded(stopped.set, last):
+        status = await _asked(workspace, job_id, seconds, show, stopped)
+        if stopped.is_set() and not status.is_over:
+            show.say("Stopping: what is in flight is finished and stored. Ctrl-C once more stops at once.")
+            await workspace.lane.rest(workspace.ledger.job(status.job_id))
+            raise Interrupted(_how_to_go_on(workspace, status, job_id))
     return status
 
 
@@ -60,32 +52,6 @@ async def _asked(
         show.tell(status)
         if status.is_over or left <= 0 or stopped.is_set() or _rests(workspace, status.job_id):
             return status
-
-
-class _Heeding:
-    """Takes signals: the first is a wish, the second an end."""
-
-    def __init__(self, show: Shown, job_id: str) -> None:
-        self.stopped = anyio.Event()
-        self._show, self._job_id = show, job_id
-        self._loop = asyncio.get_running_loop()
-
-    def begin(self) -> None:
-        for each in _SIGNALS:
-            with suppress(NotImplementedError):  # Windows: there Ctrl-C stops at once
-                self._loop.add_signal_handler(each, self._heard)
-
-    def end(self) -> None:
-        for each in _SIGNALS:
-            with suppress(NotImplementedError):
-                self._loop.remove_signal_handler(each)
-
-    def _heard(self) -> None:
-        if self.stopped.is_set():
-            self._show.__exit__()
-            self._show.say(f"Stopped. What was answered is stored; genai-batch resume {self._job_id} sends the rest.")
-            os._exit(INTERRUPTED)
-        self.stopped.set()
 
 
 def _rests(workspace: Workspace, job_id: str) -> bool:

@@ -65,19 +65,26 @@ def limit_of(workspace: Workspace, asked: float | None) -> float:
     return workspace.max_cost_usd if asked is None else min(asked, workspace.max_cost_usd)
 
 
-async def quote(most: Callable[[], Awaitable[float]], limit: float) -> Quote | None:
-    """Find out what to ask, from what a job may cost at most; what is wrong with it is told by the tool itself."""
-    cost = 0.0
+def lower(asked: float | None, stated: float | None) -> float | None:
+    """The lower of two limits, either of which may be missing."""
+    return min((each for each in (asked, stated) if each is not None), default=None)
+
+
+async def quote(priced: Callable[[], Awaitable[Quote]]) -> Quote | None:
+    """Find out what to ask, from what a job may cost and the limit that holds; what is wrong is told by the tool."""
+    found = None
     with move_on_after(PRICE_S), suppress(BatchError):
-        cost = await most()
-    return Quote(cost, limit) if cost > limit else None
+        found = await priced()
+    return found if found and found.most > found.limit else None
 
 
-def approve(price: Estimate | Costs, limit: float, *, confirm: bool, word: Word | None = None) -> None:
-    """Stop a job that may cost more than the limit, unless the user agreed.
+def approve(
+    price: Estimate | Costs, limit: float, *, confirm: bool, word: Word | None = None, sent: str = "Nothing was sent."
+) -> None:
+    """Stop a job that may cost more than the limit, unless the user agreed; `sent` says what was sent before.
 
     Raises:
-        OverBudget: nothing was sent.
+        OverBudget: nothing else was sent.
     """
     agreed = word and agrees(word) and price.most <= word.quote.most
     if confirm or agreed or price.most <= limit:
@@ -85,7 +92,7 @@ def approve(price: Estimate | Costs, limit: float, *, confirm: bool, word: Word 
     likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
     expected = f"{dollars(likely)} likely, {dollars(price.most)} at most"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. {_told(word)}Nothing was sent. Ask "
+        f"The job may cost more than {dollars(limit)}: {expected}. {_told(word)}{sent} Ask "
         "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
         approvable=True,
     )

@@ -1,5 +1,6 @@
 """Start a job from a file of requests or a manifest."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import move_on_after, to_thread
@@ -8,7 +9,9 @@ from pydantic import Field
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job, JobStatus
-from genai_batch.tools.approval import Quote, Word, approve, limit_of, over_the_day, quote
+from genai_batch.resources.requests import Preflight
+from genai_batch.tools import piloting
+from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.routing import How, Wish
@@ -34,22 +37,25 @@ async def _quote(
     lane: Wish | None,
     concurrency: int | None,
     deadline_h: float | None,
+    pilot: int | None,
     workspace: Given,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
 
-    async def most() -> float:
+    async def costs() -> Quote:
         if staged := await making.staged_in(workspace, source, model):
-            return await making.most(workspace, staged, again=again)
+            limit = limit_of(workspace, making.stated(staged, max_cost_usd))
+            return Quote(await making.most(workspace, staged, again=again), limit)
         async with preflight(workspace, source, model, bound=check_binding) as found:
             await to_thread.run_sync(found.run, abandon_on_cancel=True)
             how = How.of(found.about, lane, concurrency, deadline_h)
             draft = await to_thread.run_sync(settled, workspace, found, "", how)
         known = not again and await _known(workspace, draft)
         beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
-        return 0 if known or found.findings.count or beyond else draft.price.most
+        most = 0 if known or found.findings.count or beyond else draft.price.most
+        return Quote(most, limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd)))
 
-    return await quote(most, limit_of(workspace, max_cost_usd))
+    return None if pilot else await quote(costs)
 
 
 async def create_batch(
@@ -64,6 +70,7 @@ async def create_batch(
     check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
     concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
+    pilot: Annotated[int | None, Field(description="Rows to run first, to know more", ge=2, le=200)] = None,
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
 ) -> JobStatus:
@@ -72,27 +79,43 @@ async def create_batch(
     The same content, model and lane asked for twice is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        if check_binding or lane or concurrency or deadline_h:
-            said = "check_binding, lane, concurrency and deadline_h are of one job"
-            raise BatchError(f"{said}; the stages of a manifest say them, but for check_binding, themselves.")
+        if check_binding or lane or concurrency or deadline_h or pilot:
+            said = "check_binding, lane, concurrency, deadline_h and pilot are of one job"
+            raise BatchError(f"{said}; the stages of a manifest say lane, concurrency and deadline_h themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(workspace, source, model, bound=check_binding, choice=choice) as found:
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
-            job = None if again else await _known(workspace, draft)
+            job, told = None if again else await _known(workspace, draft), ""
             renewed = job is not None and await to_thread.run_sync(renew, workspace, draft, job)
             if job is None:
-                limit = limit_of(workspace, _lower(max_cost_usd, found.about.max_cost_usd))
-                approve(draft.price, limit, confirm=confirm, word=word)
+                limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
+                gate = partial(approve, limit=limit, confirm=confirm, word=word)
+                if pilot is not None:
+                    most = draft.price.most if confirm else limit
+                    told = await _piloted(workspace, found, draft, pilot, most)
+                    draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
+                    gate = partial(gate, sent=f"{told} Nothing else was sent.")
+                gate(draft.price)
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         await (workspace.look(job) if existing else workspace.lane.step(job))
-    status = JobStatus.of(
-        workspace.ledger.job(job.id), workspace.ledger.shards(job.id), workspace.now(), existing=existing
-    )
-    reason = None if existing else draft.reason
+    status = workspace.lane.stand(workspace.ledger.job(job.id), existing=existing)
+    reason = None if existing else f"{told} {draft.reason or ''}".strip()
     return _told(status, RENEWED if renewed else reason, found.about.warnings)
+
+
+async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: int, most: float) -> str:
+    """Run some rows first, in the lane of the job, and say what they told."""
+    how = How(draft.job.lane, draft.job.concurrency)
+    pilot = piloting.Pilot(rows, most, draft.job.lane, how)
+    return await piloting.before(workspace, found, draft, pilot)
+
+
+def _anew(workspace: Workspace, found: Preflight, draft: Draft, how: How) -> Draft:
+    """The same job at the price that is known by now."""
+    return settled(workspace, found, draft.job.name, how)._replace(folder=draft.folder)
 
 
 async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked) -> JobStatus:
@@ -115,8 +138,3 @@ def _told(status: JobStatus, reason: str | None, warnings: tuple[Problem, ...]) 
     """Say what was told while the requests were made."""
     notices = [status.notice, reason, *(each.sentence() for each in warnings[:_SAID])]
     return status.model_copy(update={"notice": short(" ".join(filter(None, notices)), 700) or None})
-
-
-def _lower(asked: float | None, stated: float | None) -> float | None:
-    """The lower of two limits, either of which may be missing."""
-    return min((each for each in (asked, stated) if each is not None), default=None)

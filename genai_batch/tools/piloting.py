@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from genai_batch.resources import charges, jobs, outcomes, projection
 from genai_batch.resources.answers import dollars
-from genai_batch.resources.errors import BatchError, OverBudget
+from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, piloted
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Told
@@ -25,6 +25,7 @@ from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.untyped import as_object
 from genai_batch.tools.approval import priced
+from genai_batch.tools.routing import AS_BATCH, How
 from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
@@ -35,11 +36,12 @@ WAIT_S = 30
 
 
 class Pilot(NamedTuple):
-    """What to run: so many rows, at most for so many USD, and the lane in which the whole job would run."""
+    """What to run: so many rows, at most for so many USD, the lane of the whole job, and how the pilot itself runs."""
 
     rows: int
     most: float
     lane: Lane
+    how: How = AS_BATCH
 
 
 class _Answered(NamedTuple):
@@ -60,26 +62,69 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
         InvalidRequests: with every problem found.
     """
     async with drafted(workspace, found, found.source.stem[:100]) as whole:
-        if found.requests < 2 * pilot.rows:
-            raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
-        drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
-        part = Preflight(drawn, found.model, workspace.cut_for(found.model.name))
-        async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}") as draft:
-            job = await same(workspace, draft.job) or _begun(workspace, draft, pilot.most)
+        job = await _begun(workspace, found, whole, pilot)
+    return await _outcome(workspace, found, job, pilot)
+
+
+async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pilot) -> str:
+    """Run a pilot of a job that is not recorded yet, unless one has told its cost before; say what it told.
+
+    What `priced` says of the job from then on is what the pilot told.
+
+    Raises:
+        PilotRuns: it is not over yet.
+        OverBudget: the pilot itself may cost too much.
+        BatchError: the source has too few rows for one, or too few came back well.
+    """
+    if workspace.ledger.pilot_of(found.digest, found.model.name, pilot.lane, workspace.backend):
+        return "The cost is what an earlier pilot of it told."
+    job = await _begun(workspace, found, whole, pilot)
+    told = await _outcome(workspace, found, job, pilot)
+    job = workspace.ledger.job(job.id)
+    if not job.is_over:
+        raise PilotRuns(job.id)
+    if not workspace.ledger.pilot_of(found.digest, found.model.name, pilot.lane, workspace.backend):
+        raise BatchError(f"{told.next} Only the pilot was sent.")
+    guessed, high = dollars(whole.price.cost_usd.likely), dollars(told.cost_usd.high)
+    paid = f"The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
+    return f"{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
+
+
+class PilotRuns(NotFinished):
+    """A pilot goes on after the call that began it, and nothing else was sent."""
+
+    def __init__(self, job_id: str) -> None:
+        """Name its job."""
+        super().__init__(f"The pilot {job_id} runs; only it was sent. Call again with the same arguments to go on.")
+        self.job_id = job_id
+
+
+async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pilot) -> Job:
+    """Draw the rows of a pilot and record its job, or find the one that is the same."""
+    if found.requests < 2 * pilot.rows:
+        raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
+    drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
+    part = Preflight(drawn, found.model, workspace.cut_for(found.model.name), is_bound=found.is_bound)
+    async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
+        return await same(workspace, draft.job) or _recorded(workspace, draft, pilot.most)
+
+
+async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilot) -> Estimate:
+    """Wait a while for a pilot, and estimate the source from what it cost."""
     job = await _awaited(workspace, job)
     price = await to_thread.run_sync(priced, workspace, found, pilot.lane)
-    before = price.model_copy(update={"next": _next(job)})
+    guess = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
-        return piloted(before, _told(job))
+        return piloted(guess, _told(job))
     lanes: tuple[Lane, Lane] = ("batch", "live") if pilot.lane == "batch" else ("live", "batch")
     told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
     if not told:
         said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}')."
-        return piloted(before.model_copy(update={"next": said}), _told(job))
+        return piloted(guess.model_copy(update={"next": said}), _told(job))
     for lane, each in zip(lanes, told, strict=True):
         known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd)
         workspace.ledger.note_pilot(known, workspace.now())
-    return piloted(before, _told(job), *told)
+    return piloted(guess, _told(job), *told)
 
 
 def _drawn(whole: Draft, rows: int) -> Path:
@@ -92,7 +137,7 @@ def _drawn(whole: Draft, rows: int) -> Path:
     return target
 
 
-def _begun(workspace: Workspace, draft: Draft, most: float) -> Job:
+def _recorded(workspace: Workspace, draft: Draft, most: float) -> Job:
     high = draft.price.most
     if not high <= most:
         raise OverBudget(

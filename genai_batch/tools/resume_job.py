@@ -35,15 +35,15 @@ async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspa
     if whole := pipelines.named(workspace.ledger, job_id):
         return _held(workspace, whole)
 
-    async def most() -> float:
+    async def costs() -> Quote:
         job = await workspace.job(job_id)
         again = _Again(workspace, job.id, rows, lane)
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
             price = await to_thread.run_sync(priced, workspace, found, again.lane_for(job))
-            return 0 if over_the_day(workspace, price) else price.most
+            return Quote(0 if over_the_day(workspace, price) else price.most, workspace.max_cost_usd)
 
-    return await quote(most, workspace.max_cost_usd)
+    return await quote(costs)
 
 
 def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from genai_batch.resources.jobs import Job, Pulse
+from genai_batch.resources.jobs import Job, JobStatus, Pulse, Shard
+from genai_batch.resources.standing import Standing
 from genai_batch.tools.lanes.batch import BatchLane
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.live.lane import LiveLane
@@ -17,6 +18,7 @@ class Lanes:
     def __init__(self, batch: BatchLane, live: LiveLane) -> None:
         """Use two lanes."""
         self.batch, self.live = batch, live
+        self._standing = Standing(batch.means.ledger.home)
 
     @property
     def means(self) -> Means:
@@ -69,6 +71,22 @@ class Lanes:
         """How a run of the job in this process goes; None where there is none."""
         return self.live.pulse(job.id) if job.lane_now == "live" else None
 
+    def stand(self, job: Job, *, existing: bool = False) -> JobStatus:
+        """How a job stands: of an attempt that is under way, what is whole on the disk counts."""
+        shards, counts = self.means.ledger.shards(job.id), None
+        if found := self._standing.look(job, shards):
+            counts = found.counts
+            if job.lane_now == "live":
+                shards = [self._durable(job, each, found.back) for each in shards]
+        told = JobStatus.of(job, shards, self.means.now(), existing=existing, counts=counts)
+        pulse = None if job.is_over else self.pulse(job)
+        notice = " ".join(filter(None, (told.notice, self.orphaned(job)))) or None
+        return told.model_copy(update={"live": pulse, "notice": notice})
+
+    def orphaned(self, job: Job) -> str | None:
+        """Say of a live job whose process was killed until when it waits, and what happens then."""
+        return None if job.is_over or job.lane_now == "batch" else self.live.orphaned(job)
+
     async def rest(self, job: Job) -> None:
         """Send nothing more of a job from here, and wait until what is in flight is stored."""
         if job.lane_now == "live":
@@ -93,6 +111,10 @@ class Lanes:
     async def close(self) -> None:
         """Leave what is under way to the next process."""
         await asyncio.gather(self.live.close(), self.batch.close())
+
+    def _durable(self, job: Job, shard: Shard, back: int) -> Shard:
+        """A live attempt has one part."""
+        return shard.model_copy(update={"done": back}) if shard.attempt == job.attempt else shard
 
     def _of(self, job: Job) -> BatchLane | LiveLane:
         return self.live if job.lane_now == "live" else self.batch

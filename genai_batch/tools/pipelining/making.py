@@ -16,7 +16,7 @@ from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerErro
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
-from genai_batch.tools.approval import Costs, Word, approve, limit_of
+from genai_batch.tools.approval import Costs, Word, approve, limit_of, lower
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
 from genai_batch.tools.starting import Draft, beside_of, drafted, outputs_of, preflight_of, record
@@ -170,15 +170,15 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
         warnings = tuple(warning for each in begun.values() for warning in each.warnings)
         if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
             return known, True, warnings
-        costs, limit = _costs(workspace, begun, again=asked.again), limit_of(workspace, _stated(staged, asked))
-        approve(costs, limit, confirm=asked.confirm, word=asked.word)
+        limit = limit_of(workspace, stated(staged, asked.max_cost_usd))
+        approve(_costs(workspace, begun, again=asked.again), limit, confirm=asked.confirm, word=asked.word)
         _record(workspace, pipeline, staged, begun)
     return pipeline, False, warnings
 
 
-def _stated(staged: "Staged", asked: Asked) -> float | None:
+def stated(staged: "Staged", asked: float | None) -> float | None:
     """The lower of the caller's limit and the manifest's."""
-    return min((each for each in (asked.max_cost_usd, staged.max_cost_usd) if each is not None), default=None)
+    return lower(asked, staged.max_cost_usd)
 
 
 def _digest(staged: "Staged", begun: dict[int, Made]) -> str:
@@ -190,12 +190,12 @@ def _digest(staged: "Staged", begun: dict[int, Made]) -> str:
 
 def _pipeline(workspace: Workspace, staged: "Staged", begun: dict[int, Made], asked: Asked, digest: str) -> Pipeline:
     """The pipeline to be. What was approved is what begins at once, or the amount that was stated with the approval."""
-    stated = _stated(staged, asked)
-    budget = max(limit_of(workspace, stated), _costs(workspace, begun, again=asked.again).most)
+    limit = stated(staged, asked.max_cost_usd)
+    budget = max(limit_of(workspace, limit), _costs(workspace, begun, again=asked.again).most)
     return Pipeline(
         id=pipelines.new_id(), name=staged.name, source=staged.source, base=str(staged.base) if staged.base else None,
         digest=digest, again=asked.again,
-        budget=max(budget, stated) if stated is not None and asked.confirm else budget,
+        budget=max(budget, limit) if limit is not None and asked.confirm else budget,
         backend=workspace.backend, account=workspace.lane.gemini.account, created_at=workspace.now(),
     )  # fmt: skip
 

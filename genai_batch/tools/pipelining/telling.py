@@ -2,7 +2,16 @@
 
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import dollars, short
-from genai_batch.resources.jobs import BROKEN, FINISHED, Job, JobStatus, PipelineStatus, StageLine, State
+from genai_batch.resources.jobs import (
+    BROKEN,
+    FINISHED,
+    Job,
+    JobStatus,
+    PipelineStatus,
+    StageLine,
+    State,
+    sent_again,
+)
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.tools.pipelining.going_on import Stages
 from genai_batch.tools.workspace import Workspace
@@ -11,8 +20,7 @@ from genai_batch.tools.workspace import Workspace
 def status(workspace: Workspace, job: Job, whole: Pipeline | None = None, *, existing: bool = False) -> JobStatus:
     """Where a job stands; with `whole` it stands for that pipeline."""
     job, ledger = workspace.ledger.job(job.id), workspace.ledger
-    told = JobStatus.of(job, ledger.shards(job.id), workspace.now(), existing=existing)
-    told = told.model_copy(update={"live": None if job.is_over else workspace.lane.pulse(job)})
+    told = workspace.lane.stand(job, existing=existing)
     if (pipeline := whole or pipelines.of_job(ledger, job.id)) is None:
         return told
     stages = Stages(workspace, pipeline)
@@ -41,7 +49,7 @@ def _whole(workspace: Workspace, stages: Stages) -> PipelineStatus:
 def _line(workspace: Workspace, stages: Stages, stage: Stage) -> StageLine:
     if (job := stages.jobs.get(stage.number)) is None:
         return StageLine(name=stage.name)
-    told = JobStatus.of(job, workspace.ledger.shards(job.id), workspace.now())
+    told = workspace.lane.stand(job)
     ok = (told.counts.ok or 0) if job.is_over else None
     return StageLine(name=stage.name, job_id=job.id, state=job.state, done=told.done, requests=job.requests, ok=ok)
 
@@ -75,7 +83,8 @@ def _notices(stages: Stages) -> list[str]:
             source = stages.jobs[each.reads or 0]
             named = stages.all[each.reads or 0].name
             why = f"{named} ({source.state.removeprefix('JOB_STATE_')}) has no rows for it"
-            said.append(f"Stage {each.name} cannot begin: {why}. resume_job('{pipe}') sends them again and goes on.")
+            again = sent_again(source.counts or {}, f"'{pipe}'") or f"resume_job('{pipe}') sends what was lost again"
+            said.append(f"Stage {each.name} cannot begin: {why}. {again}; then it goes on.")
         elif each in stages.held:
             said.append(_held(stages, each))
     return [*said, *(_left_out(stages, each) for each in stages.all if each.number in stages.jobs)]
@@ -120,7 +129,7 @@ def _next(stages: Stages, shown: PipelineStatus) -> str:
     if shown.state == "JOB_STATE_PENDING":
         return f"Read notice, ask the user, then resume_job(job_id='{pipe}', confirm=true)."
     if stages.waiting or shown.state in BROKEN:
-        return f"Read notice; resume_job(job_id='{pipe}') goes on. get_results(job_id) of a stage has its answers."
+        return f"Read notice; resume_job(job_id='{pipe}') as it says. get_results(job_id) of a stage has its answers."
     return f"get_results(job_id='{pipe}') has those of {last}; the job_id of a stage its own."
 
 

@@ -1,0 +1,78 @@
+"""What commands do that take more than one tool: estimate with a pilot, correct and estimate, start and look."""
+
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+
+from genai_batch.resources import corrections
+from genai_batch.resources.answers import brief
+from genai_batch.resources.corrections import Corrected
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.estimates import Estimate
+from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
+from genai_batch.resources.prices import Lane
+from genai_batch.resources.sources.selection import Selection
+from genai_batch.server.progress import Shown, shown
+from genai_batch.server.terminal import approved
+from genai_batch.server.waiting import follow
+from genai_batch.tools.check_status import check_status
+from genai_batch.tools.create_batch import create_batch
+from genai_batch.tools.estimate_cost import estimate_cost
+from genai_batch.tools.piloting import PilotRuns
+from genai_batch.tools.workspace import Workspace
+
+
+async def estimated(
+    workspace: Workspace, source: str, model: str | None, lane: Lane, pilot: int | None, most: float | None,
+    choice: Selection | None, *, quiet: bool,
+) -> Estimate:  # fmt: skip
+    """Estimate; a pilot is waited for, with a progress bar."""
+    ask = partial(estimate_cost, source, workspace, model, lane, pilot, most, choice)
+    answer = await ask()
+    if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
+        await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))
+        answer = await ask()
+    return answer
+
+
+async def corrected(workspace: Workspace, source: str, fix: str, model: str, lane: Lane) -> Corrected:
+    """Write a corrected copy, and estimate that."""
+    found, target = workspace.preflight(source, model), workspace.path(fix)
+    if target.is_dir() or (target.exists() and target.samefile(found.source)):
+        raise BatchError(f"{brief(fix, 200)} is {'a folder' if target.is_dir() else 'the source'}; name another file.")
+    done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
+    answer = await estimate_cost(str(target), workspace, model, lane)
+    told = answer.next.replace("the same source", f"source={brief(fix, 200)}")
+    more = {"next": told, "fixed_path": str(target), "fixed_count": done.count, "fixed": done.kept}
+    return Corrected.model_validate({**answer.model_dump(), **more})
+
+
+async def begun(
+    workspace: Workspace, source: str, model: str | None, *, confirm: bool, how: dict[str, Any], show: Shown
+) -> JobStatus:
+    """Start a job; a pilot is waited for first."""
+
+    async def begin(yes: bool) -> JobStatus:
+        while True:
+            try:
+                return await create_batch(source, workspace, model, confirm=yes, **how)
+            except PilotRuns as pilot:
+                await follow(workspace, pilot.job_id, None, show)
+
+    status = await approved(begin, confirm)
+    if not workspace.lane.is_at(status.job_id):
+        return status
+    await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
+    named = status.pipeline.id if status.pipeline and status.pipeline.state else status.job_id
+    answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
+    job = workspace.ledger.job(status.job_id)
+    return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
+
+
+def _goes_on(named: str) -> str:
+    """What keeps a live job going once the command that began it has ended."""
+    return (
+        "The job runs only while a server, genai-batch run or status --wait is at work on this home: "
+        f"genai-batch status {named} --wait 3600"
+    )

@@ -1,0 +1,30 @@
+"""The options of the command line, said once for all commands that take them."""
+
+from typing import Annotated
+
+import typer
+
+from genai_batch.server.terminal import amount
+from genai_batch.tools.routing import Wish
+
+SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL, one {key, request} a line, or a manifest")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="job_…, pipe_… or batches/…")]
+Model = Annotated[str | None, typer.Option(help="Gemini model, e.g. gemini-3.8-flash; a manifest may name it")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
+Name = Annotated[str | None, typer.Option(help="What to call the job")]
+Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
+Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
+Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
+InLane = Annotated[
+    Wish | None, typer.Option(help="live: now, at full price; batch (default): at half price, in hours; auto: as fits")
+]
+AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time in the live lane, at most")]
+Deadline = Annotated[float | None, typer.Option("--deadline-h", min=0.01, help="For --lane auto: hours to have it in")]
+Piloted = Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, drawn at random")]
+Seed = Annotated[int, typer.Option(help="Of the sample")]
+Only = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this key; can be repeated")]
+First = Annotated[int | None, typer.Option(min=1, help="Only the first so many")]
+Since = Annotated[str | None, typer.Option(metavar="JOB", help="Only what this job did not send just so")]
+Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
