@@ -9,13 +9,17 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Generator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.requests import Cut
+from genai_batch.resources.results import read_results
+from genai_batch.resources.results_index import ahead, building
 from tests.drivers import Ask, Dress, Refused, Script, command_line, host, strike, to_the_end, whole
 from tests.killing import Ring
 from tests.world import MODEL, World, row
@@ -73,6 +77,26 @@ def test_killed_drivers_send_each_wave_once(ring: Ring, at_once: int, dress: Dre
         done_well(ring, ring.undisturbed(script), rows)
     ring.report(f"waves, {at_once} at once, {dress.__name__}")
     assert (len(ring.bill()), ring.rows_sent_twice()) == (SHARDS * ring.rounds, 0)
+
+
+@as_drivers(ALL[1:2])
+def test_killed_drivers_lose_nothing_of_what_is_read_while_it_arrives(
+    ring: Ring, at_once: int, dress: Dress, kills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a large source: a process beside each driver reads rows and requests, and another matches their keys."""
+    for name, value in {"LARGE": 0, "MANY": 0, "STRETCH": 4_000, "REQUESTS": 2_000}.items():
+        for module in (ahead, building):
+            monkeypatch.setattr(module, name, value, raising=False)
+    ring.admin("/faults", {"fault": "slow_download", "delay_s": 0.02, "piece_bytes": 8_000, "times": None})
+    in_waves(ring, dress)
+    while ring.killed < kills:
+        rows = many_rows(ring)
+        script = partial(whole, source=ring.source(rows))
+        ring.harass(lambda script=script: script, at_once, kills, 0.25)
+        status = ring.undisturbed(script)
+        done_well(ring, status, rows)
+        indexed_well(ring, status["job_id"], [each["key"] for each in rows])
+    ring.report(f"read ahead, {at_once} at once, {dress.__name__}")
 
 
 @as_drivers(ALL[1:3])
@@ -214,6 +238,16 @@ def done_well(ring: Ring, status: dict[str, Any], rows: list[dict[str, Any]]) ->
     """The job has succeeded, and each row is there once."""
     assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": len(rows)}), status
     assert ring.keys(status["job_id"]) == sorted(each["key"] for each in rows), "lost or repeated"
+
+
+def indexed_well(ring: Ring, job_id: str, keys: list[str]) -> None:
+    """The index finds each row, and nothing that was meant for a while is left."""
+    with closing(Ledger(ring.world.home)) as ledger:
+        found = read_results(
+            ring.world.home, ledger.job(job_id), lambda results: [results.row(results.entry(key)) for key in keys]
+        )
+    assert [row["key"] for row in found] == keys
+    assert not [path for path in (ring.world.home / "jobs" / job_id).iterdir() if path.suffix in (".part", ".ahead")]
 
 
 def kept_whole(ring: Ring, status: dict[str, Any], rows: int) -> None:
