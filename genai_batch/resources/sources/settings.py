@@ -1,12 +1,16 @@
 """What a manifest says of its job as a whole, beside the requests."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genai_batch.resources.answers import Problem
 
 
 class Settings(NamedTuple):
-    """What to call a job, where to run it, what it may cost, and what was told while its requests were made."""
+    """What to call a job, where to run it, what it may cost, and what was told while its requests were made.
+
+    `files` is where the local files are kept that the requests name.
+    """
 
     name: str | None = None
     lane: Literal["batch", "live", "auto"] | None = None
@@ -14,3 +18,4 @@ class Settings(NamedTuple):
     concurrency: int | None = None
     deadline_h: float | None = None
     warnings: tuple[Problem, ...] = ()
+    files: Path | None = None
