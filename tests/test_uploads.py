@@ -1,7 +1,11 @@
 """Files too large for a request are uploaded: once per content, before what names them, under the provider's clock."""
 
+import subprocess
+import sys
+import time
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
@@ -35,7 +39,8 @@ def clips(world: World, count: int = 1, **fields: Any) -> str:
 def shared(world: World, rows: int = 30) -> str:
     """A manifest of many rows that share a picture."""
     big(world, "ref.png", 2 * MB, picture())
-    return manifest(world, defaults={"images": "ref.png"}, items=[{"id": f"r{n}", "prompt": "Like it?"} for n in range(rows)])
+    items = [{"id": f"r{n}", "prompt": "Like it?"} for n in range(rows)]
+    return manifest(world, defaults={"images": "ref.png"}, items=items)
 
 
 async def stored(world: World) -> list[str]:
@@ -70,7 +75,9 @@ async def test_a_large_video_in_a_folder_is_uploaded_and_asked_about(world: Worl
 
 
 @LANES
-async def test_thirty_rows_that_share_a_picture_are_one_upload_and_the_same_run_again_none(world: World, lane: str) -> None:
+async def test_thirty_rows_that_share_a_picture_are_one_upload_and_the_same_run_again_none(
+    world: World, lane: str
+) -> None:
     source = shared(world)
     async with world.client() as client:
         first = await start(client, source, lane=lane)
@@ -90,7 +97,9 @@ async def test_the_same_content_under_another_name_and_in_the_other_lane_is_not_
     assert await stored(world) == ["image/png"]
 
 
-@pytest.mark.parametrize(("lane", "hours", "uploads"), [("batch", 20, 1), ("batch", 25, 2), ("live", 46, 1), ("live", 47.5, 2)])
+@pytest.mark.parametrize(
+    ("lane", "hours", "uploads"), [("batch", 20, 1), ("batch", 25, 2), ("live", 46, 1), ("live", 47.5, 2)]
+)
 async def test_an_upload_is_used_again_while_it_lives_long_enough(
     world: World, lane: str, hours: float, uploads: int
 ) -> None:
@@ -104,13 +113,13 @@ async def test_an_upload_is_used_again_while_it_lives_long_enough(
 
 async def test_a_job_whose_file_was_changed_stops_and_goes_on_once_it_is_put_back(world: World) -> None:
     source, path = clips(world, 2), world.work / "in/1.mp4"
-    await world.arm("http_error", call="upload_start", code=503)
+    await world.arm("http_error", call="upload_start", code=503, times=None)
     async with world.client() as client:
-        job_id = await start_put_off(client, source)
+        job_id = await start(client, source)
         with path.open("r+b") as file:  # as large as before
             file.seek(10 * MB)
             file.write(b"another scene")
-        await world.advance(600)
+        await world.admin("DELETE", "/faults")
         status = await finish(client, job_id)
         assert status["state"] == "JOB_STATE_FAILED"
         assert f"{path} (of '1.mp4') was changed since the job was made" in status["notice"]
@@ -121,13 +130,6 @@ async def test_a_job_whose_file_was_changed_stops_and_goes_on_once_it_is_put_bac
         await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 2}
     assert await stored(world) == ["video/mp4"] * 2, "a file that was changed never became one there"
-
-
-async def start_put_off(client: Any, source: str) -> str:
-    """Start a job that cannot be sent yet, and return its id."""
-    reply = await client.call_tool("create_batch", {"source": source, "model": "gemini-3.8-flash"})
-    assert reply.is_error
-    return (await call(client, "list_jobs"))["jobs"][0]["job_id"]
 
 
 async def test_a_missing_file_is_an_error_of_its_rows_in_the_live_lane_and_the_others_go_on(world: World) -> None:
@@ -144,10 +146,10 @@ async def test_a_missing_file_is_an_error_of_its_rows_in_the_live_lane_and_the_o
 
 
 async def test_what_was_uploaded_before_a_trouble_is_not_uploaded_again(world: World) -> None:
-    await world.arm("http_error", call="create", code=429)
+    await world.arm("http_error", call="create", code=429, times=None)
     async with world.client() as client:
-        job_id = await start_put_off(client, clips(world, 3))
-        await world.advance(600)
+        job_id = await start(client, clips(world, 3))
+    await world.admin("DELETE", "/faults")
     async with world.client() as client:
         assert (await finish(client, job_id))["counts"] == {"ok": 3}
     assert len(await stored(world)) == 3
@@ -163,6 +165,31 @@ async def test_a_file_that_ends_in_a_live_run_is_uploaded_once_more_for_all_rows
     assert await stored(world) == ["image/png"]
     refused = [each for each in await world.calls("generateContent") if each["status"] == 403]
     assert 0 < len(refused) <= 4
+
+
+async def test_a_process_killed_between_the_uploads_and_the_batch_leaves_them_to_the_next(world: World) -> None:
+    await world.arm("hang", call="create")
+    command = [sys.executable, "-m", "genai_batch", "create", clips(world, 2)]
+    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.DEVNULL) as process:
+        while not (await world.admin("GET", "/faults"))["armed"][0]["struck"]:
+            assert process.poll() is None
+            await anyio.sleep(0.05)
+        process.kill()
+    world.time = time.time() + 120
+    async with world.client() as client:
+        job = (await call(client, "list_jobs"))["jobs"][0]
+        assert (await finish(client, job["job_id"]))["counts"] == {"ok": 2}
+    assert await stored(world) == ["video/mp4"] * 2
+
+
+async def test_two_processes_that_need_the_same_file_upload_it_once(world: World) -> None:
+    await world.arm("slow", call="upload_chunk", delay_s=0.5)
+    async with world.client() as one, world.client() as other, anyio.create_task_group() as tasks:
+        first = shared(world, 2)
+        second = world.write("other.yaml", (world.work / first).read_text().replace("Like it?", "Is it blue?"))
+        tasks.start_soon(start, one, first)
+        tasks.start_soon(start, other, second)
+    assert await stored(world) == ["image/png"]
 
 
 @LANES

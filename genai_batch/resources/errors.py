@@ -134,7 +134,7 @@ class ProviderError(BatchError):
 
 
 class FileUnusable(BatchError):
-    """A local file that a job names was changed or is gone, or Gemini cannot read it. The message names file and item."""
+    """A local file that a job names was changed, is gone, or is nothing that Gemini reads."""
 
     exit_code = 4
 

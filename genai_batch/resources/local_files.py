@@ -23,10 +23,10 @@ NAMED = re.compile(rb'(?<!\\)"(?:fileUri|file_uri)"\s*:\s*"(local:([0-9a-f]{64})
 MARK = b'"local:'
 """What a line holds that may name one: quick to look for."""
 _NAME = re.compile(r"local:[0-9a-f]{64}")
+_FILE = "content TEXT PRIMARY KEY, path TEXT, size INTEGER, mime_type TEXT, item TEXT, seen TEXT"
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS file (content TEXT PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, "
-    "mime_type TEXT NOT NULL, item TEXT NOT NULL, seen TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS hashed (path TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID",
+    f"CREATE TABLE IF NOT EXISTS file ({_FILE}) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS hashed (path TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID",
 )
 
 
@@ -68,7 +68,7 @@ class LocalFiles:
             self._db = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
             for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", *_SCHEMA) if new else ():
                 self._db.execute(statement)
-            self.total
+            self._db.execute("SELECT 1 FROM file LIMIT 1")
         except sqlite3.Error as error:
             raise OSError(0, str(error), str(path)) from error
 

@@ -32,7 +32,8 @@ def claim(ledger: Ledger, file: LocalFile, account: str, now: float) -> bool:
     Who sleeps through its lease may find that another has uploaded the same: a second upload is a nuisance, no loss.
     """
     given = {"content": file.content, "account": account, "mime_type": file.mime_type, "size": file.size}
-    new = "INSERT OR IGNORE INTO upload (content, account, mime_type, size) VALUES (:content, :account, :mime_type, :size)"
+    names = "content, account, mime_type, size"
+    new = f"INSERT OR IGNORE INTO upload ({names}) VALUES (:content, :account, :mime_type, :size)"
     free = "lease_owner IS NULL OR lease_owner = :me OR lease_until < :now"
     sql = f"UPDATE upload SET lease_owner = :me, lease_until = :until WHERE {_THIS} AND ({free})"
     with ledger.writing() as db:

@@ -51,6 +51,13 @@ class Attaching:
         if self._files:
             self._files.close()
 
+    @property
+    def _noted(self) -> LocalFiles:
+        """What is to be uploaded; begun only where something is."""
+        if self._files is None:
+            self._files = LocalFiles(self._database or Path(), new=True)
+        return self._files
+
     def _named(self, files: list[Looked], shared: set[Path]) -> set[int]:
         """Which files are uploaded: the large ones, and as many others, the largest first, as do not fit together."""
         media = [number for number, file in enumerate(files) if not file.is_text] if self._database else []
@@ -67,11 +74,8 @@ class Attaching:
         return named
 
     def _name(self, file: Looked, item: str) -> Part:
-        if self._files is None and self._database is not None:
-            self._files = LocalFiles(self._database, new=True)
         try:
-            assert self._files
-            uri = self._files.add(file.path, file.size, file.mime_type, item)
+            uri = self._noted.add(file.path, file.size, file.mime_type, item)
         except OSError as error:
             raise Unusable(f"cannot be read: {error.strerror}", "try again when it is complete") from error
         return {"fileData": {"mimeType": file.mime_type, "fileUri": uri}}

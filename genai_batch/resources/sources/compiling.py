@@ -1,9 +1,9 @@
 """From items to lines: keys, templates, files and settings become `{key, request, output?, …columns}`, one by one."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -27,7 +27,6 @@ from genai_batch.resources.untyped import is_list, is_object, items
 _SCHEMA = "see `genai-batch build --schema`"
 _OURS = frozenset({"key", "request", "output"})
 _NAMES_TEXT = re.compile(r"\{[{%][^}]*\btext\b")
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -89,9 +88,15 @@ class Compiler:
         if self.found.count:
             raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
         if not rows:
-            why = f"all {unchanged:,} requests were sent by that job just so" if unchanged else "nothing was found"
+            why = f"all {unchanged:,} requests were sent by that job just so" if unchanged else self._nothing()
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
         return Compiled(rows, unchanged, tuple(self._models), self.found)
+
+    def _nothing(self) -> str:
+        """Why nothing was made where nothing is wrong."""
+        left_out = [each.sentence() for each in self.found.warnings]
+        more = f" (and {len(left_out) - 1:,} more)" if len(left_out) > 1 else ""
+        return f"{left_out[0]}{more}" if left_out else "nothing was found"
 
     def _made(self) -> Iterator[_Made]:
         """Make what is wanted; what is wrong is told, each with its place."""

@@ -1,4 +1,4 @@
-"""What is uploaded and stands on no disk so: requests with URIs in the places of local files; a file as it is checked."""
+"""What is uploaded: requests with URIs in the places of local files, and a local file that is checked on its way."""
 
 import io
 import os
