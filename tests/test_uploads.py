@@ -142,7 +142,38 @@ async def test_a_missing_file_is_an_error_of_its_rows_in_the_live_lane_and_the_o
         await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 2, "error": 1}
         wrong = await call(client, "get_results", job_id=job_id, outcome="error")
-    assert "in/2.mp4 (of '2.mp4') cannot be read any more" in wrong["results"][0]["error"]["message"]
+        assert "in/2.mp4 (of '2.mp4') cannot be read any more" in wrong["results"][0]["error"]["message"]
+        big(world, "in/2.mp4", 20 * MB)
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 3}
+
+
+async def test_rows_whose_file_ended_at_gemini_are_sent_again_with_another_upload(world: World) -> None:
+    source = shared(world, 3)
+    await world.arm("expire_file", after_s=0)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        assert (await finish(client, job_id))["counts"] == {"error": 3}
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 3}
+
+
+async def test_what_is_being_uploaded_is_told_and_a_cancelled_job_uploads_no_more(world: World) -> None:
+    await world.arm("slow", call="upload_chunk", delay_s=0.3, times=None)
+    async with world.client() as client, world.client() as other, anyio.create_task_group() as tasks:
+        tasks.start_soon(start, client, clips(world, 9))
+        said = ""
+        while "files are uploaded" not in said and "SUCCEEDED" not in said:
+            await anyio.sleep(0.05)
+            for job in (await call(other, "list_jobs"))["jobs"]:
+                status = await call(other, "check_status", job_id=job["job_id"])
+                said = f"{status['state']} {status.get('notice')}"
+        assert "of 9 files are uploaded, " in said
+        assert " of 180 MB; the requests follow." in said
+        job_id = (await call(other, "list_jobs"))["jobs"][0]["job_id"]
+        await call(other, "cancel_job", job_id=job_id)
+    assert len(await stored(world)) < 9
+    assert not await world.bill()
 
 
 async def test_what_was_uploaded_before_a_trouble_is_not_uploaded_again(world: World) -> None:

@@ -125,7 +125,8 @@ class ProviderError(BatchError):
     ) -> None:
         """Say what happened and what was charged."""
         super().__init__(message)
-        self.reason, self.sent, self.retry_after_s = reason, sent, retry_after_s
+        self.reason: ProviderReason = reason
+        self.sent, self.retry_after_s = sent, retry_after_s
 
     @property
     def passing(self) -> bool:

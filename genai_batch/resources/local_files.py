@@ -114,7 +114,7 @@ class LocalFiles:
     def find(self, content: str) -> LocalFile | None:
         """The file of a content."""
         row = self._db.execute("SELECT * FROM file WHERE content = ?", (content,)).fetchone()
-        return row and LocalFile(row[0], Path(row[1]), *row[2:5], Seen(*msgspec.json.decode(row[5])))
+        return row and LocalFile(row[0], Path(row[1]), row[2], row[3], row[4], Seen(*msgspec.json.decode(row[5])))
 
     def seen(self, uri: str) -> Seen | None:
         """What the header of a file tells that a request names."""

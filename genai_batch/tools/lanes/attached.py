@@ -10,7 +10,7 @@ from typing import NamedTuple
 from anyio import to_thread
 
 from genai_batch.resources.errors import LedgerError
-from genai_batch.resources.jobs import Job, Shard
+from genai_batch.resources.jobs import Shard
 from genai_batch.resources.local_files import LocalFile, LocalFiles
 from genai_batch.tools.lanes.derived import Uris, contents, present
 from genai_batch.tools.lanes.means import Means
@@ -29,8 +29,8 @@ class Attached(NamedTuple):
     made_at: float = 0
 
 
-async def attached(means: Means, job: Job, shard: Shard, requests: Path) -> Attached:
-    """Have all files of a shard at Gemini for long enough.
+async def attached(means: Means, shard: Shard, requests: Path) -> Attached | None:
+    """Have all files of a shard at Gemini for long enough; None where the job is cancelled meanwhile.
 
     Raises:
         FileUnusable: one was changed, is gone, or Gemini cannot read it.
@@ -46,7 +46,7 @@ async def attached(means: Means, job: Job, shard: Shard, requests: Path) -> Atta
     for file in wanted:
         if not means.uploads.known(file.content, BATCH_S):
             present(file)
-    progress = _Progress(means, job, wanted)
+    progress = _Progress(means, shard, wanted)
     left = iter(wanted)
     workers = [asyncio.create_task(_work(means, left, progress)) for _ in range(min(_WORKERS, len(wanted)))]
     try:
@@ -54,14 +54,15 @@ async def attached(means: Means, job: Job, shard: Shard, requests: Path) -> Atta
     finally:
         for worker in workers:
             worker.cancel()
-    return Attached(named, progress.uris, progress.made_at)
+    is_whole = len(progress.uris) == len(wanted)
+    return Attached(named, progress.uris, progress.made_at) if is_whole else None
 
 
 class _Progress:
     """What is uploaded so far, told now and then."""
 
-    def __init__(self, means: Means, job: Job, wanted: list[LocalFile]) -> None:
-        self._means, self._job, self._all = means, job, (len(wanted), sum(file.size for file in wanted))
+    def __init__(self, means: Means, shard: Shard, wanted: list[LocalFile]) -> None:
+        self._means, self._shard, self._all = means, shard, (len(wanted), sum(file.size for file in wanted))
         self._bytes, self._told = 0, 0.0
         self.uris: dict[str, str] = {}
         self.made_at = 0.0
@@ -71,19 +72,23 @@ class _Progress:
         self._bytes += file.size
         self.made_at = max(self.made_at, made_at)
 
-    def tell(self) -> None:
-        if time.monotonic() - self._told >= _TELL_S:
-            self._told = time.monotonic()
-            count, size = self._all
-            done = f"{len(self.uris)} of {count} files are uploaded, {self._bytes / 1e6:,.0f} of {size / 1e6:,.0f} MB"
-            said = f"{done}; the requests follow."
-            self._means.ledger.advance(self._job.id, self._means.now(), self._job.attempt, notice=said)
+    def goes_on(self) -> bool:
+        """Tell how far it is, and whether nobody has cancelled the job."""
+        if time.monotonic() - self._told < _TELL_S:
+            return True
+        self._told = time.monotonic()
+        count, size = self._all
+        done = f"{len(self.uris)} of {count} files are uploaded, {self._bytes / 1e6:,.0f} of {size / 1e6:,.0f} MB"
+        said = f"{done}; the requests follow."
+        ledger, shard = self._means.ledger, self._shard
+        ledger.mark(shard, error=said)  # what others make the notice of
+        return ledger.advance(shard.job_id, self._means.now(), shard.attempt, notice=said).cancelled_at is None
 
 
 async def _work(means: Means, left: Iterator[LocalFile], progress: _Progress) -> None:
     for file in left:
-        if not means.uploads.known(file.content, BATCH_S):
-            progress.tell()
+        if not means.uploads.known(file.content, BATCH_S) and not progress.goes_on():
+            return
         upload = await means.uploads.get(file, BATCH_S)
         progress.add(file, upload.uri, upload.made_at)
 

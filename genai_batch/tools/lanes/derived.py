@@ -52,7 +52,8 @@ class Derived(io.RawIOBase):
         size = length or path.stat().st_size - start
         shift = sum(count * (len(uris[content]) - _SIGNS) for content, count in named.items())
         self._uris, self._size = uris, size + shift
-        self._held, self._at, self._read = memoryview(b""), 0, 0
+        self._held, self._at = memoryview(b""), 0
+        self._read: int = 0
 
     def readable(self) -> bool:
         """It can be read."""
@@ -144,5 +145,5 @@ def present(file: LocalFile) -> None:
 
 def _unusable(file: LocalFile, what: str) -> FileUnusable:
     """Say what is the matter with a file, and what can be done."""
-    said = f"{brief(str(file.path), 200)} (of {brief(file.item, 80)!r}) {what}; nothing of that was sent."
+    said = f"The file {brief(str(file.path), 200)} (of {brief(file.item, 80)!r}) {what}; nothing of that was sent."
     return FileUnusable(f"{said} Put it back and resume_job; or create_batch from the source, as it is now.")

@@ -76,7 +76,7 @@ async def _create(means: Means, job: Job, shard: Shard) -> None:
     try:
         await means.gemini.load()
         source = await _source(means, job, shard)
-        if (intended := means.ledger.intend(shard, means.now())) is None:
+        if source is None or (intended := means.ledger.intend(shard, means.now())) is None:
             return
         shard = intended
         batch = await means.gemini.create(
@@ -110,13 +110,17 @@ def _need_whole(path: Path, shard: Shard) -> None:
         raise LedgerError(f"{said} Nothing was sent. Put the file back, or cancel_job and create_batch again.")
 
 
-async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, object]]:
-    """Upload the requests, or read them when they are few and small enough to be sent inline."""
+async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, object]] | None:
+    """Upload the requests, or read them when they are few and small enough to be sent inline.
+
+    Their local files go first; None where the job is cancelled meanwhile.
+    """
     path = jobs.requests_file(means.ledger.home, job.id, shard.attempt)
     _need_whole(path, shard)
     small = shard.requests <= INLINE_ROWS and (shard.length or job.bytes) <= INLINE_BYTES
     try:
-        files = await attached(means, job, shard, path)
+        if (files := await attached(means, shard, path)) is None:
+            return None
         if small and not job.makes_media and not embeds(job.model):
             part = lines(path, shard.start, shard.length)
             return [msgspec.json.decode(placed(line, files.uris)) for line in part if line.strip()]

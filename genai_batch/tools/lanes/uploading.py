@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from genai_batch.resources import uploads
+from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import FileUnusable, LedgerError, ProviderError
 from genai_batch.resources.ledger import LEASE_S, Ledger
 from genai_batch.resources.local_files import LocalFile
@@ -123,7 +124,7 @@ class Uploads:
             title = f"genai-batch {file.content[:16]}"
             stored = await self._gemini.upload_file(partial(Checked, file), file.mime_type, title)
         except ProviderError as error:
-            said = f"{file.path} (of {file.item!r}) could not be uploaded. {error}"
+            said = f"The file {_named(file)} could not be uploaded. {error}"
             raise ProviderError(said, reason=error.reason, retry_after_s=error.retry_after_s) from error
         finally:
             del self.sending[file.content]
@@ -136,14 +137,14 @@ class Uploads:
         waited, pause = 0.0, _LOOKS_S[0]
         while stored.state == "PROCESSING":
             if waited > _PROCESS_S:
-                said = f"Gemini still works on {file.path} (of {file.item!r}), which was uploaded. Nothing was charged."
+                said = f"Gemini still works on the file {_named(file)}, which was uploaded. Nothing was charged."
                 raise ProviderError(said, reason="outage")
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(_LOOKS_S[1], 2 * pause)
             stored = await self._gemini.file(upload.name)
         if stored.state == "FAILED":
             self.forget(upload)
-            said = f"Gemini could not read {file.path} (of {file.item!r}): {stored.error or 'no reason given'}."
+            said = f"Gemini could not read the file {_named(file)}: {stored.error or 'no reason given'}."
             raise FileUnusable(f"{said} Nothing of that was sent. Convert it or leave it out, and create_batch again.")
 
     @asynccontextmanager
@@ -162,3 +163,7 @@ class Uploads:
                 uploads.claim(self._ledger, file, self._gemini.account, self._now())
             except LedgerError as error:
                 log.warning("%s", error)  # the next try may come in time
+
+
+def _named(file: LocalFile) -> str:
+    return f"{brief(str(file.path), 200)} (of {brief(file.item, 80)!r})"
