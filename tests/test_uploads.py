@@ -10,9 +10,11 @@ import httpx2
 import pytest
 
 from genai_batch.resources import jobs
+from genai_batch.resources.requests import Cut
 from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from tests.built import manifest, picture
+from tests.test_media_tokens import mp4
 from tests.world import World, call, finish, refusal, start
 
 pytestmark = pytest.mark.anyio
@@ -244,20 +246,16 @@ async def test_a_file_that_gemini_cannot_read_is_named(world: World, lane: str) 
 
 
 async def test_a_job_of_several_batches_carries_its_files_in_each(world: World) -> None:
-    from genai_batch.resources.requests import Cut
-
-    async with world.client(cut=Cut(bytes=3_000)) as client:
-        status = await finish(client, await start(client, shared(world, 60)))
-    assert status["counts"] == {"ok": 60}
-    assert status["shards"] > 2
+    async with world.client(cut=Cut(bytes=18_000)) as client:  # each of more rows than are sent inline
+        status = await finish(client, await start(client, shared(world, 200)))
+    assert (status["counts"], status["shards"]) == ({"ok": 200}, 3)
     assert await stored(world) == ["image/png"]
+    uploads = [each for each in await world.calls("/upload/") if each["path"].endswith("/files")]
+    assert len(uploads) == 1 + 2, "the picture, and the requests of two batches; those of the last go inline"
 
 
 async def test_the_estimate_says_what_is_uploaded_and_counts_what_headers_tell(world: World) -> None:
-    from tests.test_media_tokens import mp4
-
-    film = mp4(100)
-    big(world, "in/film.mp4", 20 * MB, film)
+    big(world, "in/film.mp4", 20 * MB, mp4(100))
     async with world.client() as client:
         known = await call(client, "estimate_cost", source=manifest(world, folder="in", prompt="What?"))
     assert known["upload_bytes"] == 20 * MB
