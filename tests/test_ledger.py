@@ -113,6 +113,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "012_live",
         "013_attempt_lanes",
         "014_pipelines",
+        "015_uploads",
     ]
     db.close()
 
