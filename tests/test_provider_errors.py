@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from google.genai import errors
 from genai_batch.resources.errors import ProviderError
 from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes.gemini import Gemini, connect
+from genai_batch.tools.lanes.window import Window
 from tests.world import MODEL, World, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
@@ -51,8 +53,8 @@ async def test_each_refusal_has_its_reason(world: World, fault: dict[str, Any], 
 
 
 CALLS: dict[str, Callable[[Gemini, Path], Any]] = {
-    "upload_start": lambda g, path: g.upload(path, "name"),
-    "upload_chunk": lambda g, path: g.upload(path, "name"),
+    "upload_start": lambda g, path: g.upload(partial(Window, path), "name"),
+    "upload_chunk": lambda g, path: g.upload(partial(Window, path), "name"),
     "create": lambda g, _: g.create(MODEL, "name", [row("a")], embeds=False),
     "get": lambda g, _: g.get("batches/" + "a" * 36),
     "list": lambda g, _: g.find("name"),

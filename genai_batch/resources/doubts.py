@@ -18,6 +18,8 @@ _UNMEASURED = {
     "european": "{:.0%} of the input is in a language measured on few texts; that count may be off by {:.0%}",
     "cjk": "{:.0%} of the input is Chinese, Japanese or Korean, measured on few texts; that count may be off by {:.0%}",
 }
+_KEPT = 20_000_000_000
+"""Bytes of files that Gemini keeps for a project, each for 48 h."""
 _UNSEEN = Triple(0.05, 1, 10)
 """Share of the guess that a medium nobody here has seen may cost."""
 
@@ -54,7 +56,16 @@ def warnings(found: Preflight) -> list[Problem]:
         "the size of cached_content is not known here": any(shape.cached for shape in shapes),
         "pages that url_context fetches are input of unknown size": any("url_context" in s.tools for s in shapes),
     }
-    return [Problem(problem=text, fix="run a pilot of some rows") for text, holds in said.items() if holds]
+    told = [Problem(problem=text, fix="run a pilot of some rows") for text, holds in said.items() if holds]
+    return [*told, *_too_much(found.upload_bytes)]
+
+
+def _too_much(size: int) -> list[Problem]:
+    """Say that files do not fit where they are to be kept."""
+    if size <= _KEPT:
+        return []
+    said = f"{size / 1e9:,.0f} GB of files are to be uploaded; Gemini keeps {_KEPT / 1e9:.0f} GB for a project"
+    return [Problem(problem=said, fix="make several jobs of it, two days apart")]
 
 
 def _range(tier: Tier, price: dict[str, float]) -> Triple:

@@ -9,6 +9,7 @@
       UnknownModel          no such model, or one that cannot do this; nearest names
       PathNotAllowed        outside the roots, and the setting that changes them
       ProviderError         Gemini refused or could not be reached; what was and was not charged
+      FileUnusable          a local file that a job names was changed, is gone, or Gemini cannot read it
       LedgerError           the home folder cannot be read or written
 
 Everything else that is raised is a bug.
@@ -124,12 +125,19 @@ class ProviderError(BatchError):
     ) -> None:
         """Say what happened and what was charged."""
         super().__init__(message)
-        self.reason, self.sent, self.retry_after_s = reason, sent, retry_after_s
+        self.reason: ProviderReason = reason
+        self.sent, self.retry_after_s = sent, retry_after_s
 
     @property
     def passing(self) -> bool:
         """Whether the same call may succeed later."""
         return self.reason in ("quota", "outage", "answer")
+
+
+class FileUnusable(BatchError):
+    """A local file that a job names was changed, is gone, or is nothing that Gemini reads."""
+
+    exit_code = 4
 
 
 class LedgerError(BatchError):

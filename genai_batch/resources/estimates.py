@@ -72,6 +72,7 @@ class Estimate(Answer):
     tools: list[ToolFee] | None = None
     other_lane: OtherLane
     shards: int
+    upload_bytes: Annotated[int | None, Field(description="Of local files, once")] = None
     pilot: PilotRun | None = None
     learnt: Annotated[str | None, Field(description="What earlier jobs taught")] = None
     price: Price
@@ -180,6 +181,7 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
             lane=elsewhere, cost_usd=round(there.likely, 6), low=round(there.low, 6), high=round(there.high, 6)
         ),
         shards=len(found.parts),
+        upload_bytes=found.upload_bytes or None,
         learnt=learnt
         and f"{learnt.jobs} earlier jobs of this model and shape cost {learnt.factor:.0%} of their estimate",
         price=prices.price(found.model.name, lane, day),

@@ -7,6 +7,7 @@ lines, no final newline) is accepted with a warning. Fields beside `key` and `re
 `preflight.forms`), half of them in another process where a source is large (`preflight.pool`); the result is the same.
 """
 
+from contextlib import nullcontext
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.lines import Line, parse
+from genai_batch.resources.local_files import MARK, LocalFiles
 from genai_batch.resources.models import Model, warning
 from genai_batch.resources.preflight import sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
@@ -111,6 +113,14 @@ class Preflight:
         return self._totals.cutter.parts
 
     @property
+    def upload_bytes(self) -> int:
+        """Bytes of local files that are uploaded once, beside the requests."""
+        if self.about.files is None:
+            return 0
+        with LocalFiles(self.about.files) as files:
+            return files.total[1]
+
+    @property
     def size(self) -> int:
         """Bytes of what would be sent."""
         return self._totals.cutter.size
@@ -149,20 +159,21 @@ class Preflight:
         step = stride(self.source.stat().st_size, row, self.cut.tokens)
         known = [line for raw in first if (line := self._learned(raw))] if step else []
         blocks = Blocks(self.source, self.findings)
-        with self._matcher(step, known) as matcher, Sink(copy, aside=not isinstance(matcher, Pool)) as sink:
-            reading = Reading(self.model, step, self.findings, self._totals, matcher, sink)
-            reading.read(blocks, extras)
-        self.digest = sink.digest
-        if blocks.open_end:
-            self.findings.warn("the last line has no newline; read all the same", line=reading.lines)
-        reading.tell_doubts()
-        if suspects := matcher.keys.suspects():
-            self._name_repeats(reading, None if isinstance(matcher, Pool) else suspects, before)
+        with LocalFiles(self.about.files) if self.about.files else nullcontext() as files:
+            with self._matcher(step, known) as matcher, Sink(copy, aside=not isinstance(matcher, Pool)) as sink:
+                reading = Reading(self.model, step, self.findings, self._totals, matcher, sink, files)
+                reading.read(blocks, extras)
+            self.digest = sink.digest
+            if blocks.open_end:
+                self.findings.warn("the last line has no newline; read all the same", line=reading.lines)
+            reading.tell_doubts()
+            if suspects := matcher.keys.suspects():
+                self._name_repeats(reading, None if isinstance(matcher, Pool) else suspects, before)
 
     def _learned(self, raw: bytes) -> tuple[Judged, Line] | None:
         """What a line teaches ahead of the pass."""
         line = parse(raw, self.model)
-        judged = None if line.faults or line.extra else learn(raw, line, self.model)
+        judged = None if line.faults or line.extra or MARK in raw else learn(raw, line, self.model)
         return (judged, line) if judged else None
 
     def _matcher(self, step: int, known: list[tuple[Judged, Line]]) -> Here:

@@ -181,3 +181,20 @@ CREATE INDEX stage_by_job ON stage (job_id);
 -- step: 015_changed_since
 -- The job that a job was compared with when it was made: what that had sent just so was left out.
 ALTER TABLE job ADD COLUMN changed_since TEXT;
+
+-- step: 016_uploads
+-- A local file at the provider, by its content: whichever job needs the same uses it again while it lives long enough.
+-- While a process uploads one the others wait for it; its lease lapses with it.
+CREATE TABLE upload (
+    content     TEXT NOT NULL,      -- BLAKE3 of the file
+    account     TEXT NOT NULL,      -- fingerprint of the API key; another key cannot see it
+    mime_type   TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    name        TEXT,               -- files/…, once it is there
+    uri         TEXT,
+    made_at     REAL,               -- when it was uploaded
+    expires_at  REAL,               -- by the clock here
+    lease_owner TEXT,               -- the process that uploads it
+    lease_until REAL,
+    PRIMARY KEY (content, account)
+) WITHOUT ROWID;

@@ -22,6 +22,7 @@ def estimate(answer: Estimate) -> list[str]:
         *([f"        of it thinking {_tokens(answer.thinking_tokens)}"] if answer.thinking_tokens else []),
         *(f"{fee.tool}  {_usd(fee.cost_usd)} ({fee.price})" for fee in answer.tools or []),
         f"cost    {_usd(cost)}; {other.lane} lane {dollars(other.cost_usd)}",
+        *([f"upload  {answer.upload_bytes / 1e6:,.1f} MB of files, once"] if answer.upload_bytes else []),
         *([f"learnt  {answer.learnt}"] if answer.learnt else []),
         *([_pilot(answer.pilot)] if answer.pilot else []),
         f"prices  {answer.price.source}, {answer.price.checked}",

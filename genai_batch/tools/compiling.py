@@ -1,6 +1,7 @@
 """From a source of any kind to lines of requests: a manifest is compiled, a selection made, JSONL taken as it is."""
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +11,7 @@ from anyio import to_thread
 from genai_batch.resources import pages
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import BatchError
+from genai_batch.resources.local_files import FILE
 from genai_batch.resources.preflight import sources
 from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.sources import lines
@@ -48,7 +50,7 @@ async def ready(
     path = workspace.path(source)
     if is_manifest(path):
         plan = await to_thread.run_sync(_prepared, path, folder)
-        made = await compiled(workspace, plan, model, selection, folder / f"{path.name}.jsonl")
+        made = await compiled(workspace, plan, model, selection, folder / f"{path.name}.jsonl", uploads=True)
         named = made.settings._replace(name=made.settings.name or path.stem[:100])
         return made._replace(settings=named)
     if selection is None or selection.is_all:
@@ -75,9 +77,10 @@ def is_manifest(path: Path) -> bool:
 
 
 async def compiled(
-    workspace: Workspace, plan: "Plan", model: str | None, selection: Selection | None, target: Path
-) -> Ready:
-    """Compile a plan into the file `target`.
+    workspace: Workspace, plan: "Plan", model: str | None, selection: Selection | None, target: Path,
+    *, uploads: bool = False,
+) -> Ready:  # fmt: skip
+    """Compile a plan into the file `target`; `uploads` says that whoever sends it uploads the files that it names.
 
     Raises:
         BatchError: the source, or a job that it names, cannot be used.
@@ -85,7 +88,8 @@ async def compiled(
     """
     chosen = (selection or Selection()).over(plan.manifest.select)
     earlier = await before(workspace, chosen, model or plan.common.get("model"))
-    write = partial(_compiled, workspace, plan, model, chosen, target, earlier)
+    files = target.with_name(FILE) if uploads else None
+    write = partial(_compiled, workspace, plan, model, chosen, target, files, earlier)
     if plan.manifest.job_id is None:
         made = await to_thread.run_sync(write, None, abandon_on_cancel=True)
     else:
@@ -93,7 +97,8 @@ async def compiled(
         pages.need_results(job)
         read = partial(read_results, workspace.home, job, write)
         made = await to_thread.run_sync(read, abandon_on_cancel=True)
-    return Ready(target, _one_model(made.models), _settings(plan, made, earlier), made.rows)
+    settings = _settings(plan, made, earlier)._replace(files=files if files and files.exists() else None)
+    return Ready(target, _one_model(made.models), settings, made.rows)
 
 
 def _settings(plan: "Plan", made: "Compiled", earlier: Before | None) -> Settings:
@@ -117,14 +122,15 @@ def _one_model(models: tuple[str, ...]) -> str | None:
 
 def _compiled(
     workspace: Workspace, plan: "Plan", model: str | None, chosen: Selection, target: Path,
-    earlier: Before | None, results: Results | None,
+    files: Path | None, earlier: Before | None, results: Results | None,
 ) -> "Compiled":  # fmt: skip
+    from genai_batch.resources.sources.attaching import Attaching
     from genai_batch.resources.sources.compiling import Compiler
     from genai_batch.resources.sources.supply import Supply
 
-    reach = _reach(workspace)
-    compiler = Compiler(plan, Supply(plan, reach, results), reach, model, chosen)
-    with sent_by(earlier) as sent, target.open("wb") as out:
+    reach, attaching = _reach(workspace), Attaching(plan, files)
+    compiler = Compiler(plan, Supply(plan, reach, results, attaching.most), reach, model, chosen, attaching)
+    with closing(attaching), sent_by(earlier) as sent, target.open("wb") as out:
         return compiler.write(out, sent)
 
 

@@ -5,6 +5,7 @@ Asked for twice it is the same small job, so its answers are paid once; its rows
 
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,14 @@ from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, piloted
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Told
+from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.prices import Lane, Usage
 from genai_batch.resources.projection import Measured, Projection
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tokens.counting import of_request
+from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object
 from genai_batch.tools.approval import priced
 from genai_batch.tools.routing import AS_BATCH, How
@@ -104,7 +108,8 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     if found.requests < 2 * pilot.rows:
         raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
     drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
-    part = Preflight(drawn, found.model, workspace.cut_for(found.model.name), is_bound=found.is_bound)
+    cut, about = workspace.cut_for(found.model.name), Settings(files=found.about.files)
+    part = Preflight(drawn, found.model, cut, is_bound=found.is_bound, about=about)
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
         return await same(workspace, draft.job) or _recorded(workspace, draft, pilot.most)
 
@@ -176,13 +181,15 @@ def _projections(workspace: Workspace, found: Preflight, job: Job, lanes: tuple[
 
 def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
     """What each row of the pilot was expected to take, and took."""
-    with jobs.requests_of(results.folder).open("rb") as file:
+    requests = jobs.requests_of(results.folder)
+    with requests.open("rb") as file, LocalFiles.beside(requests) or nullcontext() as files:
+        see = files.seen if files else unseen
         for line, entry in zip(file, results.page(None, 0, 1_000), strict=True):
             if entry.outcome in ("error", "missing"):
                 continue
             row = results.row(entry)
             verdict = outcomes.judge(row)
-            expected = of_request(msgspec.json.decode(line)["request"], found.model)
+            expected = of_request(msgspec.json.decode(line)["request"], found.model, see=see)
             fees = charges.of_response(as_object(row.get("response")), found.model)
             yield _Answered(expected, verdict.usage, verdict.thinking, float(fees))
 

@@ -16,11 +16,13 @@ from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, JobStatus
 from genai_batch.resources.ledger import Attempt
+from genai_batch.resources.local_files import FILE
 from genai_batch.resources.models import find
 from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
+from genai_batch.resources.sources.settings import Settings
 from genai_batch.tools.approval import Quote, Word, agrees, approve, budget, over_the_day, priced, quote
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.lanes.states import parts_of, shards_of
@@ -157,5 +159,7 @@ class _Again:
         left = read_results(self._workspace.home, job, write)
         self.left_out = short(left.tell(), 600)
         model, cut = find(job.model, self._workspace.today), self._workspace.cut_for(job.model)
-        found = Preflight(target, model, cut, is_bound=job.is_bound)
+        files = jobs.folder(self._workspace.home, job.id) / FILE
+        about = Settings(files=files if files.exists() else None)
+        found = Preflight(target, model, cut, is_bound=job.is_bound, about=about)
         return found.run()

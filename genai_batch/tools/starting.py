@@ -19,6 +19,7 @@ from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.ledger import Also
+from genai_batch.resources.local_files import FILE
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
@@ -231,4 +232,13 @@ def _copy(found: Preflight, folder: Path) -> None:
             for file in (sent, kept):
                 file.flush()
                 os.fsync(file.fileno())
+    if found.about.files:
+        _keep(found.about.files, folder / FILE)
     sync_folder(folder)
+
+
+def _keep(files: Path, target: Path) -> None:
+    """Copy which content is which local file."""
+    shutil.copyfile(files, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())

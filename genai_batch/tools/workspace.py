@@ -11,7 +11,7 @@ from pydantic import Field
 
 from genai_batch.resources import models, pipelines
 from genai_batch.resources.answers import brief, short
-from genai_batch.resources.errors import BatchError, PathNotAllowed, ProviderError
+from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowed, ProviderError
 from genai_batch.resources.jobs import Backend, Job
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
@@ -122,6 +122,8 @@ class Workspace:
             return job, f"Last known state. {self._foreign(job)}"
         try:
             return await self.lane.step(job), None
+        except FileUnusable:  # the job has stopped, and its notice says why
+            return self.ledger.job(job.id), None
         except ProviderError as error:
             return self.ledger.job(job.id), short(f"Last known state. {error}", 450)
 

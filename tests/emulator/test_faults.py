@@ -231,6 +231,22 @@ async def test_an_existing_file_expires_now(bench: Bench) -> None:
     assert (await bench.get(f"/v1/{name}"))["error"]["code"] == 403
 
 
+async def test_a_file_that_cannot_be_processed_is_failed_and_no_request_may_name_it(bench: Bench) -> None:
+    await bench.admin("faults", fault="process_fails")
+    file = await bench.get(f"/v1/{await bench.upload(lines(1))}")
+    assert (file["state"], file["error"]["code"]) == ("FAILED", 13)
+    part = {"fileData": {"mimeType": "video/mp4", "fileUri": file["uri"]}}
+    reply = await bench.post("/v1/models/gemini-3.8-flash:generateContent", {"contents": [{"parts": [part]}]})
+    assert (reply.status_code, file["name"].removeprefix("files/") in reply.text) == (403, True)
+
+
+@pytest.mark.parametrize("uri", ["local:" + "0" * 64, "/home/me/a.mp4"])
+async def test_a_uri_of_somebodys_machine_is_refused(bench: Bench, uri: str) -> None:
+    part = {"fileData": {"mimeType": "video/mp4", "fileUri": uri}}
+    reply = await bench.post("/v1/models/gemini-3.8-flash:generateContent", {"contents": [{"parts": [part]}]})
+    assert (reply.status_code, uri in reply.json()["error"]["message"]) == (400, True)
+
+
 async def state_of(bench: Bench, name: str) -> str:
     """What the wire calls a job's state."""
     return str((await bench.get(f"/v1/{name}"))["metadata"]["state"])

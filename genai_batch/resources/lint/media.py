@@ -6,6 +6,7 @@ from typing import Any
 
 from genai_batch.resources.lint.fault import Fault, doubt, fault
 from genai_batch.resources.lint.fields import BLOB, FILE, named, unknown
+from genai_batch.resources.local_files import is_local
 from genai_batch.resources.models import Model
 from genai_batch.resources.untyped import as_list, is_object, kind_of
 
@@ -139,6 +140,8 @@ def _file(file: Any) -> Iterator[Fault]:
 
 def _uri(uri: str) -> Iterator[Fault]:
     shown = uri[:_SHOWN]
+    if is_local(uri):
+        return
     if uploaded(uri):
         said = "files live 48 h from their upload, a batch may wait as long; an expired one fails its row"
         yield doubt("file-expiry", said, "upload right before the job starts")

@@ -6,15 +6,16 @@ from typing import Any
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.sampling import WINDOW, Kinds, of_texts
 from genai_batch.resources.tokens.counting import by_kind
+from genai_batch.resources.tokens.media import See, unseen
 from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
 
 
-def of_row(request: dict[str, Any], model: Model, *, whole: bool) -> Kinds:
-    """Tokens by kind of a request, every sign of it where `whole`."""
+def of_row(request: dict[str, Any], model: Model, *, whole: bool, see: See = unseen) -> Kinds:
+    """Tokens by kind of a request, every sign of it where `whole`; `see` knows files that are only named."""
     if whole:
-        return by_kind(request, model)
+        return by_kind(request, model, see=see)
     long: list[str] = []
-    silent = by_kind(_trimmed(request, long.append), model)
+    silent = by_kind(_trimmed(request, long.append), model, see=see)
     return of_texts(long, silent) if long else silent
 
 

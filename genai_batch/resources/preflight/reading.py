@@ -5,6 +5,8 @@ from typing import IO, Any
 
 from genai_batch.resources import lint
 from genai_batch.resources.lines import Line, parse
+from genai_batch.resources.lint import Fault
+from genai_batch.resources.local_files import LocalFiles, named_in
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight import sampling
 from genai_batch.resources.preflight.blocks import MAX_LINE
@@ -19,15 +21,24 @@ from genai_batch.resources.preflight.sinks import Sink
 from genai_batch.resources.preflight.totals import Laid, Totals
 from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tiers import LONG
+from genai_batch.resources.tokens.media import unseen
 
 _JSON_SPACE = b" \t\r\n"
+_UNKNOWN = Fault("names a local file that is not known here", "name it in files or images of a manifest", "local-file")
 
 
 class Reading:
     """Reads the blocks of one source, in order."""
 
-    def __init__(self, model: Model, step: int, findings: Findings, totals: Totals, matcher: Here, sink: Sink) -> None:
-        """Put together what takes part; every row is counted whole if `step` is 0, else one at every `step` bytes."""
+    def __init__(
+        self, model: Model, step: int, findings: Findings, totals: Totals, matcher: Here, sink: Sink,
+        files: LocalFiles | None = None,
+    ) -> None:  # fmt: skip
+        """Put together what takes part; every row is counted whole if `step` is 0, else one at every `step` bytes.
+
+        `files` are the local files that rows may name.
+        """
+        self._files = files
         self._model, self._step, self._findings, self._totals = model, step, findings, totals
         self._matcher, self._sink = matcher, sink
         self.lines = self._blank = self._offset = 0
@@ -95,7 +106,7 @@ class Reading:
         if not (text := raw if is_plain else raw.strip()):
             self._blank += 1
             return
-        line = parse(text, self._model)
+        line = self._parsed(text)
         self._tell(line, number)
         if line.key is not None:
             self._matcher.note(line.key)
@@ -130,7 +141,14 @@ class Reading:
         laid.one(size, sum(kinds.values()))
 
     def _kinds(self, line: Line, size: int) -> Kinds:
-        return of_row(line.request, self._model, whole=not self._step or size <= 2 * WINDOW)
+        see = self._files.seen if self._files else unseen
+        return of_row(line.request, self._model, whole=not self._step or size <= 2 * WINDOW, see=see)
+
+    def _parsed(self, text: bytes) -> Line:
+        """Parse a line; that it names a file which nobody could upload is wrong too."""
+        line = parse(text, self._model)
+        known = all(self._files and self._files.find(each) for each in named_in(text))
+        return line if known else line._replace(faults=(*line.faults, _UNKNOWN))
 
     def _tell(self, line: Line, number: int) -> None:
         for fault in line.faults:
@@ -139,7 +157,7 @@ class Reading:
 
     def forget(self, raw: bytes) -> None:
         """Take out a row whose key was taken already, if it was good."""
-        line = parse(raw.strip(), self._model)
+        line = self._parsed(raw.strip())
         if not line.faults:
             size = len(line.sent) + 1
             self._totals.forget(size, self._kinds(line, size), shape_of(line.request, self._model))

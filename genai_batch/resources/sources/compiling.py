@@ -1,11 +1,11 @@
 """From items to lines: keys, templates, files and settings become `{key, request, output?, …columns}`, one by one."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from os.path import normpath
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -15,9 +15,10 @@ from genai_batch.resources.errors import BatchError, InvalidRequests, PathNotAll
 from genai_batch.resources.lint import GENERATION, MISPLACED, snake
 from genai_batch.resources.media.names import fault as fault_of_path
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.attaching import Attaching
 from genai_batch.resources.sources.chosen import Chosen
 from genai_batch.resources.sources.manifest import Plan, doubt_of, told
-from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, Unusable, attached, is_uri, of_file, text_of
+from genai_batch.resources.sources.parts import Looked, Part, Reach, Unusable, attached, is_uri, of_name, text_of
 from genai_batch.resources.sources.recipe import Recipe, embeds, request_of
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.resources.sources.supply import Item, Supply
@@ -28,7 +29,6 @@ from genai_batch.resources.untyped import is_list, is_object, items
 _SCHEMA = "see `genai-batch build --schema`"
 _OURS = frozenset({"key", "request", "output"})
 _NAMES_TEXT = re.compile(r"\{[{%][^}]*\btext\b")
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,9 +54,11 @@ class _Made(NamedTuple):
 class Compiler:
     """Makes the lines of one plan."""
 
-    def __init__(self, plan: Plan, supply: Supply, reach: Reach, model: str | None, selection: Selection) -> None:
+    def __init__(
+        self, plan: Plan, supply: Supply, reach: Reach, model: str | None, selection: Selection, attaching: Attaching
+    ) -> None:
         """Use `model` for all items, if it is given; else what the plan and its items say."""
-        self.found = Findings()
+        self.found, self._attaching = Findings(), attaching
         self._plan, self._reach, self._asked, self._is_told = plan, reach, model, False
         self._is_literal = False
         self._models: dict[str, None] = {}
@@ -89,9 +91,15 @@ class Compiler:
         if self.found.count:
             raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
         if not rows:
-            why = f"all {unchanged:,} requests were sent just so before" if unchanged else "nothing was found"
+            why = f"all {unchanged:,} requests were sent just so before" if unchanged else self._nothing()
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
         return Compiled(rows, unchanged, tuple(self._models), self.found)
+
+    def _nothing(self) -> str:
+        """Why nothing was made where nothing is wrong."""
+        left_out = [each.sentence() for each in self.found.warnings]
+        more = f" (and {len(left_out) - 1:,} more)" if len(left_out) > 1 else ""
+        return f"{left_out[0]}{more}" if left_out else "nothing was found"
 
     def _made(self) -> Iterator[_Made]:
         """Make what is wanted; what is wrong is told, each with its place."""
@@ -161,20 +169,22 @@ class Compiler:
         common = {name: each for name, each in self._common.items() if name not in own and name not in replaced}
         columns = {**item.columns, "key": item.key, "variant": variant}
         if self._has_text and item.files and item.files[0][1].is_text and "text" not in columns:
-            columns["text"] = _read(item.files[0][1], text_of)
+            columns["text"] = _text(item.files[0][1])
         return Recipe.model_validate({**self._templates.fill(common, columns), **own})
 
     def _parts(self, item: Item, recipe: Recipe) -> list[Part]:
         """The files of an item: those it was found by, then those it names."""
-        named = attached([*recipe.images, *recipe.files], self._plan.base, self._reach)
         for path in [*(str(file.path) for _, file in item.files), *recipe.images, *recipe.files]:
             self._note_read(path)
         inside = item.files[:1] if self._has_text else []
         own = [(path, file) for path, file in item.files if not (file.is_text and (path, file) in inside)]
-        if (size := sum(file.size for _, file in own)) > MOST:
-            fix = "upload some with the Files API, or group fewer"
-            raise Unusable(f"its files have {size / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
-        return [*item.media, *(_read(file, of_file) for _, file in own), *named]
+        named = attached([*recipe.images, *recipe.files], self._plan.base, self._reach, self._attaching.most)
+        files = [*own, *((name, each) for name, each in named if isinstance(each, Looked))]
+        is_shared = recipe.count > 1
+        shared = {file.path for name, file in files if is_shared or name in self._attaching.shared}
+        made = self._attaching.parts([file for _, file in files], shared, str(item.key))
+        before = [_read(made) for _ in own]
+        return [*item.media, *before, *(_named(name, each, made) for name, each in named)]
 
     def _note_read(self, path: str) -> None:
         """Note a file that is read, where outputs may lie beside it: below the manifest."""
@@ -216,11 +226,29 @@ class Compiler:
         return {"output": path}
 
 
-def _read(file: Looked, read: Callable[[Looked], T]) -> T:
+def _text(file: Looked) -> str:
     try:
-        return read(file)
+        return text_of(file)
     except Unusable as error:
         raise _LeftOut(error.problem, error.fix) from error
+
+
+def _read(made: Iterator[Part]) -> Part:
+    """The part of the next file of a folder, which may be left out."""
+    try:
+        return next(made)
+    except Unusable as error:
+        raise _LeftOut(error.problem, error.fix) from error
+
+
+def _named(name: str, each: Part | Looked, made: Iterator[Part]) -> Part:
+    """The part of a file that an item names, which it cannot do without."""
+    if not isinstance(each, Looked):
+        return each
+    try:
+        return next(made)
+    except Unusable as error:
+        raise of_name(name, error) from error
 
 
 def _speak(recipe: Recipe, item: Item, model: str | None) -> None:

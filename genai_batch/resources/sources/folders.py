@@ -53,8 +53,8 @@ def _spec(lines: list[str]) -> pathspec.GitIgnoreSpec:
     return pathspec.GitIgnoreSpec.from_lines([line.removeprefix("./").lower() for line in lines])
 
 
-def files(root: Path, chosen: Rules, found: Findings, *, strict: bool) -> Iterator[tuple[str, Looked]]:
-    """Find the files that can be used, by their path in the folder.
+def files(root: Path, chosen: Rules, found: Findings, most: int, *, strict: bool) -> Iterator[tuple[str, Looked]]:
+    """Find the files that can be used, media up to `most` bytes, by their path in the folder.
 
     They come in the order of their names, those of a folder before the folders in it.
     What cannot be used is told in `found`: as a problem where `strict`, else as a warning.
@@ -62,7 +62,7 @@ def files(root: Path, chosen: Rules, found: Findings, *, strict: bool) -> Iterat
     tell = found.problem if strict else found.warn
     for path, entry in _walk(root, "", chosen, found):
         try:
-            yield path, look(Path(entry.path))
+            yield path, look(Path(entry.path), most)
         except Unusable as error:
             said = "" if strict else " and is left out"
             tell(f"file {brief(path, 120)!r} {error}{said}", error.fix)

@@ -57,8 +57,8 @@ def of_uri(uri: str) -> Part:
     return {"fileData": {**({"mimeType": mime} if mime else {}), "fileUri": uri}}
 
 
-def look(path: Path) -> Looked:
-    """Look at a file, without reading more than it takes to tell what it is.
+def look(path: Path, most: int = MOST) -> Looked:
+    """Look at a file, without reading more than it takes to tell what it is; media may have `most` bytes.
 
     Raises:
         Unusable: it is empty, cannot be read, is too large, or nothing that Gemini reads.
@@ -75,10 +75,17 @@ def look(path: Path) -> Looked:
     mime = kind.mime_type if kind != RAW else "text/plain" if _is_text(head, path) else None
     if mime is None:
         raise Unusable("is nothing that Gemini reads", "convert it to PDF, PNG, MP3, MP4 or text, or ignore it")
-    if size > (most := _TEXT if mime == "text/plain" else MOST):
-        fix = "upload it with the Files API and name its URI in files, or make it smaller"
-        raise Unusable(f"has {size / 1e6:,.1f} MB; a request carries {most / 1e6:,.0f} MB itself", fix)
+    if size > (most := _TEXT if mime == "text/plain" else most):
+        raise _too_large(size, most)
     return Looked(path, mime, size)
+
+
+def _too_large(size: int, most: int) -> Unusable:
+    if most > MOST:
+        return Unusable(f"has {size / 1e6:,.0f} MB; Gemini takes {most / 1e6:,.0f} MB a file", "make it smaller")
+    fix = "create_batch (or run) of the manifest itself uploads it; or make it smaller"
+    fix = "make it smaller" if most == _TEXT else fix
+    return Unusable(f"has {size / 1e6:,.1f} MB; a request carries {most / 1e6:,.0f} MB itself", fix)
 
 
 def _is_text(head: bytes, path: Path) -> bool:
@@ -140,28 +147,27 @@ def _content(found: Looked) -> bytes:
         raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
 
 
-def attached(names: list[str], base: Path | None, reach: Reach) -> list[Part]:
-    """The parts for paths and URIs that a user named, in their order; empty names are passed over.
+def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST) -> list[tuple[str, Part | Looked]]:
+    """What a user named: URIs as parts, files as they look, in their order; empty names are passed over.
 
     Raises:
         Unusable: one of them cannot be used, by its name.
         PathNotAllowed: one of them lies where nothing may be read.
     """
-    parts: list[Part] = []
-    size = 0
+    found: list[tuple[str, Part | Looked]] = []
     for name in filter(str.strip, names):
-        if is_uri(name):
-            parts.append(of_uri(name))
-            continue
         if name.startswith("data:"):
             raise Unusable("a data: URI is no file", "write inlineData into contents")
+        if is_uri(name):
+            found.append((name, of_uri(name)))
+            continue
         try:
-            found = look(reach(base / name if base else name))
-            size += found.size
-            parts.append(of_file(found))
+            found.append((name, look(reach(base / name if base else name), most)))
         except Unusable as error:
-            raise Unusable(f"file {brief(name, 100)!r} {error}", error.fix) from error
-    if size > MOST:
-        fix = "upload some with the Files API, or make them smaller"
-        raise Unusable(f"its files have {size / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
-    return parts
+            raise of_name(name, error) from error
+    return found
+
+
+def of_name(name: str, error: Unusable) -> Unusable:
+    """The same trouble, of a file that a user named."""
+    return Unusable(f"file {brief(name, 100)!r} {error}", error.fix)

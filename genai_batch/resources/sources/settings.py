@@ -1,5 +1,6 @@
 """What a manifest says of its job as a whole, beside the requests."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from genai_batch.resources.answers import Problem
@@ -8,7 +9,8 @@ from genai_batch.resources.answers import Problem
 class Settings(NamedTuple):
     """What to call a job, where to run it, what it may cost, and what was told while its requests were made.
 
-    `changed_since` is the job that these were compared with; what that had sent is left out.
+    `changed_since` is the job that these were compared with; what that had sent is left out. `files` is where the
+    local files are kept that the requests name.
     """
 
     name: str | None = None
@@ -18,3 +20,4 @@ class Settings(NamedTuple):
     deadline_h: float | None = None
     warnings: tuple[Problem, ...] = ()
     changed_since: str | None = None
+    files: Path | None = None

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.local_files import FILE
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.attaching import Attaching
 from genai_batch.resources.sources.compiling import Compiler
 from genai_batch.resources.sources.manifest import Plan
 from genai_batch.resources.sources.parts import Reach
@@ -50,7 +55,8 @@ def tried(plan: Plan, reach: Reach, model: str, row: dict[str, Any]) -> dict[str
     plain = plan._replace(common={name: each for name, each in plan.common.items() if name not in named})
     out = BytesIO()
     try:
-        Compiler(plain, _StandIn(plain, reach, row), reach, model, Selection()).write(out)
+        with TemporaryDirectory() as folder, closing(Attaching(plain, Path(folder) / FILE)) as attaching:
+            Compiler(plain, _StandIn(plain, reach, row), reach, model, Selection(), attaching).write(out)
     except InvalidRequests as error:
         if certain := [each for each in error.problems if any(word in each.problem for word in _CERTAIN)]:
             raise InvalidRequests(error.source, certain) from error

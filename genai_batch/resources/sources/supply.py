@@ -16,7 +16,7 @@ from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.sources import folders, tables
 from genai_batch.resources.sources.cells import Bad
 from genai_batch.resources.sources.manifest import Plan, doubt_of, item_fields
-from genai_batch.resources.sources.parts import Looked, Part, Reach, blob_of
+from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, blob_of
 from genai_batch.resources.untyped import is_object, kind_of
 
 _SAID = 20
@@ -50,9 +50,9 @@ class Item:
 class Supply:
     """The items of a plan. They can be gone through more than once; what is found on the way is told each time."""
 
-    def __init__(self, plan: Plan, reach: Reach, results: Results | None = None) -> None:
-        """Take them from where the plan says; `results` are those of the job it names."""
-        self._plan, self._reach, self._results = plan, reach, results
+    def __init__(self, plan: Plan, reach: Reach, results: Results | None = None, most: int = MOST) -> None:
+        """Take them from where the plan says; `results` are those of the job it names, `most` bytes of one file."""
+        self._plan, self._reach, self._results, self._most = plan, reach, results, most
 
     def items(self, found: Findings) -> Iterator[Item]:
         """Yield them in their order.
@@ -104,7 +104,7 @@ class Supply:
         if not root.is_dir():
             raise InvalidRequests(str(root), [Problem(problem="is no folder", fix="check the path")])
         chosen = folders.rules(root, manifest.include, manifest.ignore)
-        walked = folders.files(root, chosen, found, strict=manifest.strict)
+        walked = folders.files(root, chosen, found, self._most, strict=manifest.strict)
         if manifest.group == "file":
             for path, file in walked:
                 told = {**self._plan.kept, **folders.columns(path, file, root)}

@@ -5,7 +5,7 @@ from typing import Any
 from genai_batch.resources.models import Model
 from genai_batch.resources.tokens import declared, media
 from genai_batch.resources.tokens.declared import Provider, Way
-from genai_batch.resources.tokens.media import Medium, Resolution
+from genai_batch.resources.tokens.media import Medium, Resolution, See, unseen
 from genai_batch.resources.tokens.text import Share, share
 from genai_batch.resources.untyped import as_object, field, is_object, items
 
@@ -16,20 +16,22 @@ KINDS: tuple[Kind, ...] = (
 """What tokens are counted apart: text by how well it is known, turns, tools, media seen, and media not seen."""
 
 
-def of_request(request: dict[str, Any], model: Model, provider: Provider = "developer") -> float:
+def of_request(request: dict[str, Any], model: Model, provider: Provider = "developer", see: See = unseen) -> float:
     """Tokens of all a request sends: every turn, the system instruction, the schema and the tools."""
-    return sum(by_kind(request, model, provider).values())
+    return sum(by_kind(request, model, provider, see).values())
 
 
-def by_kind(request: dict[str, Any], model: Model, provider: Provider = "developer") -> dict[Kind, float]:
-    """Tokens of a request, counted apart."""
+def by_kind(
+    request: dict[str, Any], model: Model, provider: Provider = "developer", see: See = unseen
+) -> dict[Kind, float]:
+    """Tokens of a request, counted apart; `see` knows files that are only named."""
     counts: dict[Kind, float] = {}
     settings = as_object(field(request, "generation_config"))
     general, how = media.level_of(field(settings, "media_resolution")), declared.way(model, provider)
     turns = [*items(request.get("contents") or request.get("content")), *items(field(request, "system_instruction"))]
     for turn in turns:
         for part in items(turn.get("parts")) if is_object(turn) else [turn]:
-            _add(counts, part, model, provider, how, general)
+            _add(counts, part, model, provider, how, general, see)
     if model.era >= 2.5 and provider == "developer" and model.kind != "embedding":
         counts["turns"] = len(turns)
     extra = declared.of_schema(settings, model, provider)
@@ -41,8 +43,9 @@ def by_kind(request: dict[str, Any], model: Model, provider: Provider = "develop
 
 
 def _add(
-    counts: dict[Kind, float], part: Any, model: Model, provider: Provider, how: Way, general: Resolution | None
-) -> None:
+    counts: dict[Kind, float], part: Any, model: Model, provider: Provider, how: Way, general: Resolution | None,
+    see: See,
+) -> None:  # fmt: skip
     text = part.get("text") if is_object(part) else part
     if isinstance(text, str):
         for kind, tokens in zip(Share._fields, share(text), strict=True):
@@ -54,7 +57,7 @@ def _add(
     if is_object(blob := field(part, "inline_data")):
         _put_medium(counts, media.of_inline(blob, model, provider, level))
     elif is_object(file := field(part, "file_data")):
-        _put_medium(counts, media.of_file(file, model, provider, level))
+        _put_medium(counts, media.of_file(file, model, provider, level, see))
     elif not isinstance(text, str):
         _put(counts, "declared", _of_call(part, how))
 

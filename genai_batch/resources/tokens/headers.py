@@ -6,6 +6,7 @@ Only as much base64 is decoded as the format needs. Bytes that are broken or unk
 import binascii
 import re
 import struct
+from pathlib import Path
 from typing import NamedTuple
 
 _HEAD = 64 * 1024
@@ -25,10 +26,37 @@ class Seen(NamedTuple):
     fps: float = 1
 
 
-def look(data: str, modality: str) -> Seen:
-    """Read the head of base64 (either alphabet) as the given kind of medium."""
+class _OnDisk(NamedTuple):
+    """A file of which only those bytes are read that are asked for."""
+
+    path: Path
+    size: int
+
+    def read(self, start: int, size: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+
+_Data = str | _OnDisk
+
+
+def of_path(path: Path, mime_type: str) -> Seen:
+    """Read the head of a file of a MIME type, and what little else of it is needed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    modality = "document" if mime_type == "application/pdf" else mime_type.partition("/")[0]
+    return look(_OnDisk(path, path.stat().st_size), modality)
+
+
+def look(data: _Data, modality: str) -> Seen:
+    """Read the head of base64 (either alphabet), or of a file, as the given kind of medium."""
     readers = {"image": _image, "audio": _audio, "video": _video, "document": _document}
-    size = len(data) * 3 // 4
+    size = len(data) * 3 // 4 if isinstance(data, str) else data.size
+    if modality not in readers:
+        return Seen()
     try:
         seen = readers[modality](data, size)
     except (struct.error, ValueError, IndexError, ZeroDivisionError, OverflowError):
@@ -51,8 +79,10 @@ def as_text(data: str) -> str:
         return data
 
 
-def _bytes(data: str, size: int, start: int = 0) -> bytes:
-    """Decode `size` bytes from `start`, both rounded to whole groups of base64."""
+def _bytes(data: _Data, size: int, start: int = 0) -> bytes:
+    """Decode `size` bytes from `start`, both rounded to whole groups of base64, in a file too."""
+    if not isinstance(data, str):
+        return data.read(start // 3 * 3, (size + 2) // 3 * 3)
     first = start // 3 * 4
     piece = data[first : first + (size + 2) // 3 * 4].translate(_STANDARD).rstrip("=")
     piece = piece[: len(piece) - (len(piece) % 4 == 1)]
@@ -62,7 +92,7 @@ def _bytes(data: str, size: int, start: int = 0) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def _image(data: str, _: int) -> Seen:
+def _image(data: _Data, _: int) -> Seen:
     head = _bytes(data, 64)
     if head.startswith(b"\x89PNG"):
         return Seen(*struct.unpack(">II", head[16:24]))
@@ -94,7 +124,7 @@ def _jpeg(head: bytes) -> Seen:
     return Seen()
 
 
-def _audio(data: str, size: int) -> Seen:
+def _audio(data: _Data, size: int) -> Seen:
     head = _bytes(data, 4_096)
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return Seen(seconds=_wav(head, size))
@@ -130,7 +160,7 @@ _BITRATES = {
 """kbit/s of layer III, MPEG 1 and MPEG 2 or 2.5."""
 
 
-def _after_id3(data: str, head: bytes) -> tuple[int, bytes]:
+def _after_id3(data: _Data, head: bytes) -> tuple[int, bytes]:
     if head[:3] != b"ID3":
         return 0, head
     tag = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)) + 10
@@ -150,7 +180,7 @@ def _mp3(found: tuple[int, bytes], size: int) -> float | None:
     return (size - tag) * 8 / (_BITRATES[version][(match[0][2] >> 4) - 1] * 1_000)
 
 
-def _video(data: str, size: int) -> Seen:
+def _video(data: _Data, size: int) -> Seen:
     """Read `mvhd`, which stands in the head of a file made for streaming and in the tail of any other MP4."""
     for start in (0, max(0, size - 16 * _HEAD)):
         piece = _bytes(data, 16 * _HEAD, start)
@@ -161,7 +191,7 @@ def _video(data: str, size: int) -> Seen:
     return Seen()
 
 
-def _document(data: str, size: int) -> Seen:
+def _document(data: _Data, size: int) -> Seen:
     content = _bytes(data, min(size, _DOCUMENT) + 3)
     if b"%PDF" not in content[:1024]:
         return Seen()

@@ -4,6 +4,7 @@ The rules were read off real counts; `tokens.toml` holds their numbers, date and
 read from the head of its bytes (`headers`); what cannot be seen is guessed and said to be unmeasured.
 """
 
+from collections.abc import Callable
 from math import ceil, floor, sqrt
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,13 @@ from genai_batch.resources.untyped import field
 Modality = Literal["image", "audio", "video", "document", "text"]
 Resolution = Literal["low", "medium", "high", "ultra_high"]
 _A4 = (595.0, 842.0)
+See = Callable[[str], Seen | None]
+"""What is known of the file of a URI; None is nothing."""
+
+
+def unseen(_: str) -> Seen | None:
+    """Know no file."""
+    return None
 
 
 class Medium(NamedTuple):
@@ -40,12 +48,15 @@ def of_inline(blob: dict[str, Any], model: Model, provider: Provider, level: Res
     return of_seen(modality, headers.look(text, modality), model, provider, level)
 
 
-def of_file(file: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None) -> Medium:
-    """Tokens of a file that is only named: a guess, since nothing here has seen it."""
+def of_file(
+    file: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None, see: See = unseen
+) -> Medium:
+    """Tokens of a file that is only named: a guess, unless `see` knows it."""
     modality = modality_of(_mime(file))
     if modality == "text":
         return Medium("text", coefficients()["media"]["text_file"], measured=False)
-    return of_seen(modality, Seen(), model, provider, level)
+    uri = field(file, "file_uri")
+    return of_seen(modality, (see(uri) if isinstance(uri, str) else None) or Seen(), model, provider, level)
 
 
 def of_seen(

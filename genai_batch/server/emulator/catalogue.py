@@ -75,6 +75,7 @@ CATALOGUE = {
         Fault("list_duplicate_page", "call", "A page of a list comes twice.", {"call": "list"}),
         Fault("expire_file", "file", "An uploaded file expires early; with `name`, an existing file expires now.",
               {"after_s": 0.0, "name": None}),
+        Fault("process_fails", "file", "An uploaded file cannot be processed and is FAILED.", {}),
         Fault("delay", "job", "The job takes its time in each state.",
               {"queue_s": None, "run_s": None, "rows_per_s": None}),
         Fault("pending_forever", "job", "The job stays PENDING until it expires.", {}),

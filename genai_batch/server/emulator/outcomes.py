@@ -29,6 +29,8 @@ class Outcome:
 
 KINDS: dict[str, OutcomeKind] = {kind: kind for kind in OUTCOMES}
 OK = Outcome()
+URIS = ("https://", "http://", "gs://", "files/")
+"""How a URI begins that may be readable; a path of somebody's machine is none."""
 
 
 def outcome_of(row: Row, model: Model, plan: Plan) -> Outcome:
@@ -67,6 +69,9 @@ def natural_refusal(request: Object, model: Model, missing_files: list[str]) -> 
     field = "content" if model.family == "embedding" else "contents"
     if not request.get(field):
         return {"code": 3, "message": f"* GenerateContentRequest.{field}: {field} is not specified\n"}
+    for uri in file_uris(request):
+        if not uri.startswith(URIS):
+            return {"code": 3, "message": f"Invalid or unsupported file uri: {uri}"}
     for name in missing_files and file_names(request):
         if name in missing_files:
             return {"code": 7, "message": f"You do not have permission to access the File {name} or it may not exist."}
@@ -78,12 +83,14 @@ def natural_refusal(request: Object, model: Model, missing_files: list[str]) -> 
     return None
 
 
+def file_uris(request: Object) -> list[str]:
+    """What a request points at instead of holding it."""
+    contents = [*as_list(request.get("contents")), request.get("content")]
+    parts = [as_object(part) for content in contents for part in as_list(as_object(content).get("parts"))]
+    return [str(as_object(part["fileData"]).get("fileUri", "")) for part in parts if "fileData" in part]
+
+
 def file_names(request: Object) -> list[str]:
     """The Files-API ids a request points at."""
-    names: list[str] = []
-    for content in [*as_list(request.get("contents")), request.get("content")]:
-        for part in as_list(as_object(content).get("parts")):
-            uri = str(as_object(as_object(part).get("fileData")).get("fileUri", ""))
-            if "files/" in uri and not uri.startswith("gs://"):
-                names.append(uri.rpartition("files/")[2])
-    return names
+    uris = [uri for uri in file_uris(request) if "files/" in uri and not uri.startswith("gs://")]
+    return [uri.rpartition("files/")[2] for uri in uris]

@@ -6,6 +6,10 @@ CREATE TABLE IF NOT EXISTS uploads (
     mime_type TEXT NOT NULL, received INTEGER NOT NULL DEFAULT 0
 );
 
+-- Files that are, or once were, not ready: since when they are, or that they never will be.
+CREATE TABLE IF NOT EXISTS processing (
+    id TEXT PRIMARY KEY, ready REAL NOT NULL, fails INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS files (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, blob TEXT NOT NULL,
     display_name TEXT NOT NULL, mime_type TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,

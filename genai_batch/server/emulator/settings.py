@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the cancel call to CANCELLED."""
     batch_life_s: float = HOURS_48
     file_life_s: float = HOURS_48
+    process_s: float = 0.0
+    """How long an uploaded video is PROCESSING before it can be used."""
     latency_s: float = 0.0
     """Of generateContent, in real seconds."""
     requests_per_s: float | None = None

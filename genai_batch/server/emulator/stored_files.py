@@ -28,6 +28,7 @@ class StoredFile:
     created: float
     expires: float
     generated: bool = False
+    state: str = "ACTIVE"
 
     def resource(self, origin: str) -> Object:
         """The file as the API shows it."""
@@ -43,7 +44,8 @@ class StoredFile:
             "sha256Hash": self.sha256,
             "uri": uri,
             "downloadUri": f"{uri}:download?alt=media" if self.generated else "",
-            "state": "ACTIVE",
+            "state": self.state,
+            "error": {"code": 13, "message": "The file could not be processed."} if self.state == "FAILED" else "",
             "source": "GENERATED" if self.generated else "UPLOADED",
         }
         return {name: value for name, value in shown.items() if value not in ("", "0")}
@@ -61,7 +63,17 @@ def file_of(store: Store, row: sqlite3.Row) -> StoredFile:
         row["sha256"],
         row["created"],
         row["expires"],
+        state=_state(store, row["id"]),
     )
+
+
+def _state(store: Store, file_id: str) -> str:
+    row = store.row("SELECT * FROM processing WHERE id = ?", file_id)
+    if row is None:
+        return "ACTIVE"
+    if row["ready"] > clock.now(store):
+        return "PROCESSING"
+    return "FAILED" if row["fails"] else "ACTIVE"
 
 
 def find_file(store: Store, owner: str, file_id: str) -> StoredFile:
@@ -79,7 +91,7 @@ def find_file(store: Store, owner: str, file_id: str) -> StoredFile:
 def file_is_readable(store: Store, owner: str, file_id: str) -> bool:
     """Whether a request of the owner may point at this file now."""
     sql = "SELECT 1 FROM files WHERE id = ? AND owner = ? AND expires > ?"
-    return store.row(sql, file_id, owner, clock.now(store)) is not None
+    return store.row(sql, file_id, owner, clock.now(store)) is not None and _state(store, file_id) == "ACTIVE"
 
 
 def generated_file(store: Store, batch: Batch) -> StoredFile:

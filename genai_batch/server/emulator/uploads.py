@@ -83,7 +83,9 @@ def _finalize(store: Store, session: sqlite3.Row, origin: str) -> Object:
     path = store.folder / "blobs" / session["id"]
     fault = strike_file(store)
     at, digest, size = clock.now(store), file_digest(path), path.stat().st_size
-    life = float(fault.params["after_s"]) if fault else read_settings(store).file_life_s
+    settings, fails = read_settings(store), bool(fault and fault.name == "process_fails")
+    life = float(fault.params["after_s"]) if fault and not fails else settings.file_life_s
+    ready = at + (settings.process_s if session["mime_type"].startswith("video/") else 0.0)
     with store.transaction():
         store.rows(
             "INSERT INTO files (id, owner, blob, display_name, mime_type, size, sha256, created, expires) "
@@ -91,6 +93,8 @@ def _finalize(store: Store, session: sqlite3.Row, origin: str) -> Object:
             session["file"], session["owner"], session["id"], session["display_name"], session["mime_type"], size,
             digest, at, at + life,
         )  # fmt: skip
+        if ready > at or fails:
+            store.rows("INSERT INTO processing VALUES (?, ?, ?)", session["file"], ready, int(fails))
         store.rows("DELETE FROM uploads WHERE id = ?", session["id"])
     return file_of(store, store.rows("SELECT * FROM files WHERE id = ?", session["file"])[0]).resource(origin)
 

@@ -19,6 +19,7 @@ from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import Means, Pace
 from genai_batch.tools.lanes.states import outcome, standing
+from genai_batch.tools.lanes.uploading import Uploads
 from genai_batch.tools.lanes.wire import Batch
 
 log = logging.getLogger("genai_batch")
@@ -31,7 +32,7 @@ class BatchLane:
         """Use one ledger and one connection; `now` gives seconds since 1970."""
         self.ledger, self.gemini, self.now, self.pace = ledger, gemini, now, pace
         self.backend: Backend = backend
-        self.means = Means(ledger, gemini, now, pace)
+        self.means = Means(ledger, gemini, now, pace, Uploads(ledger, gemini, now))
         self._steps: dict[str, asyncio.Task[Job]] = {}
 
     async def step(self, job: Job) -> Job:
@@ -52,6 +53,7 @@ class BatchLane:
         for task in (tasks := list(self._steps.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.means.uploads.close()
 
     async def cancel(self, job: Job) -> Job:
         """Ask for a job to be stopped; rows already finished may be charged and are kept where the provider gives them.

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ from genai_batch.resources.untyped import as_list, as_object, is_object
 from genai_batch.tools.lanes.downloading import Download
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.retrying import again
-from genai_batch.tools.lanes.window import Window
-from genai_batch.tools.lanes.wire import Batch, Endpoint, batch_of, seconds_in
+from genai_batch.tools.lanes.wire import Batch, Endpoint, Stored, batch_of, seconds_in, stored_of
 
 TIMEOUT_S = 120
 CREATE_S = 30
@@ -84,15 +84,23 @@ class Gemini:
         request = client._api_client._build_request("post", path, {}, {"timeout": 1000 * seconds})  # noqa: SLF001 - the public call costs five times the time
         return Endpoint(request.url, request.headers, self._http if self._offline else None)
 
-    async def upload(self, path: Path, display_name: str, start: int = 0, length: int = 0) -> str:
-        """Upload a JSONL file, or `length` bytes of it, in pieces and return its name, `files/…`; it lives 48 h."""
+    async def upload(self, opened: Callable[[], RawIOBase], display_name: str) -> str:
+        """Upload JSONL, which `opened` opens, in pieces and return its name, `files/…`; it lives 48 h."""
         for last, mime in ((mime == _UPLOAD_TYPES[-1], mime) for mime in _UPLOAD_TYPES):
             try:
-                return await again(partial(self._upload, path, display_name, mime, start, length))
+                return (await again(partial(self._upload, opened, display_name, mime))).name
             except ProviderError as error:
                 if last or error.reason != "invalid":
                     raise
         raise AssertionError("unreachable")
+
+    async def upload_file(self, opened: Callable[[], RawIOBase], mime_type: str, display_name: str) -> Stored:
+        """Upload what `opened` opens, as a file that requests can name by its URI; what it raises ends the upload."""
+        return await again(partial(self._upload, opened, display_name, mime_type))
+
+    async def file(self, name: str) -> Stored:
+        """Read how a file stands."""
+        return stored_of(await again(partial(self._json, name)))
 
     async def create(
         self, model: str, display_name: str, source: str | list[dict[str, Any]], *, embeds: bool,
@@ -174,15 +182,15 @@ class Gemini:
         )
         return genai.Client(api_key=self._api_key, http_options=options, vertexai=False)
 
-    async def _upload(self, path: Path, display_name: str, mime: str, start: int, length: int) -> str:
+    async def _upload(self, opened: Callable[[], RawIOBase], display_name: str, mime: str) -> Stored:
         client = await self._client()
         async with _translated():
-            with Window(path, start, length) as file:  # no path: its name, perhaps not ASCII, would go into a header
+            with opened() as file:  # no path: its name, perhaps not ASCII, would go into a header
                 config = {"mime_type": mime, "display_name": display_name}
                 made = await client.files.upload(file=file, config=config)
         if not made.name:
             raise ProviderError("Gemini took the file but named none; nothing was charged.", reason="answer")
-        return made.name
+        return stored_of(made.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def _cancel(self, name: str) -> None:
         client = await self._client()

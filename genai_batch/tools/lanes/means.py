@@ -12,6 +12,7 @@ from genai_batch.resources.errors import BatchError, LedgerError, ProviderError
 from genai_batch.resources.jobs import Shard
 from genai_batch.resources.ledger import LEASE_S, Ledger
 from genai_batch.tools.lanes.gemini import Gemini
+from genai_batch.tools.lanes.uploading import Uploads
 
 log = logging.getLogger("genai_batch")
 GIVE_UP_S = 24 * 3600
@@ -28,12 +29,13 @@ class Pace(NamedTuple):
 
 
 class Means(NamedTuple):
-    """One ledger, one connection, a clock in seconds since 1970, and the pace."""
+    """One ledger, one connection, a clock in seconds since 1970, the pace, and the uploads of local files."""
 
     ledger: Ledger
     gemini: Gemini
     now: Callable[[], float]
     pace: Pace
+    uploads: Uploads
 
     @asynccontextmanager
     async def lease(self, job_id: str) -> AsyncGenerator[bool]:

@@ -8,8 +8,10 @@ import msgspec
 
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
-from genai_batch.resources.errors import InvalidRequests, LedgerError, ProviderError
+from genai_batch.resources.errors import FileUnusable, InvalidRequests, LedgerError, ProviderError
 from genai_batch.resources.jobs import Job, Shard
+from genai_batch.tools.lanes.attached import attached
+from genai_batch.tools.lanes.derived import Derived, lines, placed
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.states import embeds, refused_lines
 from genai_batch.tools.lanes.window import Window
@@ -34,6 +36,7 @@ async def send(means: Means, shard: Shard) -> None:
     Raises:
         ProviderError: Gemini cannot be asked now; or it refused for good, and the job has failed.
         InvalidRequests: Gemini refused lines of the job, which has failed.
+        FileUnusable: a local file that the requests name cannot be used; the job has failed, unless some of it is sent.
         LedgerError: the requests cannot be read.
     """
     async with means.lease(shard.job_id) as mine:
@@ -73,7 +76,7 @@ async def _create(means: Means, job: Job, shard: Shard) -> None:
     try:
         await means.gemini.load()
         source = await _source(means, job, shard)
-        if (intended := means.ledger.intend(shard, means.now())) is None:
+        if source is None or (intended := means.ledger.intend(shard, means.now())) is None:
             return
         shard = intended
         batch = await means.gemini.create(
@@ -81,6 +84,8 @@ async def _create(means: Means, job: Job, shard: Shard) -> None:
         )
     except ProviderError as error:
         _not_accepted(means, job, shard, error, unknown=unknown)
+    except FileUnusable as error:
+        _refused(means, job, shard, error)
     else:
         await accept(means, shard, batch)
 
@@ -105,17 +110,25 @@ def _need_whole(path: Path, shard: Shard) -> None:
         raise LedgerError(f"{said} Nothing was sent. Put the file back, or cancel_job and create_batch again.")
 
 
-async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, object]]:
-    """Upload the requests, or read them when they are few and small enough to be sent inline."""
+async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, object]] | None:
+    """Upload the requests, or read them when they are few and small enough to be sent inline.
+
+    Their local files go first; None where the job is cancelled meanwhile.
+    """
     path = jobs.requests_file(means.ledger.home, job.id, shard.attempt)
     _need_whole(path, shard)
     small = shard.requests <= INLINE_ROWS and (shard.length or job.bytes) <= INLINE_BYTES
     try:
+        if (files := await attached(means, shard, path)) is None:
+            return None
         if small and not job.makes_media and not embeds(job.model):
-            with Window(path, shard.start, shard.length) as part:
-                return [msgspec.json.decode(line) for line in part.readall().split(b"\n") if line]
-        if shard.upload is None or means.now() - (shard.uploaded_at or 0) > _UPLOAD_S:
-            name = await means.gemini.upload(path, shard.display_name, shard.start, shard.length)
+            part = lines(path, shard.start, shard.length)
+            return [msgspec.json.decode(placed(line, files.uris)) for line in part if line.strip()]
+        since = max(means.now() - _UPLOAD_S, files.made_at)
+        if shard.upload is None or (shard.uploaded_at or 0) < since:
+            opened = partial(Derived, path, shard.start, shard.length, files.uris, files.named)
+            plain = partial(Window, path, shard.start, shard.length)
+            name = await means.gemini.upload(opened if files.named else plain, shard.display_name)
             shard = means.ledger.mark(shard, upload=name, uploaded_at=means.now(), uploads=shard.uploads + 1)
     except OSError as error:
         said = f"The requests of {job.id} cannot be read: {path}: {error.strerror or error}. Nothing was sent."
@@ -142,7 +155,7 @@ def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError, *,
         _refused(means, job, shard, error)
 
 
-def _refused(means: Means, job: Job, shard: Shard, error: ProviderError) -> None:
+def _refused(means: Means, job: Job, shard: Shard, error: ProviderError | FileUnusable) -> None:
     """Give up the shard, and with it a job of which nothing was accepted yet."""
     shards = means.ledger.shards(job.id)
     why = short(str(error), 300)

@@ -11,6 +11,8 @@ import httpx2
 from genai_batch.resources.answers import short
 from genai_batch.resources.untyped import as_list, as_object
 
+_LIVES_S = 48 * 3600
+
 
 class Batch(NamedTuple):
     """A provider-side batch on the wire.
@@ -37,6 +39,16 @@ class Batch(NamedTuple):
     def without_output(self, why: str) -> "Batch":
         """The same batch with its rows given up."""
         return self._replace(output=None, inline=None, error=why)
+
+
+class Stored(NamedTuple):
+    """A file of the Files API on the wire; `lives_s` is from its making to its end."""
+
+    name: str
+    uri: str
+    state: str
+    lives_s: float
+    error: str | None
 
 
 class Endpoint(NamedTuple):
@@ -74,6 +86,19 @@ def batch_of(operation: dict[str, Any], name: str) -> Batch:
         inline=_inline(output),
         error=short(f"{failed.get('message', 'no reason given')} (code {failed.get('code')})", 300) if failed else None,
         created=_time(about.get("createTime")),
+    )
+
+
+def stored_of(file: dict[str, Any]) -> Stored:
+    """Read a file as the API answers it; one that says nothing of its state can be used, and of its end lives 48 h."""
+    began, ends = _time(file.get("createTime")), _time(file.get("expirationTime"))
+    why = as_object(file.get("error")).get("message")
+    return Stored(
+        name=str(file.get("name") or ""),
+        uri=str(file.get("uri") or ""),
+        state=str(file.get("state") or "ACTIVE"),
+        lives_s=max(0.0, ends - began) if began and ends else _LIVES_S,
+        error=short(str(why), 200) if why else None,
     )
 
 

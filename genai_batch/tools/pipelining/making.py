@@ -82,7 +82,7 @@ async def made(workspace: Workspace, plan: "Plan", model: str, name: str) -> Asy
 
 async def _lines(workspace: Workspace, plan: "Plan", model: str, folder: Path) -> Ready:
     await to_thread.run_sync(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
-    return await compiled(workspace, plan, model, None, folder / "stage.jsonl")
+    return await compiled(workspace, plan, model, None, folder / "stage.jsonl", uploads=True)
 
 
 @asynccontextmanager

@@ -49,6 +49,7 @@ def _together(found: Sequence[Estimate]) -> Estimate:
         "output_tokens": _sum([each.output_tokens for each in found]),
         "thinking_tokens": _sum(thinking) if thinking else None,
         "cost_usd": _sum([each.cost_usd for each in found]),
+        "upload_bytes": sum(each.upload_bytes or 0 for each in found) or None,
         "tools": [tool for each in found for tool in each.tools or []] or None,
     }  # fmt: skip
     most = sum(each.most for each in found)

@@ -12,9 +12,11 @@ from anyio import to_thread
 from genai_batch.resources import jobs
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Job, Shard, State
+from genai_batch.resources.local_files import LocalFiles
 from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
+from genai_batch.tools.lanes.live.filed import Filed
 from genai_batch.tools.lanes.live.journal import Journal
 from genai_batch.tools.lanes.live.pace import FIRST, Pace
 from genai_batch.tools.lanes.live.recovery import Recovered, recover
@@ -84,11 +86,17 @@ class Run:
         verb = "embedContent" if embeds(job.model) else "generateContent"
         endpoint = await self._means.gemini.endpoint(f"models/{job.model}:{verb}", int(self._limits.attempt))
         self._pace.admit(job.concurrency)
-        async with calling(endpoint) as call:
+        local = LocalFiles.beside(jobs.requests_of(folder))
+        async with calling(endpoint) as through:
+            call = Filed(through, self._means.uploads, local) if local else through
             journal = Journal(folder / "results.jsonl")
             feed = items(jobs.requests_of(folder, shard.attempt), found.answered)
             most = job.concurrency or FIRST
-            yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally), journal
+            try:
+                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally), journal
+            finally:
+                if local:
+                    local.close()
 
     async def _obey(self, runner: Runner) -> None:
         await self._stop.wait()
@@ -104,7 +112,7 @@ class Run:
                 if told != journal.rows:
                     told = journal.rows
                     self._ledger.mark(shard, done=done + told, polled_at=self._means.now())
-                if said != (now_said := self._pace.words()):
+                if said != (now_said := self._means.uploads.words() or self._pace.words()):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):

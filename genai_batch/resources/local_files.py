@@ -1,0 +1,122 @@
+"""The local files that a job's requests name by their content: `local:` and a BLAKE3 hash, in the place of a URI.
+
+Whoever sends such a request uploads the file first and puts its URI there. Which content is which file is kept in a
+small database beside the requests, so that neither a million rows nor their files are ever held.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
+from blake3 import blake3
+
+from genai_batch.resources.tokens.headers import Seen, of_path
+
+PREFIX = "local:"
+FILE = "files.db"
+"""What the database is called in the folder of a job."""
+NAMED = re.compile(rb'(?<!\\)"(?:fileUri|file_uri)"\s*:\s*"(local:([0-9a-f]{64}))"')
+"""Where raw JSON names a local file; inside a string the quotation marks would be escaped."""
+MARK = b'"local:'
+"""What a line holds that may name one: quick to look for."""
+_NAME = re.compile(r"local:[0-9a-f]{64}")
+_FILE = "content TEXT PRIMARY KEY, path TEXT, size INTEGER, mime_type TEXT, item TEXT, seen TEXT"
+_SCHEMA = (
+    f"CREATE TABLE IF NOT EXISTS file ({_FILE}) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS hashed (path TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID",
+)
+
+
+class LocalFile(NamedTuple):
+    """A file by its content: where it was found, its bytes, the first item that names it, what its header tells."""
+
+    content: str
+    path: Path
+    size: int
+    mime_type: str
+    item: str
+    seen: Seen
+
+
+def is_local(uri: str) -> bool:
+    """Whether it has the form of a name of ours."""
+    return _NAME.fullmatch(uri) is not None
+
+
+def named_in(raw: bytes) -> Iterator[str]:
+    """The contents that raw JSON names, as often as it does."""
+    if MARK in raw:
+        for found in NAMED.finditer(raw):
+            yield found[2].decode()
+
+
+class LocalFiles:
+    """Files by their content. It is made while requests are compiled, and only read from then on."""
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        """Open the database, or begin one.
+
+        Raises:
+            OSError: there is none, or it cannot be read or written.
+        """
+        self.path = path
+        try:
+            where = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'ro'}"
+            self._db = sqlite3.connect(where, uri=True, isolation_level=None, check_same_thread=False)
+            for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", *_SCHEMA) if new else ():
+                self._db.execute(statement)
+            self._db.execute("SELECT 1 FROM file LIMIT 1")
+        except sqlite3.Error as error:
+            raise OSError(0, str(error), str(path)) from error
+
+    @classmethod
+    def beside(cls, requests: Path) -> Self | None:
+        """Those of the requests in the same folder; None where these name none."""
+        path = requests.with_name(FILE)
+        return cls(path) if path.exists() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._db.close()
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """How many files, and their bytes."""
+        return self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM file").fetchone()
+
+    def add(self, path: Path, size: int, mime_type: str, item: str) -> str:
+        """Take a file up, reading it unless the same path was, and return its name for a request.
+
+        Raises:
+            OSError: it cannot be read, or is another size by now.
+        """
+        known = self._db.execute("SELECT content FROM hashed WHERE path = ?", (str(path),)).fetchone()
+        if known is not None:
+            return PREFIX + known[0]
+        content = blake3().update_mmap(path).hexdigest()
+        if path.stat().st_size != size:
+            raise OSError(0, "is being written", str(path))
+        seen = msgspec.json.encode(of_path(path, mime_type)).decode()
+        row = (content, str(path), size, mime_type, item, seen)
+        self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._db.execute("INSERT INTO hashed VALUES (?, ?)", (str(path), content))
+        return PREFIX + content
+
+    def find(self, content: str) -> LocalFile | None:
+        """The file of a content."""
+        row = self._db.execute("SELECT * FROM file WHERE content = ?", (content,)).fetchone()
+        return row and LocalFile(row[0], Path(row[1]), row[2], row[3], row[4], Seen(*msgspec.json.decode(row[5])))
+
+    def seen(self, uri: str) -> Seen | None:
+        """What the header of a file tells that a request names."""
+        found = self.find(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
+        return found.seen if found else None

@@ -1,0 +1,283 @@
+"""Files too large for a request are uploaded: once per content, before what names them, under the provider's clock."""
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from genai_batch.resources import jobs
+from genai_batch.resources.requests import Cut
+from genai_batch.server.emulator import create_app
+from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from tests.built import manifest, picture
+from tests.test_media_tokens import mp4
+from tests.world import World, call, finish, refusal, start
+
+pytestmark = pytest.mark.anyio
+LANES = pytest.mark.parametrize("lane", ["batch", "live"])
+MB = 1_000_000
+
+
+def big(world: World, name: str, size: int, head: bytes = b"\0\0\0\x18ftypisom") -> None:
+    """Write a large file that takes no room on the disk."""
+    path = world.work / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(head + name.encode())
+        file.truncate(size)
+
+
+def clips(world: World, count: int = 1, **fields: Any) -> str:
+    """A manifest over a folder of videos."""
+    for number in range(count):
+        big(world, f"in/{number}.mp4", 20 * MB)
+    return manifest(world, folder="in", prompt="What is to be seen?", **fields)
+
+
+def shared(world: World, rows: int = 30) -> str:
+    """A manifest of many rows that share a picture."""
+    big(world, "ref.png", 2 * MB, picture())
+    items = [{"id": f"r{n}", "prompt": "Like it?"} for n in range(rows)]
+    return manifest(world, defaults={"images": "ref.png"}, items=items)
+
+
+async def stored(world: World) -> list[str]:
+    """The MIME types of files at the provider that are no requests, in the order of their uploads."""
+    transport = EmbeddedTransport(create_app(world.home / "emulator"))
+    headers = {"x-goog-api-key": "offline"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://emulator.invalid/v1", headers=headers) as http:
+        files = (await http.get("/files?pageSize=100")).json().get("files", [])
+    return [file["mimeType"] for file in reversed(files) if file["mimeType"] != "application/jsonl"]
+
+
+async def expire(world: World) -> None:
+    """Have every file at the provider end now."""
+    transport = EmbeddedTransport(create_app(world.home / "emulator"))
+    headers = {"x-goog-api-key": "offline"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://emulator.invalid/v1", headers=headers) as http:
+        for file in (await http.get("/files?pageSize=100")).json().get("files", []):
+            await world.arm("expire_file", name=file["name"])
+
+
+@LANES
+async def test_a_large_video_in_a_folder_is_uploaded_and_asked_about(world: World, lane: str) -> None:
+    source = clips(world, 2)
+    async with world.client() as client:
+        job_id = await start(client, source, lane=lane)
+        status = await finish(client, job_id)
+    assert (status["state"], status["counts"]) == ("JOB_STATE_SUCCEEDED", {"ok": 2})
+    assert await stored(world) == ["video/mp4"] * 2
+    raw = jobs.requests_file(world.home, job_id).read_bytes()
+    assert raw.count(b'"fileUri":"local:') == 2, "what was recorded names contents, whatever their URIs are"
+    assert len(raw) < 1_000
+
+
+@LANES
+async def test_thirty_rows_that_share_a_picture_are_one_upload_and_the_same_run_again_none(
+    world: World, lane: str
+) -> None:
+    source = shared(world)
+    async with world.client() as client:
+        first = await start(client, source, lane=lane)
+        assert (await finish(client, first))["counts"] == {"ok": 30}
+        assert await start(client, source, lane=lane) == first
+        again = await start(client, source, lane=lane, again=True)
+        assert (await finish(client, again))["counts"] == {"ok": 30}
+    assert await stored(world) == ["image/png"]
+
+
+async def test_the_same_content_under_another_name_and_in_the_other_lane_is_not_uploaded_again(world: World) -> None:
+    async with world.client() as client:
+        await finish(client, await start(client, shared(world)))
+        (world.work / "ref.png").rename(world.work / "other.png")
+        items = [{"id": n, "prompt": "And now?", "images": "other.png"} for n in "ab"]
+        await finish(client, await start(client, manifest(world, items=items), lane="live"))
+    assert await stored(world) == ["image/png"]
+
+
+@pytest.mark.parametrize(
+    ("lane", "hours", "uploads"), [("batch", 20, 1), ("batch", 25, 2), ("live", 46, 1), ("live", 47.5, 2)]
+)
+async def test_an_upload_is_used_again_while_it_lives_long_enough(
+    world: World, lane: str, hours: float, uploads: int
+) -> None:
+    source = shared(world, 2)
+    async with world.client() as client:
+        await finish(client, await start(client, source, lane=lane))
+        await world.advance(hours * 3600)
+        again = await finish(client, await start(client, source, lane=lane, again=True))
+    assert (again["counts"], len(await stored(world))) == ({"ok": 2}, uploads)
+
+
+async def test_a_job_whose_file_was_changed_stops_and_goes_on_once_it_is_put_back(world: World) -> None:
+    source, path = clips(world, 2), world.work / "in/1.mp4"
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        with path.open("r+b") as file:  # as large as before
+            file.seek(10 * MB)
+            file.write(b"another scene")
+        await world.admin("DELETE", "/faults")
+        status = await finish(client, job_id)
+        assert status["state"] == "JOB_STATE_FAILED"
+        assert f"{path} (of '1.mp4') was changed since the job was made" in status["notice"]
+        assert not await world.bill()
+        with path.open("r+b") as file:
+            file.seek(10 * MB)
+            file.write(bytes(13))
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 2}
+    assert await stored(world) == ["video/mp4"] * 2, "a file that was changed never became one there"
+
+
+async def test_a_missing_file_is_an_error_of_its_rows_in_the_live_lane_and_the_others_go_on(world: World) -> None:
+    source = clips(world, 3)
+    await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=1, times=1)
+    async with world.client() as client:
+        job_id = await start(client, source, lane="live", concurrency=1)
+        await call(client, "check_status", job_id=job_id, wait_s=1)
+        (world.work / "in/2.mp4").unlink()
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 2, "error": 1}
+        wrong = await call(client, "get_results", job_id=job_id, outcome="error")
+        assert "in/2.mp4 (of '2.mp4') cannot be read any more" in wrong["results"][0]["error"]["message"]
+        big(world, "in/2.mp4", 20 * MB)
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 3}
+
+
+async def test_rows_whose_file_ended_at_gemini_are_sent_again_with_another_upload(world: World) -> None:
+    source = shared(world, 3)
+    await world.arm("expire_file", after_s=0)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        assert (await finish(client, job_id))["counts"] == {"error": 3}
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 3}
+
+
+async def test_what_is_being_uploaded_is_told_and_a_cancelled_job_uploads_no_more(world: World) -> None:
+    await world.arm("slow", call="upload_chunk", delay_s=0.3, times=None)
+    async with world.client() as client, world.client() as other, anyio.create_task_group() as tasks:
+        tasks.start_soon(start, client, clips(world, 9))
+        said = ""
+        while "files are uploaded" not in said and "SUCCEEDED" not in said:
+            await anyio.sleep(0.05)
+            for job in (await call(other, "list_jobs"))["jobs"]:
+                status = await call(other, "check_status", job_id=job["job_id"])
+                said = f"{status['state']} {status.get('notice')}"
+        assert "of 9 files are uploaded, " in said
+        assert " of 180 MB; the requests follow." in said
+        job_id = (await call(other, "list_jobs"))["jobs"][0]["job_id"]
+        await call(other, "cancel_job", job_id=job_id)
+    assert len(await stored(world)) < 9
+    assert not await world.bill()
+
+
+async def test_what_was_uploaded_before_a_trouble_is_not_uploaded_again(world: World) -> None:
+    await world.arm("http_error", call="create", code=429, times=None)
+    async with world.client() as client:
+        job_id = await start(client, clips(world, 3))
+    await world.admin("DELETE", "/faults")
+    async with world.client() as client:
+        assert (await finish(client, job_id))["counts"] == {"ok": 3}
+    assert len(await stored(world)) == 3
+
+
+async def test_a_file_that_ends_in_a_live_run_is_uploaded_once_more_for_all_rows(world: World) -> None:
+    source = shared(world, 40)
+    await world.set(latency_s=0.02)
+    async with world.client() as client:
+        job_id = await start(client, source, lane="live", concurrency=4)
+        await expire(world)
+        assert (await finish(client, job_id))["counts"] == {"ok": 40}
+    assert await stored(world) == ["image/png"]
+    refused = [each for each in await world.calls("generateContent") if each["status"] == 403]
+    assert 0 < len(refused) <= 4
+
+
+async def test_a_process_killed_between_the_uploads_and_the_batch_leaves_them_to_the_next(world: World) -> None:
+    await world.arm("hang", call="create")
+    command = [sys.executable, "-m", "genai_batch", "create", clips(world, 2)]
+    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.DEVNULL) as process:
+        while not (await world.admin("GET", "/faults"))["armed"][0]["struck"]:
+            assert process.poll() is None
+            await anyio.sleep(0.05)
+        process.kill()
+    world.time = time.time() + 120
+    async with world.client() as client:
+        job = (await call(client, "list_jobs"))["jobs"][0]
+        assert (await finish(client, job["job_id"]))["counts"] == {"ok": 2}
+    assert await stored(world) == ["video/mp4"] * 2
+
+
+async def test_two_processes_that_need_the_same_file_upload_it_once(world: World) -> None:
+    await world.arm("slow", call="upload_chunk", delay_s=0.5)
+    async with world.client() as one, world.client() as other, anyio.create_task_group() as tasks:
+        first = shared(world, 2)
+        second = world.write("other.yaml", (world.work / first).read_text().replace("Like it?", "Is it blue?"))
+        tasks.start_soon(start, one, first)
+        tasks.start_soon(start, other, second)
+    assert await stored(world) == ["image/png"]
+
+
+@LANES
+async def test_a_video_is_waited_for_until_gemini_has_made_it_ready(world: World, lane: str) -> None:
+    await world.set(process_s=0.5)
+    async with world.client() as client:
+        assert (await finish(client, await start(client, clips(world), lane=lane)))["counts"] == {"ok": 1}
+
+
+@LANES
+async def test_a_file_that_gemini_cannot_read_is_named(world: World, lane: str) -> None:
+    await world.arm("process_fails")
+    async with world.client() as client:
+        if lane == "batch":
+            assert "Gemini could not read" in await refusal(client, "create_batch", source=clips(world))
+        else:
+            job_id = await start(client, clips(world), lane=lane)
+            assert (await finish(client, job_id))["counts"] == {"error": 1}
+            wrong = await call(client, "get_results", job_id=job_id)
+            assert "in/0.mp4 (of '0.mp4')" in wrong["results"][0]["error"]["message"]
+
+
+async def test_a_job_of_several_batches_carries_its_files_in_each(world: World) -> None:
+    async with world.client(cut=Cut(bytes=18_000)) as client:  # each of more rows than are sent inline
+        status = await finish(client, await start(client, shared(world, 200)))
+    assert (status["counts"], status["shards"]) == ({"ok": 200}, 3)
+    assert await stored(world) == ["image/png"]
+    uploads = [each for each in await world.calls("/upload/") if each["path"].endswith("/files")]
+    assert len(uploads) == 1 + 2, "the picture, and the requests of two batches; those of the last go inline"
+
+
+async def test_the_estimate_says_what_is_uploaded_and_counts_what_headers_tell(world: World) -> None:
+    big(world, "in/film.mp4", 20 * MB, mp4(100))
+    async with world.client() as client:
+        known = await call(client, "estimate_cost", source=manifest(world, folder="in", prompt="What?"))
+    assert known["upload_bytes"] == 20 * MB
+    assert "warnings" not in known or not any("guessed" in each["problem"] for each in known["warnings"])
+    assert 6_000 < known["input_tokens"]["likely"] < 30_000
+
+
+async def test_a_file_larger_than_gemini_takes_is_left_out_or_refused_with_its_item(world: World) -> None:
+    big(world, "in/long.mp4", 2_100 * MB)
+    async with world.client() as client:
+        source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "in/long.mp4"}])
+        answer = await refusal(client, "create_batch", source=source)
+    assert "items[0]: file 'in/long.mp4' has 2,100 MB; Gemini takes 2,000 MB a file" in answer
+
+
+async def test_requests_for_other_tools_name_no_local_files(world: World) -> None:
+    source = clips(world)
+    async with world.client() as client:
+        answer = await refusal(client, "build_requests", output_path="a.jsonl", data=source)
+        assert "create_batch (or run) of the manifest itself uploads it" in answer
+        part = {"fileData": {"mimeType": "video/mp4", "fileUri": "local:" + "0" * 64}}
+        row = {"key": "a", "request": {"contents": [{"role": "user", "parts": [part]}]}}
+        assert "names a local file that is not known" in await refusal(
+            client, "create_batch", source=world.write("b.jsonl", [row]), model="gemini-3.8-flash"
+        )
