@@ -12,6 +12,8 @@ import openpyxl
 import pytest
 
 from genai_batch.resources.sources.tables import rows
+from genai_batch.server.settings import open_workspace
+from genai_batch.tools.starting import drafted, preflight
 from tests.built import built, prompts
 from tests.world import MODEL, World, refusal
 
@@ -111,3 +113,17 @@ async def test_columns_come_back_beside_the_answer_and_none_is_taken_for_a_part_
     assert {name: row[name] for name in row if name not in ("key", "request")} == {
         "name": "Mug", "source_tools": "hammer", "source_seed": "5", "source_request": "none",
     }  # fmt: skip
+
+
+async def test_lines_to_be_sent_hold_nothing_beside_the_request_so_that_all_are_read_as_one(world: World) -> None:
+    world.write("p.csv", "id,what\n1,a\n2,b\n")
+    world.write("p.yaml", f"model: {MODEL}\ndata: p.csv\nprompt: '{{{{ what }}}}'\noutput: '{{{{ id }}}}.md'\n")
+    async with open_workspace(world.settings()) as workspace, preflight(workspace, "p.yaml", None) as found:
+        lines = [json.loads(line) for line in found.source.read_text().splitlines()]
+        assert [line.keys() for line in lines] == [{"key", "request"}] * 2
+        async with drafted(workspace, found, "p") as draft:
+            beside = [json.loads(line) for line in (draft.folder / "extras.jsonl").read_text().splitlines()]
+    assert beside == [
+        {"key": "1", "output": "1.md", "what": "a"},
+        {"key": "2", "output": "2.md", "what": "b"},
+    ]

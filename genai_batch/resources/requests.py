@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from shutil import copyfileobj
 from typing import IO
 
 from genai_batch.resources.errors import InvalidRequests
@@ -136,6 +137,9 @@ class Preflight:
                 file.seek(0)
                 file.truncate()
             self._read(copy, extras)
+        if extras and self.about.beside:
+            with self.about.beside.open("rb") as beside:
+                copyfileobj(beside, extras)
         if not self.requests and not self.findings.count:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self

@@ -1,7 +1,7 @@
 """From a source of any kind to lines of requests: a manifest is compiled, a selection made, JSONL taken as it is."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.manifest import Plan
 
 _SHOWN = 6
+_BESIDE = "beside.jsonl"
 
 
 class Ready(NamedTuple):
@@ -50,7 +51,7 @@ async def ready(
     path = workspace.path(source)
     if is_manifest(path):
         plan = await to_thread.run_sync(_prepared, path, folder)
-        made = await compiled(workspace, plan, model, selection, folder / f"{path.name}.jsonl", uploads=True)
+        made = await compiled(workspace, plan, model, selection, folder / f"{path.name}.jsonl", is_sent=True)
         named = made.settings._replace(name=made.settings.name or path.stem[:100])
         return made._replace(settings=named)
     if selection is None or selection.is_all:
@@ -78,9 +79,12 @@ def is_manifest(path: Path) -> bool:
 
 async def compiled(
     workspace: Workspace, plan: "Plan", model: str | None, selection: Selection | None, target: Path,
-    *, uploads: bool = False,
+    *, is_sent: bool = False,
 ) -> Ready:  # fmt: skip
-    """Compile a plan into the file `target`; `uploads` says that whoever sends it uploads the files that it names.
+    """Compile a plan into the file `target`.
+
+    Where it `is_sent` by whoever asks, and not for any tool, large files are named to be uploaded, and what stands
+    beside the requests is in a file of its own.
 
     Raises:
         BatchError: the source, or a job that it names, cannot be used.
@@ -88,7 +92,7 @@ async def compiled(
     """
     chosen = (selection or Selection()).over(plan.manifest.select)
     earlier = await before(workspace, chosen, model or plan.common.get("model"))
-    files = target.with_name(FILE) if uploads else None
+    files = target.with_name(FILE) if is_sent else None
     write = partial(_compiled, workspace, plan, model, chosen, target, files, earlier)
     if plan.manifest.job_id is None:
         made = await to_thread.run_sync(write, None, abandon_on_cancel=True)
@@ -97,7 +101,9 @@ async def compiled(
         pages.need_results(job)
         read = partial(read_results, workspace.home, job, write)
         made = await to_thread.run_sync(read, abandon_on_cancel=True)
-    settings = _settings(plan, made, earlier)._replace(files=files if files and files.exists() else None)
+    settings = _settings(plan, made, earlier)
+    if files:
+        settings = settings._replace(files=files if files.exists() else None, beside=files.with_name(_BESIDE))
     return Ready(target, _one_model(made.models), settings, made.rows)
 
 
@@ -130,8 +136,9 @@ def _compiled(
 
     reach, attaching = _reach(workspace), Attaching(plan, files)
     compiler = Compiler(plan, Supply(plan, reach, results, attaching.most), reach, model, chosen, attaching)
-    with closing(attaching), sent_by(earlier) as sent, target.open("wb") as out:
-        return compiler.write(out, sent)
+    apart = files.with_name(_BESIDE).open("wb") if files else nullcontext()
+    with closing(attaching), sent_by(earlier) as sent, target.open("wb") as out, apart as beside:
+        return compiler.write(out, sent, beside)
 
 
 def _chosen(source: Path, target: Path, selection: Selection, earlier: Before | None) -> int:

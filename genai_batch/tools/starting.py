@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from anyio import to_thread
@@ -209,6 +209,18 @@ def renew(workspace: Workspace, draft: Draft, job: Job) -> bool:
         new.replace(old)
         sync_folder(old.parent)
     return True
+
+
+def first_of(draft: Draft) -> dict[str, Any]:
+    """The first request of a draft, with what stands beside it."""
+    lines = [draft.folder / "requests.jsonl", draft.folder / _EXTRAS]
+    first, beside = (as_object(msgspec.json.decode(_line(path) or b"{}")) for path in lines)
+    return {**beside, **first} if beside.get("key") == first["key"] else first
+
+
+def _line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline()
 
 
 def outputs_of(draft: Draft) -> Iterator[str]:

@@ -48,7 +48,16 @@ class _LeftOut(Unusable):
 class _Made(NamedTuple):
     key: str
     request: dict[str, Any]
-    line: bytes
+    beside: dict[str, Any]
+
+    def put(self, target: IO[bytes], beside: IO[bytes] | None) -> None:
+        """Write the line, and what stands beside the request into a file of its own, where there is one."""
+        line = {"key": self.key, "request": self.request}
+        if beside is None:
+            line |= self.beside
+        elif self.beside:
+            beside.write(_encode({"key": self.key, **self.beside}) + b"\n")
+        target.write(_encode(line) + b"\n")
 
 
 class Compiler:
@@ -68,8 +77,10 @@ class Compiler:
         self._common = {name: value for name, value in plan.common.items() if name != "model"}
         self._model = plan.common.get("model")
 
-    def write(self, target: IO[bytes], sent: Sent | None = None) -> Compiled:
+    def write(self, target: IO[bytes], sent: Sent | None = None, beside: IO[bytes] | None = None) -> Compiled:
         """Write every line; those that `sent` holds already are left out.
+
+        Outputs and columns go to `beside`, so that all lines are alike and soon read, or without it into the lines.
 
         Raises:
             InvalidRequests: with every problem found.
@@ -84,7 +95,7 @@ class Compiler:
                 unchanged += 1
                 continue
             rows += 1
-            target.write(made.line)
+            made.put(target, beside)
         self._tell_overwritten()
         self._taken.close()
         self._chosen.tell_missing(self.found)
@@ -148,8 +159,7 @@ class Compiler:
             output = self._output(item, recipe, number if first.count > 1 else None)
             variant = {"variant_of": item.key, "variant": number} if first.count > 1 else {}
             kept = {_apart(name): value for name, value in item.kept.items() if not _is_again(item, name, value)}
-            line = {"key": key, "request": request, **output, **kept, **variant}
-            yield _Made(key, request, _encode(line) + b"\n")
+            yield _Made(key, request, {**output, **kept, **variant})
 
     def _note_model(self, item: Item) -> str | None:
         """Note for which model an item is."""

@@ -10,7 +10,7 @@ class Settings(NamedTuple):
     """What to call a job, where to run it, what it may cost, and what was told while its requests were made.
 
     `changed_since` is the job that these were compared with; what that had sent is left out. `files` is where the
-    local files are kept that the requests name.
+    local files are kept that the requests name, `beside` where outputs and columns are, by key.
     """
 
     name: str | None = None
@@ -21,3 +21,4 @@ class Settings(NamedTuple):
     warnings: tuple[Problem, ...] = ()
     changed_since: str | None = None
     files: Path | None = None
+    beside: Path | None = None

@@ -19,7 +19,7 @@ from genai_batch.resources.sources.selection import Selection
 from genai_batch.tools.approval import Costs, Word, approve, limit_of, lower
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
-from genai_batch.tools.starting import Draft, beside_of, drafted, outputs_of, preflight_of, record
+from genai_batch.tools.starting import Draft, beside_of, drafted, first_of, outputs_of, preflight_of, record
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
@@ -75,14 +75,12 @@ async def made(workspace: Workspace, plan: "Plan", model: str, name: str) -> Asy
         preflight_of(workspace, lines) as found,
         drafted(workspace, found, name, How.of(found.about)) as draft,
     ):
-        with found.source.open("rb") as file:
-            first = json.loads(file.readline())
-        yield Made(found, draft, first, found.about.warnings)
+        yield Made(found, draft, first_of(draft), found.about.warnings)
 
 
 async def _lines(workspace: Workspace, plan: "Plan", model: str, folder: Path) -> Ready:
     await to_thread.run_sync(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
-    return await compiled(workspace, plan, model, None, folder / "stage.jsonl", uploads=True)
+    return await compiled(workspace, plan, model, None, folder / "stage.jsonl", is_sent=True)
 
 
 @asynccontextmanager
