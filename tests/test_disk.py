@@ -106,7 +106,7 @@ async def test_requests_that_do_not_fit_the_disk_are_not_sent(world: World) -> N
 
 
 async def test_a_locked_ledger_is_told_and_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai_batch.resources.ledger.BUSY_S", 0.1)
+    monkeypatch.setattr("genai_batch.resources.database.BUSY_S", 0.1)
     source = world.write("a.jsonl", ROWS)
     async with world.client() as client:
         await call(client, "list_jobs")

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import pytest
 
-from genai_batch.resources.jobs import JobStatus, Pulse
+from genai_batch.resources.status import JobStatus, Pulse
 from genai_batch.server.progress import Lines, clock, sentence
 from tests.test_cli import answer, ended, run
 from tests.world import MODEL, World, row

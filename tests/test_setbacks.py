@@ -59,7 +59,8 @@ async def test_a_row_that_was_cut_off_comes_back_when_it_is_sent_again(world: Wo
         await finish(client, job_id)
         file = world.home / "jobs" / job_id / "results.jsonl"
         file.write_bytes(file.read_bytes()[:left])
-        assert "resume_job with rows" in await refusal(client, "get_results", job_id=job_id, keys=["k199"])
+        page = await call(client, "get_results", job_id=job_id, keys=["k199"])
+        assert (page["results"][0]["outcome"], "was cut" in page["notice"]) == ("missing", True)
         await call(client, "resume_job", job_id=job_id, rows=["k199"], confirm=True)
         counts = (await finish(client, job_id))["counts"]
         assert counts["ok"] + counts["missing"] == 200

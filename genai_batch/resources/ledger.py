@@ -2,25 +2,21 @@
 
 import json
 import os
-import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from importlib.resources import files
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from genai_batch.resources import spend
 from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
-from genai_batch.resources.errors import BatchError, LedgerError, UnknownJob
+from genai_batch.resources.database import Database
+from genai_batch.resources.errors import BatchError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, State
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.spend import Budget
 
-BUSY_S = 10
-"""Seconds to wait for another process that is writing."""
 LEASE_S = 30
 """Seconds a lease lasts unless it is renewed."""
 _JOB = tuple(Job.model_fields)
@@ -58,7 +54,7 @@ class Told(NamedTuple):
     high: float
 
 
-class Ledger:
+class Ledger(Database):
     """Jobs and shards as they were last known. Every write is one transaction."""
 
     def __init__(self, home: Path) -> None:
@@ -67,46 +63,16 @@ class Ledger:
         Raises:
             LedgerError: the home cannot be used.
         """
-        self.home = home
+        super().__init__(home)
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.begun: str | None = None
         """The job that was recorded or opened again here last."""
-        with self._guard():
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                home / "ledger.db", timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._db.row_factory = sqlite3.Row
-            with suppress(sqlite3.OperationalError):  # another process is switching it on; the mode stays in the file
-                self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._migrate()
-            (home / "ledger.db").chmod(0o600)
 
     def twin(self) -> "Ledger":
         """The same ledger, and the same owner of leases, through a connection of its own: for use in a thread."""
         made = Ledger(self.home)
         made.owner = self.owner
         return made
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Another one whenever anybody has changed something: cheaper to ask for than a job."""
-        return self._rows("PRAGMA data_version")[0][0], self._db.total_changes
-
-    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """Read what else is kept here."""
-        return self._rows(sql, *values)
-
-    @contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
-        """Write what else is kept here, in one transaction."""
-        with self._transaction():
-            yield self._db
 
     def record(
         self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None, also: Also | None = None
@@ -365,16 +331,6 @@ class Ledger:
         with self._transaction():
             self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, job_id))
 
-    def _migrate(self) -> None:
-        with self._transaction():
-            self._db.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) WITHOUT ROWID")
-            taken = {row["name"] for row in self._rows("SELECT name FROM migration")}
-            for name, sql in _steps():
-                if name not in taken:
-                    for statement in sql.split(";\n"):
-                        self._db.execute(statement)
-                    self._insert("migration", {"name": name})
-
     def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
         self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})
 
@@ -382,46 +338,6 @@ class Ledger:
         """Change a shard inside a transaction, unless it is collected already."""
         this = {"job_id": shard.job_id, "number": shard.number}
         self._update("shard", {**changes, **this}, f"{_THIS_SHARD} AND collected_at IS NULL")
-
-    def _insert(self, table: str, values: dict[str, Any]) -> None:
-        names = ", ".join(values)
-        marks = ", ".join(f":{name}" for name in values)
-        self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
-
-    def _update(self, table: str, values: dict[str, Any], where: str) -> None:
-        sets = ", ".join(f"{name} = :{name}" for name in values)
-        self._db.execute(f"UPDATE {table} SET {sets} WHERE {where}", values)
-
-    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with self._guard():
-            return self._db.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Generator[None]:
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    @contextmanager
-    def _guard(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
-            hint = "free space, wait for other processes, or set GENAI_BATCH_HOME to a folder that can be written"
-            raise LedgerError(
-                f"{self.home / 'ledger.db'}: {error}. Nothing was lost; {hint}, then try again."
-            ) from error
-
-
-def _steps() -> list[tuple[str, str]]:
-    text = files("genai_batch.resources").joinpath("schema.sql").read_text("utf-8")
-    found = re.split(r"^-- step: (\w+)\n", text, flags=re.MULTILINE)
-    return list(zip(found[1::2], found[2::2], strict=True))
 
 
 def _raised(job: Job, more: Range) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from pydantic import Field
 from genai_batch.resources import outcomes, uris
 from genai_batch.resources.answers import Answer, brief, within
 from genai_batch.resources.errors import BatchError, NotFinished, UnknownResult
-from genai_batch.resources.jobs import OUTCOMES, Counts, Job, Outcome, Spent, State, counts_of, notice
+from genai_batch.resources.jobs import OUTCOMES, Job, Outcome, State
 from genai_batch.resources.media.kept import Served
 from genai_batch.resources.result_lines import Lines, ResultLine
 from genai_batch.resources.results import Entry, Result, Results
+from genai_batch.resources.status import Counts, Spent, counts_of, notice
 from genai_batch.resources.untyped import as_list, as_object, is_object
 
 PAGE = 40_000

@@ -26,6 +26,7 @@ from genai_batch.resources.results_index.building import files_of, held_of, made
 from genai_batch.resources.results_index.index import Columns, Entry, Index
 from genai_batch.resources.results_index.pieces import Torn
 from genai_batch.resources.results_index.rows import STRANGER, read_row
+from genai_batch.resources.status import OFFLINE
 from genai_batch.resources.untyped import as_object
 
 __all__ = ["Entry", "Result", "Results", "read_results"]
@@ -224,7 +225,7 @@ class Results:
 
     def _notices(self, entry: Entry, response: dict[str, Any]) -> Iterator[str]:
         if self.job.backend == "emulator":
-            yield jobs.OFFLINE
+            yield OFFLINE
         if self.job.is_bound and entry.outcome == "ok":
             found = self._found(entry, response)
             if found and found.code == UNVERIFIED:

@@ -13,8 +13,9 @@ import msgspec
 
 from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Counts, Job, Outcome, Shard
+from genai_batch.resources.jobs import Job, Outcome, Shard
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.status import Counts
 
 LOOK_S = 0.1
 """Seconds that one look may read."""

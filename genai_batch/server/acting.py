@@ -10,9 +10,10 @@ from genai_batch.resources.answers import brief
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus
+from genai_batch.resources.jobs import BROKEN, FINISHED
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.sources.selection import Selection
+from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown, shown
 from genai_batch.server.terminal import approved
 from genai_batch.server.waiting import follow

@@ -14,9 +14,10 @@ import typer
 from genai_batch import __version__
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import JobStatus, State
+from genai_batch.resources.jobs import State
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
+from genai_batch.resources.status import JobStatus
 from genai_batch.server import showing
 from genai_batch.server.acting import begun, corrected, estimated
 from genai_batch.server.choosing import chosen, fields_of, schema_of_manifest

@@ -7,8 +7,9 @@ from mcp_types import Annotations, Resource
 from genai_batch.resources import uris
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job, counts_of
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.status import counts_of
 
 PAGE = 20
 """Jobs on a page."""

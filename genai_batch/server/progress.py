@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from genai_batch.resources.answers import Answer, dollars, printable
-from genai_batch.resources.jobs import JobStatus
+from genai_batch.resources.status import JobStatus
 
 LOG_S = 10
 """Seconds between two lines of a log while nothing but numbers changes."""

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from genai_batch.resources import report
 from genai_batch.resources.answers import Answer
-from genai_batch.resources.jobs import Job, notice
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.pages import need_results
 from genai_batch.resources.report import History
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.status import notice
 from genai_batch.tools.placing import file_at, writing
 from genai_batch.tools.workspace import Workspace
 

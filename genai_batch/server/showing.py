@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.estimates import Estimate, PilotRun
-from genai_batch.resources.jobs import Counts, JobList, JobStatus, PipelineStatus, StageLine
 from genai_batch.resources.pages import ResultPage
 from genai_batch.resources.result_lines import Reason, ResultLine
+from genai_batch.resources.status import Counts, JobList, JobStatus, PipelineStatus, StageLine
 from genai_batch.server.reporting import Reported
 from genai_batch.tools.build_requests import Built
 

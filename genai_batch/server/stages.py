@@ -4,8 +4,8 @@ from pathlib import Path
 
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import JobStatus
 from genai_batch.resources.pages import ResultPage
+from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown
 from genai_batch.server.terminal import approved
 from genai_batch.server.waiting import follow

@@ -13,8 +13,9 @@ import typer
 
 from genai_batch.resources.answers import Answer, printable
 from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
-from genai_batch.resources.jobs import BROKEN, FINISHED, JobStatus, PipelineStatus
+from genai_batch.resources.jobs import BROKEN, FINISHED
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.status import JobStatus, PipelineStatus
 from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.workspace import Workspace

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import anyio
 
-from genai_batch.resources.jobs import JobStatus
+from genai_batch.resources.status import JobStatus
 from genai_batch.server.interrupts import interrupts
 from genai_batch.server.progress import Shown
 from genai_batch.server.terminal import Interrupted

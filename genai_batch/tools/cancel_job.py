@@ -3,7 +3,7 @@
 from anyio import move_on_after
 
 from genai_batch.resources import pipelines
-from genai_batch.resources.jobs import JobStatus
+from genai_batch.resources.status import JobStatus
 from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId
 

@@ -6,8 +6,9 @@ import anyio
 from pydantic import Field
 
 from genai_batch.resources import pipelines
-from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.pipelines import Pipeline
+from genai_batch.resources.status import JobStatus
 from genai_batch.tools.filled import Filled, Tell
 from genai_batch.tools.lanes.watchdog import warn
 from genai_batch.tools.pipelining import going_on, telling

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
 from genai_batch.tools.filled import Asked

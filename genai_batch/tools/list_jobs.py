@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from genai_batch.resources.estimates import ANSWER
-from genai_batch.resources.jobs import Job, JobLine, JobList, State
+from genai_batch.resources.jobs import Job, State
+from genai_batch.resources.status import JobLine, JobList
 from genai_batch.tools.workspace import Given
 
 

@@ -14,7 +14,7 @@ from genai_batch.resources.answers import short
 from genai_batch.resources.attempts import Rows
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
-from genai_batch.resources.jobs import Job, JobStatus
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Attempt
 from genai_batch.resources.local_files import FILE
 from genai_batch.resources.models import find
@@ -23,6 +23,7 @@ from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
 from genai_batch.resources.sources.settings import Settings
+from genai_batch.resources.status import JobStatus
 from genai_batch.tools.approval import Quote, Word, agrees, approve, budget, over_the_day, priced, quote
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.lanes.states import parts_of, shards_of

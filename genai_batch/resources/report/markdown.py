@@ -1,7 +1,7 @@
 """A job summed up for agents: a page they can afford to read whole. Foreign words stand in code spans."""
 
 from genai_batch.resources import uris
-from genai_batch.resources.jobs import Job, notice
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.outcomes import Tokens
 from genai_batch.resources.report import summary
 from genai_batch.resources.report.failures import Kind, failures
@@ -9,6 +9,7 @@ from genai_batch.resources.report.history import History
 from genai_batch.resources.report.survey import Totals
 from genai_batch.resources.report.text import code, duration
 from genai_batch.resources.results import Results
+from genai_batch.resources.status import notice
 
 _ROOM = 1_200
 """Bytes for the classes of failures; the largest come first and are always shown."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from genai_batch.resources import uris
 from genai_batch.resources.answers import cut, dollars
-from genai_batch.resources.jobs import BROKEN, FINISHED, Job, notice
+from genai_batch.resources.jobs import BROKEN, FINISHED, Job
 from genai_batch.resources.outcomes import Tokens
 from genai_batch.resources.report import plots, summary
 from genai_batch.resources.report.failures import Kind
@@ -16,6 +16,7 @@ from genai_batch.resources.report.spread import Spread
 from genai_batch.resources.report.survey import Survey
 from genai_batch.resources.report.text import duration, size, visible
 from genai_batch.resources.results import Results
+from genai_batch.resources.status import notice
 
 _KINDS, _PROMPT = 20, 160
 _STYLES = {"sending": "s0", "waiting at Gemini": "s1", "running": "s2", "collecting": "s3"}

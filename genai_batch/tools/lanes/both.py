@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from genai_batch.resources.jobs import Job, JobStatus, Pulse, Shard
+from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.standing import Standing
+from genai_batch.resources.status import JobStatus, Pulse
 from genai_batch.tools.lanes.batch import BatchLane
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.live.lane import LiveLane

@@ -2,17 +2,9 @@
 
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import dollars, short
-from genai_batch.resources.jobs import (
-    BROKEN,
-    FINISHED,
-    Job,
-    JobStatus,
-    PipelineStatus,
-    StageLine,
-    State,
-    sent_again,
-)
+from genai_batch.resources.jobs import BROKEN, FINISHED, Job, State
 from genai_batch.resources.pipelines import Pipeline, Stage
+from genai_batch.resources.status import JobStatus, PipelineStatus, StageLine, sent_again
 from genai_batch.tools.pipelining.going_on import Stages
 from genai_batch.tools.workspace import Workspace
 

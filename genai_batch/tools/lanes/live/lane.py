@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError
-from genai_batch.resources.jobs import Backend, Job, Pulse, Shard
+from genai_batch.resources.jobs import Backend, Job, Shard
 from genai_batch.resources.ledger import LEASE_S
+from genai_batch.resources.status import Pulse
 from genai_batch.tools.lanes.live.pace import Pace
 from genai_batch.tools.lanes.live.run import Run
 from genai_batch.tools.lanes.live.runner import Limits

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from genai_batch.resources import prices
 from genai_batch.resources.errors import UnknownModel
-from genai_batch.resources.jobs import Job, Pulse
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.status import Pulse
 from genai_batch.tools.lanes.live.replies import Tokens
 
 _LOOKS = 11
