@@ -7,9 +7,9 @@ a request; the emulator reads, bills and logs each call, so against it the emula
 concurrency ÷ latency. `ours` is the runner as the lane uses it: lines in, calls, rows on the disk that would survive
 a power cut. Beside it stands `generate_content` of google-genai's async client in as many tasks, which keeps nothing:
 with its default transport, which is httpx2, and with aiohttp, which it takes instead where somebody has installed it.
-Imports are not timed. Memory is the peak of the process above a bare interpreter. `rate` runs against the emulator,
-which allows so many calls a second and tells nobody. `--peer` is a Python that has `async-batch-llm` and aiohttp: 1,000
-items, 50 at a time, each keeping its results on the disk.
+Imports are not timed, opening the connections is. Memory is the peak of the process above a bare interpreter. `rate`
+runs against the emulator, which allows so many calls a second and tells nobody. `--peer` is a Python that has
+`async-batch-llm` and aiohttp: 1,000 items, 50 at a time, each keeping its results on the disk.
 """
 
 import argparse
@@ -219,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parts = {
-            "shares": lambda: shares(folder, 8 if given.quick else 15, 1 if given.quick else given.runs),
+            "shares": lambda: shares(folder, 8 if given.quick else 30, 1 if given.quick else given.runs),
             "rate": lambda: rate(folder, 30 if given.quick else 60),
             "memory": lambda: memory(folder, 100_000 if given.quick else 1_000_000),
             **({"peer": lambda: peer(folder, given.peer, given.runs)} if given.peer else {}),
