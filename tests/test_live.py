@@ -6,7 +6,7 @@ import pytest
 
 from genai_batch.resources import jobs
 from genai_batch.tools.lanes.live.runner import Limits
-from tests.world import World, call, finish, read, row, start
+from tests.world import World, call, finish, read, refusal, row, start
 
 pytestmark = pytest.mark.anyio
 
@@ -127,6 +127,21 @@ async def test_resume_job_lets_a_stopped_run_go_on_at_once(world: World) -> None
         await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 9}
     assert await sent(world) == 10
+
+
+@pytest.mark.parametrize("asked", [{"rows": ["k8"]}, {"rows": "truncated"}, {"lane": "batch"}], ids=str)
+async def test_of_a_stopped_run_no_other_rows_are_sent_than_were_asked_for(world: World, asked: dict[str, Any]) -> None:
+    await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=3, times=1)
+    async with world.client() as client:
+        job_id = await start(client, source_of(world, 9), lane="live", concurrency=1)
+        await call(client, "check_status", job_id=job_id, wait_s=0.5)
+        before = await sent(world)
+        assert "cancel_job" in await refusal(client, "resume_job", job_id=job_id, **asked)
+        assert await sent(world) == before
+        await call(client, "cancel_job", job_id=job_id)
+        await call(client, "resume_job", job_id=job_id, rows=["k8"], lane="live")
+        assert (await finish(client, job_id))["counts"] == {"ok": 4, "missing": 5}
+    assert await sent(world) == before + 1
 
 
 async def test_an_item_that_fails_until_its_deadline_is_a_row_with_the_last_error(world: World) -> None:

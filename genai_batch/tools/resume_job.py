@@ -31,6 +31,10 @@ from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 SEND_S = 25
+_UNDER_WAY = (
+    "{} is still under way in the live lane; nothing was sent. resume_job without rows and lane goes on with all that "
+    "is left; after cancel_job, which keeps what is answered, it sends the rows and takes the lane that you name."
+)
 
 
 async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspace: Given) -> Quote | None:
@@ -78,12 +82,11 @@ async def resume_job(
             return telling.latest(workspace, whole)
         job = lost
     again = _Again(workspace, job.id, rows, lane)
-    if await workspace.lane.wake(job):
-        return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
     if not job.is_over and job.lane_now == "live":
         if rows != "unfinished" or lane == "batch":
-            raise BatchError(f"{job.id} is still under way; nothing was sent. check_status tells how it stands.")
-        await workspace.lane.step(job)
+            raise BatchError(_UNDER_WAY.format(job.id))
+        if not await workspace.lane.wake(job):
+            await workspace.lane.step(job)
         return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
     left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
     limit = max(0.0, min(workspace.max_cost_usd, left))

@@ -6,8 +6,8 @@ from exports import ID, floor, measure, picture, write
 
 from genai_batch.resources import jobs
 
-GENEROUS = {"jsonl": 12, "csv": 30, "sqlite": 25}
-"""Twice what `python tests/benchmarks/exports.py 100000` shows: it catches a file opened for every row."""
+GENEROUS = {"jsonl": 15, "csv": 30, "sqlite": 25}
+"""Half as much again as `python tests/benchmarks/exports.py 100000` shows: it catches a file opened for every row."""
 MOST_MB = 120
 
 

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import compress, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,8 @@ from genai_batch.resources.results_index.runs import BETWEEN
 
 _SLICE = 256 * 1024
 _NEAR = 100
+_GROUPS = 16
+"""Groups of rows that are held: rows mostly come in the order of their requests."""
 
 
 class Entry(NamedTuple):
@@ -70,7 +72,8 @@ class Index:
         """Requests."""
         self._whys = [Why(*why) for why in self.about["whys"]]
         self._rates = TextRates(*self.about["rates"])
-        self._runs = Runs(self.about["runs"], partial(self._file.read, "rows"))
+        read = lru_cache(_GROUPS)(partial(self._file.read, "rows"))
+        self._runs = Runs(self.about["runs"], read)
 
     def close(self) -> None:
         """Close the file."""

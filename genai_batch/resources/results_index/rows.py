@@ -2,7 +2,8 @@
 
 import mmap
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from typing import Any
 
@@ -36,21 +37,25 @@ def read_row(line: bytes) -> dict[str, Any] | None:
 
     Half a surrogate pair, and a byte that is not UTF-8, read as a replacement character: the rest was paid for.
     """
-    for text, decode in _readings(line):
-        try:
-            row = decode(text)
-        except UNFIT:
-            continue
-        return row if is_object(row) else None
+    try:
+        row = _decode(line)
+    except UNFIT:
+        row = _leniently(line)
+    return row if is_object(row) else None
+
+
+def _leniently(line: bytes) -> Any:
+    for text in _readings(line):
+        with suppress(*UNFIT):
+            return _decode_far(text)
     return None
 
 
-def _readings(line: bytes) -> Iterator[tuple[bytes, Callable[[bytes], Any]]]:
-    yield line, _decode
-    yield line, _decode_far
+def _readings(line: bytes) -> Iterator[bytes]:
+    yield line
     whole = whole_pairs(line)
-    yield whole, _decode_far
-    yield whole.decode(errors="replace").encode(), _decode_far
+    yield whole
+    yield whole.decode(errors="replace").encode()
 
 
 def key_of_row(line: bytes) -> str | None:
