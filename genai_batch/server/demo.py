@@ -22,6 +22,18 @@ TOPICS = (
     "coral reefs",
     "tides",
 )
+_TABLE = """sku,name,features
+m1,Mug,"blue,
+holds half a litre"
+c1,Cup,small
+"""
+_MANIFEST = f"""model: {MODEL}
+data: products.csv
+key: sku
+prompt: "Praise {{{{ name }}}}: {{{{ features }}}}."
+output: "{{{{ name | lower }}}}.md"
+lane: auto
+"""
 _WIDTH = 300
 
 
@@ -44,7 +56,7 @@ def _prepare(folder: Path) -> StdioServerParameters:
 
 
 def write_sources(work: Path) -> None:
-    """Write a file with mistakes and one without; one answer of the second will be cut by its own setting."""
+    """Write a file with mistakes, one without, of which one answer will be cut by its own setting, and a manifest."""
     good = [
         _line(f"topic-{number}", f"Explain {topic} to a ten-year-old.", topic=topic)
         for number, topic in enumerate(TOPICS, 1)
@@ -63,9 +75,21 @@ def write_sources(work: Path) -> None:
     ]
     (work / "topics.jsonl").write_text("\n".join(good) + "\n")
     (work / "mistakes.jsonl").write_text("\n".join(bad) + "\n")
+    (work / "products.csv").write_text(_TABLE)
+    (work / "products.yaml").write_text(_MANIFEST)
 
 
 async def _script(client: Client) -> None:
+    await _greet(client)
+    await _one_job(client)
+    await _a_table(client)
+    _say(
+        "\nEverything above was answered by the offline emulator. "
+        "With GEMINI_API_KEY set, the same calls use Gemini, in batches at half price."
+    )
+
+
+async def _greet(client: Client) -> None:
     _say(
         "A real MCP client has started a real server over stdio. "
         "No API key: the offline emulator answers, no model is called."
@@ -75,6 +99,8 @@ async def _script(client: Client) -> None:
     named = f"{about.name} {about.version}, protocol {client.protocol_version}" if about else "unnamed"
     _say(f"The server ({named}) offers: {', '.join(tool.name for tool in tools)}")
 
+
+async def _one_job(client: Client) -> None:
     _head("1. A file with mistakes: every bad line is named, nothing is sent")
     _show_problems(await _call(client, "estimate_cost", source="mistakes.jsonl", model=MODEL))
     _head("2. A good file: the price, before anything is spent")
@@ -108,10 +134,17 @@ async def _script(client: Client) -> None:
     )
     _head("8. The same file asked for again is the same job: nothing is paid twice")
     _show(await _call(client, "create_batch", source="topics.jsonl", model=MODEL), "job_id", "existing", "state")
-    _say(
-        "\nEverything above was answered by the offline emulator. "
-        "With GEMINI_API_KEY set, the same calls use Gemini at half price."
-    )
+
+
+async def _a_table(client: Client) -> None:
+    _head("9. A table and one prompt for all its rows; few rows run live, with the reason and both prices")
+    _say(_indented(_MANIFEST))
+    job = await _call(client, "create_batch", source="products.yaml")
+    _show(job, "job_id", "lane", "notice")
+    _show(await _follow(client, job["job_id"]), "state", "counts", "cost_usd")
+    _head("10. Each answer as a file of its own, where the manifest says")
+    done = await _call(client, "get_results", job_id=job["job_id"], output_path="praise/")
+    _show(done, "output_path", "written", "next")
 
 
 async def _follow(client: Client, job_id: str) -> dict[str, Any]:
@@ -152,6 +185,10 @@ def _show_problems(answer: dict[str, Any]) -> None:
 def _show(answer: dict[str, Any], *names: str) -> None:
     parts = (f"{name}: {json.dumps(answer[name], ensure_ascii=False)}" for name in names if name in answer)
     _say("<- " + "\n   ".join(part if len(part) <= _WIDTH else part[: _WIDTH - 1] + "…" for part in parts))
+
+
+def _indented(text: str) -> str:
+    return "".join(f"   {line}" for line in text.splitlines(keepends=True)).rstrip()
 
 
 def _head(text: str) -> None:
