@@ -272,3 +272,9 @@ async def test_a_person_at_a_terminal_is_asked_before_the_limit_is_passed(
         os.close(terminal)
     assert b"may cost more than $0.01" in shown
     assert (process.returncode, len(await world.bill())) == (code, int(code == 0))
+
+
+async def test_the_demo_plays_to_its_end(world: World) -> None:
+    done = run(world, "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n== ") == 10
