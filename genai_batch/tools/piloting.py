@@ -100,8 +100,8 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     if not _has_told(workspace, found, pilot):
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed, high = dollars(whole.price.cost_usd.likely), dollars(told.cost_usd.high)
-    paid = f"The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    return f"{begun.said}{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
+    paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
+    return f"{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
 
 
 class PilotRuns(NotFinished):
@@ -147,8 +147,8 @@ async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilo
     told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
     if not told:
         workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
-        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). Once that is "
-        said += "mended call again with the same arguments: the pilot is sent anew."
+        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). "
+        said += "Call again with the same arguments to send the pilot anew."
         return piloted(guess.model_copy(update={"next": said}), _told(job))
     for lane, each in zip(lanes, told, strict=True):
         known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd, job.requests)
