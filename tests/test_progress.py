@@ -60,6 +60,18 @@ async def test_events_come_line_by_line_and_a_reader_that_leaves_ends_nothing(wo
     assert len(await world.calls("generateContent")) == 40
 
 
+@pytest.mark.parametrize("how", [["--json"], ["--json", "--quiet"], []], ids=["events", "quiet", "lines"])
+async def test_the_exit_code_is_that_of_the_job_where_nobody_reads_any_more(world: World, how: list[str]) -> None:
+    await world.arm("http_error", call="generate", code=400, message="No such field.", times=1)
+    source = world.write("a.jsonl", [row("a"), row("b")])
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    told = command("run", source, "--model", MODEL, "--lane", "live", *how)
+    done = subprocess.run(told, stdout=ours, stderr=ours, cwd=world.work, env=world.env(), timeout=60, check=False)
+    os.close(ours)
+    assert done.returncode == 3
+
+
 async def begun(world: World, process: "subprocess.Popen[str]") -> IO[str]:
     """Wait until a run has answers."""
     assert process.stderr
