@@ -161,8 +161,8 @@ def need_results(job: Job, rest: Rest | None = None) -> None:
     if rest:
         until = f"{datetime.fromtimestamp(rest.until, UTC):%Y-%m-%d %H:%M} UTC"
         raise NotFinished(
-            f"{job.id} rests until {until} with {rest.stored:,} of {job.requests:,} rows stored; they can be read once it is over. {job.notice or ''} At the command line "
-            f"genai-batch resume {job.id} lets it go on at once."
+            f"{job.id} rests until {until} with {rest.stored:,} of {job.requests:,} rows stored; they can be read once "
+            f"it is over. {job.notice or ''} At the command line genai-batch resume {job.id} lets it go on at once."
         )
     raise NotFinished(
         f"{job.id} is {job.state}; its results come all at once at its end. check_status(wait_s=50) waits for it."
