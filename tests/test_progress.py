@@ -117,6 +117,27 @@ async def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_that_was_answered
     assert listed["state"] == "JOB_STATE_RUNNING", "whoever comes next goes on"
 
 
+HURRIED = (
+    "from genai_batch.__main__ import main; from genai_batch.server import waiting; "
+    "from genai_batch.tools.lanes.live import lane; waiting.IN_FLIGHT_S = lane._CLOSE_S = 0.3; main()"
+)
+
+
+async def test_after_one_ctrl_c_what_does_not_come_home_is_given_up_in_the_end(world: World) -> None:
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(9)])
+    await world.arm("hang", call="generate", after=3, times=None)
+    live = [sys.executable, "-c", HURRIED, "run", source, "--model", MODEL, "--lane", "live", "--concurrency", "3"]
+    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+        told = await begun(world, process)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
+        said = told.read()
+    assert ("for at most" in said, "3 rows are stored. genai-batch resume job_" in said) == (True, True)
+
+
 async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:
     source = world.write("a.jsonl", [row(f"k{n}") for n in range(20)])
     terminal, theirs = os.openpty()

@@ -35,7 +35,7 @@ class Interrupts:
         self._is_heard = False
 
     def listen(self) -> None:
-        """Hear signals from now on, but none that the parent has this process ignore, as a shell does for `command &`."""
+        """Hear signals from now on, but none that the parent has this process ignore, as shells do for `command &`."""
         for each in _SIGNALS:
             if signal.getsignal(each) != signal.SIG_IGN:
                 signal.signal(each, self._hear)
