@@ -216,7 +216,7 @@ async def test_a_pilot_that_told_nothing_is_sent_anew_when_it_is_asked_for_again
     live = {"source": world.write("a.jsonl", ROWS), "model": MODEL, "lane": "live", "pilot": 5}
     async with world.client() as client:
         said = await refusal(client, "create_batch", **live)
-        assert ("Too few rows" in said, "sent anew" in said, await generated(world)) == (True, True, 5)
+        assert ("Too few rows" in said, "the pilot anew" in said, await generated(world)) == (True, True, 5)
         await world.admin("DELETE", "/faults")
         begun = await call(client, "create_batch", **live)
         assert "told nothing, so that it was sent anew" in begun["notice"]

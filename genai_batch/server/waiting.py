@@ -70,7 +70,8 @@ def _rests(workspace: Workspace, job_id: str) -> bool:
 
 def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     """Which commands come back to a job that goes on elsewhere, or not at all until then."""
-    if workspace.ledger.job(status.job_id).lane_now == "live":
-        done = sum(shard.done for shard in workspace.ledger.shards(status.job_id))
+    job = workspace.ledger.job(status.job_id)
+    if job.lane_now == "live":
+        done = workspace.lane.stand(job).done  # what is whole on the disk: a run that was given up has not counted it
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
     return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"
