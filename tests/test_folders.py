@@ -78,12 +78,13 @@ async def test_hostile_names_are_keys_and_paths_like_others(world: World) -> Non
     names = ["{{ 7*7 }}.txt", "a\nb.txt", "'; DROP TABLE keys;--.txt", "\u202egpj.txt", "Ü b.txt", "$(id).txt"]
     put(world, {f"in/{name}": "Words." for name in names})
     async with world.client() as client:
-        answer = await refusal(
-            client, "build_requests", output_path="a.jsonl", folder="in", prompt="{{ name }}", model=MODEL
-        )
-        assert "key holds control characters" in answer
-        (world.work / "in/a\nb.txt").unlink()
-        made = await built(client, world, folder="in", prompt="{{ name }}", model=MODEL)
+        given = {"folder": "in", "prompt": "{{ name }}", "model": MODEL}
+        told = await call(client, "build_requests", output_path="a.jsonl", **given)
+        assert (told["requests"], told["warnings"][0]["fix"]) == (5, "rename it")
+        assert "a\\nb.txt' has a name with control characters" in told["warnings"][0]["problem"]
+        strict = {"output_path": "b.jsonl", "fields": {"strict": True}, **given}
+        assert "a name with control characters" in await refusal(client, "build_requests", **strict)
+        made = await built(client, world, **given)
     assert prompts(made)["{{ 7*7 }}.txt"].endswith("{{ 7*7 }}.txt")
     assert len(made) == 5
 

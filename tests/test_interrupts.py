@@ -41,6 +41,20 @@ async def test_a_signal_while_modules_are_imported_ends_the_command_with_one_lin
     assert await world.calls() == []
 
 
+async def test_a_command_goes_on_where_its_shell_ignores_ctrl_c_and_still_heeds_sigterm(world: World) -> None:
+    await world.set(latency_s=0.4)
+    source = world.write("a.jsonl", [row(f"k{n}") for n in range(24)])
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "genai_batch", "run", source]
+    for end, code in ((signal.SIGINT, 0), (signal.SIGTERM, 130)):
+        command = [*ignoring, "--model", MODEL, "--lane", "live", "--concurrency", "4", "--again"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+            assert process.stderr
+            while "running" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(end)
+            assert process.wait(20) == code
+
+
 async def test_a_signal_while_a_server_or_another_command_begins_says_no_more(world: World) -> None:
     for args in (["serve"], ["results", "job_x"], ["list"]):
         assert stopped_while_importing(world, "msgspec", signal.SIGINT, *args) == (130, NOTHING)

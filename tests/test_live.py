@@ -119,6 +119,19 @@ async def test_what_no_pause_of_seconds_mends_stops_the_run_and_says_when_it_goe
     assert await sent(world) <= 14 + 110
 
 
+async def test_what_is_asked_for_the_results_of_a_stopped_run_hears_what_is_stored_and_until_when_it_rests(
+    world: World,
+) -> None:
+    await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=3, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source_of(world, 9), lane="live", concurrency=1)
+        until = (await call(client, "check_status", job_id=job_id, wait_s=0.5))["notice"].split("by itself at ")[1][:16]
+        said = await refusal(client, "get_results", job_id=job_id)
+    assert f"rests until {until} UTC with 3 of 9 rows stored" in said
+    assert ("quota of the day" in said, f"genai-batch resume {job_id}" in said) == (True, True)
+    assert ("all at once" in said, "waits for it" in said) == (False, False)
+
+
 async def test_resume_job_lets_a_stopped_run_go_on_at_once(world: World) -> None:
     await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=3, times=1)
     async with world.client() as client:

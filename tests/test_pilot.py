@@ -209,3 +209,29 @@ async def test_the_command_waits_for_its_pilot(world: World) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=world.env(), check=False)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["pilot"]["state"]) == (0, "JOB_STATE_SUCCEEDED"), done.stderr
+
+
+async def test_a_pilot_that_told_nothing_is_sent_anew_when_it_is_asked_for_again(world: World) -> None:
+    await world.arm("http_error", call="generate", code=400, message="Bad request.", times=None)
+    live = {"source": world.write("a.jsonl", ROWS), "model": MODEL, "lane": "live", "pilot": 5}
+    async with world.client() as client:
+        said = await refusal(client, "create_batch", **live)
+        assert ("Too few rows" in said, "the pilot anew" in said, await generated(world)) == (True, True, 5)
+        await world.admin("DELETE", "/faults")
+        begun = await call(client, "create_batch", **live)
+        assert "told nothing, so that it was sent anew" in begun["notice"]
+        assert (await finish(client, begun["job_id"]))["counts"] == {"ok": 300}
+        assert await generated(world) == 5 + 5 + 300
+        await call(client, "estimate_cost", **live)
+    assert await generated(world) == 310, "one that told something is not"
+
+
+async def test_a_pilot_of_fewer_rows_does_not_answer_for_one_of_more(world: World) -> None:
+    await world.set(drawn={**DRAWN, "output_tokens": 3_000})
+    asked = {"source": world.write("a.jsonl", ROWS), "model": MODEL, "lane": "live", "max_cost_usd": 0.5}
+    sent: list[int] = []
+    async with world.client() as client:
+        for rows in (5, 10, 5, 10):
+            assert "Nothing else was sent" in await refusal(client, "create_batch", pilot=rows, **asked)
+            sent.append(await generated(world))
+    assert sent == [5, 15, 15, 15]

@@ -60,6 +60,18 @@ async def test_events_come_line_by_line_and_a_reader_that_leaves_ends_nothing(wo
     assert len(await world.calls("generateContent")) == 40
 
 
+@pytest.mark.parametrize("how", [["--json"], ["--json", "--quiet"], []], ids=["events", "quiet", "lines"])
+async def test_the_exit_code_is_that_of_the_job_where_nobody_reads_any_more(world: World, how: list[str]) -> None:
+    await world.arm("http_error", call="generate", code=400, message="No such field.", times=1)
+    source = world.write("a.jsonl", [row("a"), row("b")])
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    told = command("run", source, "--model", MODEL, "--lane", "live", *how)
+    done = subprocess.run(told, stdout=ours, stderr=ours, cwd=world.work, env=world.env(), timeout=60, check=False)
+    os.close(ours)
+    assert done.returncode == 3
+
+
 async def begun(world: World, process: "subprocess.Popen[str]") -> IO[str]:
     """Wait until a run has answers."""
     assert process.stderr
@@ -103,6 +115,27 @@ async def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_that_was_answered
         assert "genai-batch resume job_" in process.stderr.read()
     listed = answer(run(world, "list", "--json"))["jobs"][0]
     assert listed["state"] == "JOB_STATE_RUNNING", "whoever comes next goes on"
+
+
+HURRIED = (
+    "from genai_batch.__main__ import main; from genai_batch.server import waiting; "
+    "from genai_batch.tools.lanes.live import lane; waiting.IN_FLIGHT_S = lane._CLOSE_S = 0.3; main()"
+)
+
+
+async def test_after_one_ctrl_c_what_does_not_come_home_is_given_up_in_the_end(world: World) -> None:
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(9)])
+    await world.arm("hang", call="generate", after=3, times=None)
+    live = [sys.executable, "-c", HURRIED, "run", source, "--model", MODEL, "--lane", "live", "--concurrency", "3"]
+    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+        told = await begun(world, process)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
+        said = told.read()
+    assert ("for at most" in said, "3 rows are stored. genai-batch resume job_" in said) == (True, True)
 
 
 async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:

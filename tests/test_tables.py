@@ -11,18 +11,19 @@ import duckdb
 import openpyxl
 import pytest
 
+from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.tables import rows
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.starting import drafted, preflight
 from tests.built import built, prompts
-from tests.world import MODEL, World, refusal
+from tests.world import MODEL, World, call, refusal
 
 pytestmark = pytest.mark.anyio
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path, found: Findings | None = None) -> list[dict[str, Any]]:
     """The cells of a table."""
-    return [row.columns for row in rows(path)]
+    return [row.columns for row in rows(path, found=found)]
 
 
 async def test_a_cell_may_hold_newlines_quotes_commas_and_braces(world: World) -> None:
@@ -61,10 +62,24 @@ def test_excel_gives_dates_whole_numbers_and_what_formulas_came_to(tmp_path: Pat
     with ZipFile(tmp_path / "plain.xlsx") as plain, ZipFile(tmp_path / "a.xlsx", "w") as saved:
         for name in plain.namelist():  # as Excel saves it, with what the formula came to
             saved.writestr(name, re.sub(rb"(<f>1\+2</f>)<v ?/?>(</v>)?", rb"\1<v>3</v>", plain.read(name)))
-    assert [list(cells.values()) for cells in read(tmp_path / "a.xlsx")] == [
+    told = Findings()
+    assert [list(cells.values()) for cells in read(tmp_path / "a.xlsx", told)] == [
         ["a", "2026-11-20", "2026-11-20T09:30:00", 9.5, 3, 3, None],
         ["b", None, None, 1, 2, 3, "x"],
     ]
+    assert told.warnings == []
+
+
+async def test_formulas_that_were_never_computed_are_counted_and_the_first_is_named(world: World) -> None:
+    book = openpyxl.Workbook()
+    for cells in (["id", "n", "sum"], ["a", 1, "=B2+1"], ["b", "=1+1", 4], ["c", 3, None]):
+        book.worksheets[0].append(cells)
+    book.save(world.work / "t.xlsx")
+    async with world.client() as client:
+        given = {"data": "t.xlsx", "prompt": "{{ n }} {{ sum }}", "model": MODEL}
+        told = await call(client, "build_requests", output_path="a.jsonl", **given)
+    said = [each["problem"] for each in told["warnings"] if "formulas" in each["problem"]]
+    assert said == ["t.xlsx: 2 formulas have no value, the first in column 'sum'; they are empty here"]
 
 
 def test_parquet_keeps_types_that_json_has(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Attempt(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a pilot told of a source, in USD for all of it in one lane."""
+    """What a pilot of so many rows told of a source, in USD for all of it in one lane."""
 
     digest: str
     model: str
@@ -52,6 +52,7 @@ class Told(NamedTuple):
     low: float
     likely: float
     high: float
+    rows: int
 
 
 class Ledger(Database):
@@ -262,16 +263,18 @@ class Ledger(Database):
         return [Past(row["expected"], row["actual"]) for row in self._rows(sql, model, backend, shape, most)]
 
     def note_pilot(self, told: Told, now: float) -> None:
-        """Keep what a pilot told of a source."""
+        """Keep what a pilot told of a source, unless one of more rows has."""
         with self._transaction():
-            values = ", ".join("?" for _ in (*told, now))
-            self._db.execute(f"INSERT OR REPLACE INTO piloted VALUES ({values})", (*told, now))
+            known = self.pilot_of(told.digest, told.model, told.lane, told.backend)
+            if known is None or known.rows <= told.rows:
+                columns, values = ", ".join((*Told._fields, "at")), ", ".join("?" for _ in (*told, now))
+                self._db.execute(f"INSERT OR REPLACE INTO piloted ({columns}) VALUES ({values})", (*told, now))
 
     def pilot_of(self, digest: str, model: str, lane: str, backend: str) -> Told | None:
         """Find what a pilot told of the same content."""
         sql = "SELECT * FROM piloted WHERE digest = ? AND model = ? AND lane = ? AND backend = ?"
         rows = self._rows(sql, digest, model, lane, backend)
-        return Told(*tuple(rows[0])[:-1]) if rows else None
+        return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""
@@ -330,6 +333,16 @@ class Ledger(Database):
         """Give a job the digest that compares."""
         with self._transaction():
             self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, job_id))
+
+    def note(self, job: Job, text: str, now: float) -> None:
+        """Write down once what was found of a job, beside the changes of its state."""
+        with self._transaction():
+            if not self.is_noted(job, text):
+                self._event(job.id, now, job.state, text)
+
+    def is_noted(self, job: Job, text: str) -> bool:
+        """Whether that was written down of a job."""
+        return bool(self._rows("SELECT 1 FROM event WHERE job_id = ? AND note = ?", job.id, text))
 
     def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
         self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})

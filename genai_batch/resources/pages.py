@@ -4,8 +4,9 @@ Pages read only what is on disk. A page that does not end the list carries the c
 """
 
 import re
+from datetime import UTC, datetime
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -142,17 +143,31 @@ def blob(results: Results, key: str, index: int) -> Served:
     return results.media.served(key, entry.attempt, index, found[index])
 
 
-def need_results(job: Job) -> None:
-    """Refuse to show results of a job that is still under way.
+class Rest(NamedTuple):
+    """A live job that was stopped: rows that are stored, and when it goes on by itself, in seconds since 1970."""
+
+    stored: int
+    until: float
+
+
+def need_results(job: Job, rest: Rest | None = None) -> None:
+    """Refuse to show results of a job that is still under way, or rests until later.
 
     Raises:
         NotFinished: with when to ask again.
     """
-    if not job.is_over and not job.attempt:
+    if job.is_over or job.attempt:
+        return
+    if rest:
+        until = f"{datetime.fromtimestamp(rest.until, UTC):%Y-%m-%d %H:%M} UTC"
         raise NotFinished(
-            f"{job.id} is {job.state}; its results come all at once at its end. check_status(wait_s=50) waits for it."
-            f" {job.notice or ''}".rstrip()
+            f"{job.id} rests until {until} with {rest.stored:,} of {job.requests:,} rows stored; they can be read once "
+            f"it is over. {job.notice or ''} At the command line genai-batch resume {job.id} lets it go on at once."
         )
+    raise NotFinished(
+        f"{job.id} is {job.state}; its results come all at once at its end. check_status(wait_s=50) waits for it."
+        f" {job.notice or ''}".rstrip()
+    )
 
 
 def position(cursor: str | None) -> int:

@@ -198,3 +198,7 @@ CREATE TABLE upload (
     lease_until REAL,
     PRIMARY KEY (content, account)
 ) WITHOUT ROWID;
+
+-- step: 017_pilot_rows
+-- Of how many rows a pilot was: one of fewer does not answer for one of more.
+ALTER TABLE piloted ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;

@@ -35,9 +35,10 @@ class Interrupts:
         self._is_heard = False
 
     def listen(self) -> None:
-        """Hear signals from now on."""
+        """Hear signals from now on, but none that the parent has this process ignore, as shells do for `command &`."""
         for each in _SIGNALS:
-            signal.signal(each, self._hear)
+            if signal.getsignal(each) != signal.SIG_IGN:
+                signal.signal(each, self._hear)
 
     @contextmanager
     def heeded(self, wish: Callable[[], None], last: Callable[[], str]) -> Generator[None]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from genai_batch.resources.answers import Answer, dollars, printable
 from genai_batch.resources.status import JobStatus
+from genai_batch.server.printing import put
 
 LOG_S = 10
 """Seconds between two lines of a log while nothing but numbers changes."""
@@ -123,7 +124,7 @@ class Lines(Silent):
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - stderr, for a person
+        put(printable(text), err=True)
 
 
 class Events(Silent):
@@ -149,10 +150,7 @@ class Events(Silent):
         self._write(Event(event="note", text=text))
 
     def _write(self, event: Event) -> None:
-        try:
-            print(event.compact(), flush=True)  # noqa: T201 - what was asked for
-        except BrokenPipeError:
-            sys.stdout = None
+        put(event.compact())
 
 
 def progress(status: JobStatus) -> Event:

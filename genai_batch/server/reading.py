@@ -149,7 +149,7 @@ class Reading:
         return job
 
     def _finished(self, job_id: str) -> Job:
-        pages.need_results(job := self._job(job_id))
+        self._workspace.need_results(job := self._job(job_id))
         return job
 
     async def _in_results(self, job_id: str, read: Callable[[Results], T]) -> T:

@@ -10,7 +10,6 @@ from pydantic import Field
 from genai_batch.resources import report
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.jobs import Job
-from genai_batch.resources.pages import need_results
 from genai_batch.resources.report import History
 from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.status import notice
@@ -35,7 +34,7 @@ async def make_report(job_id: str, workspace: Workspace, output: str | None) -> 
         PathNotAllowed: the file cannot be written.
     """
     job, _ = await workspace.look(await workspace.job(job_id))
-    need_results(job)
+    workspace.need_results(job)
     target = file_at(workspace, output or f"{job.id}-report.html")
     return await to_thread.run_sync(partial(_write, workspace, job, target))
 

@@ -17,6 +17,7 @@ from genai_batch.resources.jobs import BROKEN, FINISHED
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.status import JobStatus, PipelineStatus
 from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
+from genai_batch.server.printing import put
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.workspace import Workspace
 
@@ -78,7 +79,7 @@ async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
         at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
         if confirm or not error.approvable or not at_terminal:
             raise
-        typer.echo(f"genai-batch: {printable(str(error))}", err=True)
+        put(f"genai-batch: {printable(str(error))}", err=True)
         ask = partial(typer.confirm, "Start it all the same?", err=True)
         agreed = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         if not agreed:
@@ -97,8 +98,8 @@ def fail(error: BatchError, *, json: bool) -> NoReturn:
     """End the command with what went wrong, in words and as exit code."""
     text = error.tell(most=10**9, budget=10**9) if isinstance(error, InvalidRequests) else str(error)
     if json:
-        typer.echo(msgspec.json.encode({"error": text, "exit_code": error.exit_code}))
-    typer.echo(f"genai-batch: {printable(text)}", err=True)
+        put(msgspec.json.encode({"error": text, "exit_code": error.exit_code}).decode())
+    put(f"genai-batch: {printable(text)}", err=True)
     if error.exit_code == INTERRUPTED:
         leave()
     raise typer.Exit(error.exit_code)
@@ -106,7 +107,7 @@ def fail(error: BatchError, *, json: bool) -> NoReturn:
 
 def show(answer: Answer, lines: list[str], json: bool) -> None:
     """Print an answer as lines or as one JSON object."""
-    typer.echo(answer.compact() if json else printable("\n".join(lines)))
+    put(answer.compact() if json else printable("\n".join(lines)))
 
 
 def exit_code(status: JobStatus) -> int:

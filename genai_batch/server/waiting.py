@@ -12,15 +12,23 @@ from genai_batch.tools.check_status import check_status
 from genai_batch.tools.workspace import Workspace
 
 _CALL_S = 50
+IN_FLIGHT_S = 25
+"""Seconds after the first Ctrl-C that what is in flight has to come home; closing gives it five more."""
 _RESTS_S = 400
 """Seconds that a job is to be left alone, from which on it is not waited for."""
+
+
+_STOPPING = (
+    "Stopping: what is in flight is finished and stored, for at most half a minute. Ctrl-C once more stops at once."
+)
 
 
 async def follow(workspace: Workspace, job_id: str, seconds: float | None, show: Shown) -> JobStatus:
     """Ask until the job is over, or `seconds` have passed; None waits for the end however long it takes.
 
     Nobody waits for hours at a terminal: a live job that Gemini has stopped is returned as it stands. Ctrl-C ends the
-    waiting: what this process has in flight is finished and stored first. A second one ends it at once.
+    waiting: what this process has in flight is finished and stored first, or given up after half a minute. A second
+    one ends it at once.
 
     Raises:
         Interrupted: there was a Ctrl-C, and the job is not over.
@@ -35,8 +43,9 @@ async def follow(workspace: Workspace, job_id: str, seconds: float | None, show:
     with show, interrupts.heeded(stopped.set, last):
         status = await _asked(workspace, job_id, seconds, show, stopped)
         if stopped.is_set() and not status.is_over:
-            show.say("Stopping: what is in flight is finished and stored. Ctrl-C once more stops at once.")
-            await workspace.lane.rest(workspace.ledger.job(status.job_id))
+            show.say(_STOPPING)
+            with anyio.move_on_after(IN_FLIGHT_S):
+                await workspace.lane.rest(workspace.ledger.job(status.job_id))
             raise Interrupted(_how_to_go_on(workspace, status, job_id))
     return status
 
@@ -61,7 +70,8 @@ def _rests(workspace: Workspace, job_id: str) -> bool:
 
 def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     """Which commands come back to a job that goes on elsewhere, or not at all until then."""
-    if workspace.ledger.job(status.job_id).lane_now == "live":
-        done = sum(shard.done for shard in workspace.ledger.shards(status.job_id))
+    job = workspace.ledger.job(status.job_id)
+    if job.lane_now == "live":
+        done = workspace.lane.stand(job).done  # what is whole on the disk: a run that was given up has not counted it
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
     return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import to_thread
 
-from genai_batch.resources import pages
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.local_files import FILE
@@ -98,7 +97,7 @@ async def compiled(
         made = await to_thread.run_sync(write, None, abandon_on_cancel=True)
     else:
         job, _ = await workspace.look(await workspace.job(plan.manifest.job_id))
-        pages.need_results(job)
+        workspace.need_results(job)
         read = partial(read_results, workspace.home, job, write)
         made = await to_thread.run_sync(read, abandon_on_cancel=True)
     settings = _settings(plan, made, earlier)

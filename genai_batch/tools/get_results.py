@@ -36,7 +36,7 @@ async def get_results(
     """
     job = await workspace.job(job_id)
     job, _ = await workspace.look(job)
-    pages.need_results(job)
+    workspace.need_results(job)
     if keys and cursor:
         raise BatchError("keys names rows, cursor goes on behind others: give one of them.")
     if output_path is None:

@@ -1,6 +1,7 @@
 """A pilot: a few rows, drawn by a seed from the content itself, run as a small job that tells what all will cost.
 
 Asked for twice it is the same small job, so its answers are paid once; its rows are paid again when the whole job runs.
+One that told nothing is sent anew when it is asked for again after that was said.
 """
 
 import random
@@ -37,6 +38,7 @@ CAP_USD = 0.5
 """What a pilot may cost at most, unless the caller says otherwise."""
 WAIT_S = 30
 """Seconds to wait for its answers before the caller is told to come again."""
+_TOLD_NOTHING = "told nothing: too few rows came back well"
 
 
 class Pilot(NamedTuple):
@@ -46,6 +48,13 @@ class Pilot(NamedTuple):
     most: float
     lane: Lane
     how: How = AS_BATCH
+
+
+class _Begun(NamedTuple):
+    """The job of a pilot, and what is to be said of an earlier one that it takes the place of."""
+
+    job: Job
+    said: str = ""
 
 
 class _Answered(NamedTuple):
@@ -66,8 +75,9 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
         InvalidRequests: with every problem found.
     """
     async with drafted(workspace, found, found.source.stem[:100]) as whole:
-        job = await _begun(workspace, found, whole, pilot)
-    return await _outcome(workspace, found, job, pilot)
+        begun = await _begun(workspace, found, whole, pilot)
+    told = await _outcome(workspace, found, begun.job, pilot)
+    return told.model_copy(update={"next": f"{begun.said}{told.next}"})
 
 
 async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pilot) -> str:
@@ -80,17 +90,17 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         OverBudget: the pilot itself may cost too much.
         BatchError: the source has too few rows for one, or too few came back well.
     """
-    if workspace.ledger.pilot_of(found.digest, found.model.name, pilot.lane, workspace.backend):
+    if _has_told(workspace, found, pilot):
         return "The cost is what an earlier pilot of it told."
-    job = await _begun(workspace, found, whole, pilot)
-    told = await _outcome(workspace, found, job, pilot)
-    job = workspace.ledger.job(job.id)
+    begun = await _begun(workspace, found, whole, pilot)
+    told = await _outcome(workspace, found, begun.job, pilot)
+    job = workspace.ledger.job(begun.job.id)
     if not job.is_over:
         raise PilotRuns(job.id)
-    if not workspace.ledger.pilot_of(found.digest, found.model.name, pilot.lane, workspace.backend):
-        raise BatchError(f"{told.next} Only the pilot was sent.")
+    if not _has_told(workspace, found, pilot):
+        raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed, high = dollars(whole.price.cost_usd.likely), dollars(told.cost_usd.high)
-    paid = f"The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
+    paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
     return f"{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
 
 
@@ -103,15 +113,27 @@ class PilotRuns(NotFinished):
         self.job_id = job_id
 
 
-async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pilot) -> Job:
-    """Draw the rows of a pilot and record its job, or find the one that is the same."""
+def _has_told(workspace: Workspace, found: Preflight, pilot: Pilot) -> bool:
+    """Whether a pilot of no fewer rows has told what a source costs."""
+    told = workspace.ledger.pilot_of(found.digest, found.model.name, pilot.lane, workspace.backend)
+    return told is not None and told.rows >= pilot.rows
+
+
+async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pilot) -> _Begun:
+    """Draw the rows of a pilot and record its job, or find the one that is the same; what told nothing is sent anew."""
     if found.requests < 2 * pilot.rows:
         raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
     drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
     cut, about = workspace.cut_for(found.model.name), Settings(files=found.about.files)
     part = Preflight(drawn, found.model, cut, is_bound=found.is_bound, about=about)
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
-        return await same(workspace, draft.job) or _recorded(workspace, draft, pilot.most)
+        earlier = await same(workspace, draft.job)
+        if earlier is None:
+            return _Begun(_recorded(workspace, draft, pilot.most))
+        if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
+            return _Begun(earlier)
+        job = _recorded(workspace, draft, pilot.most, again=True)
+        return _Begun(job, f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. ")
 
 
 async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilot) -> Estimate:
@@ -124,10 +146,12 @@ async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilo
     lanes: tuple[Lane, Lane] = ("batch", "live") if pilot.lane == "batch" else ("live", "batch")
     told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
     if not told:
-        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}')."
+        workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
+        said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). "
+        said += "Call again with the same arguments to send the pilot anew."
         return piloted(guess.model_copy(update={"next": said}), _told(job))
     for lane, each in zip(lanes, told, strict=True):
-        known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd)
+        known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd, job.requests)
         workspace.ledger.note_pilot(known, workspace.now())
     return piloted(guess, _told(job), *told)
 
@@ -142,14 +166,14 @@ def _drawn(whole: Draft, rows: int) -> Path:
     return target
 
 
-def _recorded(workspace: Workspace, draft: Draft, most: float) -> Job:
+def _recorded(workspace: Workspace, draft: Draft, most: float, *, again: bool = False) -> Job:
     high = draft.price.most
     if not high <= most:
         raise OverBudget(
             f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(most)}. Nothing was "
             "sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
         )
-    return record(workspace, draft, again=False)
+    return record(workspace, draft, again=again)
 
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:

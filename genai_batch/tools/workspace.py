@@ -9,7 +9,7 @@ from typing import Annotated
 from anyio import move_on_after
 from pydantic import Field
 
-from genai_batch.resources import models, pipelines
+from genai_batch.resources import models, pages, pipelines
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowed, ProviderError
 from genai_batch.resources.jobs import Backend, Job
@@ -126,6 +126,15 @@ class Workspace:
             return self.ledger.job(job.id), None
         except ProviderError as error:
             return self.ledger.job(job.id), short(f"Last known state. {error}", 450)
+
+    def need_results(self, job: Job) -> None:
+        """Refuse to show results of a job that is still under way, or rests until later.
+
+        Raises:
+            NotFinished: with when to ask again.
+        """
+        until = self.lane.rests_until(job)
+        pages.need_results(job, pages.Rest(self.lane.stand(job).done, until) if until else None)
 
     def need_to_own(self, job: Job) -> None:
         """Refuse to act on a job that only another key or backend can see.

@@ -1,6 +1,7 @@
 """A folder as rows: the files in it and in the folders in it, as they are met; nothing is followed out of it."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -60,11 +61,14 @@ def files(root: Path, chosen: Rules, found: Findings, most: int, *, strict: bool
     What cannot be used is told in `found`: as a problem where `strict`, else as a warning.
     """
     tell = found.problem if strict else found.warn
+    said = "" if strict else " and is left out"
     for path, entry in _walk(root, "", chosen, found):
+        if _has_controls(path):
+            tell(f"file {brief(repr(path), 120)} has a name with control characters{said}", "rename it")
+            continue
         try:
             yield path, look(Path(entry.path), most)
         except Unusable as error:
-            said = "" if strict else " and is left out"
             tell(f"file {brief(path, 120)!r} {error}{said}", error.fix)
 
 
@@ -93,6 +97,11 @@ def _entries(root: Path, folder: str, found: Findings) -> list["os.DirEntry[str]
         found.warn(f"folder {brief(folder or root.name, 120)!r} cannot be read: {error.strerror}; it is left out")
         return []
     return sorted(seen, key=lambda entry: (entry.is_dir(follow_symlinks=False), entry.name))
+
+
+def _has_controls(path: str) -> bool:
+    """Whether no key can be the path: one is printed, and split into lines."""
+    return any(unicodedata.category(character) == "Cc" for character in path)
 
 
 def _is_utf8(name: str) -> bool:

@@ -65,7 +65,7 @@ class Supply:
         if self._plan.items is not None:
             return self._written(self._plan.items, found)
         if manifest.data is not None:
-            return self._rows(self._reached(manifest.data), manifest.sheet)
+            return self._rows(self._reached(manifest.data), manifest.sheet, found)
         if manifest.folder is not None:
             return self._files(self._reached(manifest.folder), found)
         return self._answers()
@@ -94,8 +94,8 @@ class Supply:
                 place, own, columns, {**self._plan.kept, **others}, [], key if key is None else str(key), needs_id=True
             )
 
-    def _rows(self, path: Path, sheet: str | None) -> Iterator[Item]:
-        for row in tables.rows(path, sheet):
+    def _rows(self, path: Path, sheet: str | None, found: Findings) -> Iterator[Item]:
+        for row in tables.rows(path, sheet, found):
             kept = {**self._plan.kept, **row.columns}
             yield Item(row.place, _spoken(row.columns, self._plan), kept, kept, fault=row.fault)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources import separated, spreadsheets
 from genai_batch.resources.sources.arrays import elements
 from genai_batch.resources.sources.cells import Bad, plain
@@ -25,8 +26,8 @@ class Row(NamedTuple):
     fault: Bad | None = None
 
 
-def rows(path: Path, sheet: str | None = None) -> Iterator[Row]:
-    """Read a table row by row, told by its ending.
+def rows(path: Path, sheet: str | None = None, found: Findings | None = None) -> Iterator[Row]:
+    """Read a table row by row, told by its ending; what is lost on the way is told in `found`.
 
     Raises:
         InvalidRequests: it cannot be read as that.
@@ -39,9 +40,9 @@ def rows(path: Path, sheet: str | None = None) -> Iterator[Row]:
     if not path.is_file():
         raise InvalidRequests(str(path), [Problem(problem="no such file", fix="check the path")])
     try:
-        for number, found in enumerate(read(path, sheet), 1):
+        for number, cells in enumerate(read(path, sheet, found or Findings()), 1):
             place = f"row {number}"
-            yield Row(place, {}, found) if isinstance(found, Bad) else Row(place, found)
+            yield Row(place, {}, cells) if isinstance(cells, Bad) else Row(place, cells)
     except OSError as error:
         raise InvalidRequests(path.name, [Problem(problem=f"cannot be read: {error.strerror or error}")]) from error
 
@@ -49,19 +50,19 @@ def rows(path: Path, sheet: str | None = None) -> Iterator[Row]:
 Cells = dict[str, Any] | Bad
 
 
-def _separated(path: Path, _: str | None) -> Iterator[Cells]:
+def _separated(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
     return separated.rows(path)
 
 
-def _spreadsheet(path: Path, sheet: str | None) -> Iterator[Cells]:
-    return spreadsheets.rows(path, sheet)
+def _spreadsheet(path: Path, sheet: str | None, found: Findings) -> Iterator[Cells]:
+    return spreadsheets.rows(path, sheet, found)
 
 
-def _array(path: Path, _: str | None) -> Iterator[Cells]:
+def _array(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
     return map(_object, elements(path))
 
 
-def _lines(path: Path, _: str | None) -> Iterator[Cells]:
+def _lines(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
     with path.open("rb") as file:
         for number, line in enumerate(file):
             text = (line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line).strip()
@@ -77,7 +78,7 @@ def _object(value: Any) -> Cells:
     return value if is_object(value) else Bad(f"is {kind_of(value)}, not an object", "write {column: value, …}")
 
 
-def _parquet(path: Path, _: str | None) -> Iterator[Cells]:
+def _parquet(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
     try:
         import duckdb
     except ImportError as error:
@@ -96,7 +97,7 @@ def _parquet(path: Path, _: str | None) -> Iterator[Cells]:
             raise InvalidRequests(path.name, [Problem(problem=f"is no Parquet file: {said}")]) from error
 
 
-_READERS: dict[str, Callable[[Path, str | None], Iterator[Cells]]] = {
+_READERS: dict[str, Callable[[Path, str | None, Findings], Iterator[Cells]]] = {
     ".csv": _separated, ".tsv": _separated, ".tab": _separated, ".txt": _separated, ".json": _array, ".jsonl": _lines,
     ".ndjson": _lines, ".parquet": _parquet, ".pq": _parquet, ".xlsx": _spreadsheet, ".xlsm": _spreadsheet,
 }  # fmt: skip
