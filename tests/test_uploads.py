@@ -1,8 +1,11 @@
 """Files too large for a request are uploaded: once per content, before what names them, under the provider's clock."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -269,6 +272,33 @@ async def test_a_file_larger_than_gemini_takes_is_left_out_or_refused_with_its_i
         source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "in/long.mp4"}])
         answer = await refusal(client, "create_batch", source=source)
     assert "items[0]: file 'in/long.mp4' has 2,100 MB; Gemini takes 2,000 MB a file" in answer
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells which files a process reads")
+@pytest.mark.parametrize("size", [1, 1_901])
+async def test_a_file_that_is_cut_or_grows_while_it_is_hashed_is_told_as_being_written(world: World, size: int) -> None:
+    big(world, "clip.mp4", 1_900 * MB)
+    source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "clip.mp4"}])
+    command = [sys.executable, "-m", "genai_batch", "estimate", source]
+    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.PIPE) as process:
+        while not reads(process.pid, world.work / "clip.mp4"):
+            assert process.poll() is None
+        os.truncate(world.work / "clip.mp4", size * MB)
+        _, said = process.communicate(timeout=30)
+    assert "items[0]: file 'clip.mp4' is being written" in said.decode()
+    assert process.returncode == 2
+
+
+def reads(process: int, path: Path) -> bool:
+    """Whether a process has a file open, or mapped, and has read more than its head."""
+    own = Path("/proc") / str(process)
+    if str(path) in (own / "maps").read_text():
+        return True
+    for each in (own / "fd").iterdir():
+        with suppress(OSError):
+            if each.readlink() == path and int((own / "fdinfo" / each.name).read_text().split()[1]) > MB:
+                return True
+    return False
 
 
 async def test_requests_for_other_tools_name_no_local_files(world: World) -> None:

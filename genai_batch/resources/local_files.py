@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 import msgspec
 from blake3 import blake3
 
+from genai_batch.resources import regular
 from genai_batch.resources.tokens.headers import Seen, of_path
 
 PREFIX = "local:"
@@ -23,11 +24,16 @@ NAMED = re.compile(rb'(?<!\\)"(?:fileUri|file_uri)"\s*:\s*"(local:([0-9a-f]{64})
 MARK = b'"local:'
 """What a line holds that may name one: quick to look for."""
 _NAME = re.compile(r"local:[0-9a-f]{64}")
+_PIECE = 1024 * 1024
 _FILE = "content TEXT PRIMARY KEY, path TEXT, size INTEGER, mime_type TEXT, item TEXT, seen TEXT"
 _SCHEMA = (
     f"CREATE TABLE IF NOT EXISTS file ({_FILE}) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS hashed (path TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID",
 )
+
+
+class BeingWritten(OSError):
+    """A file that had another size when it was looked at than when it was read."""
 
 
 class LocalFile(NamedTuple):
@@ -97,14 +103,13 @@ class LocalFiles:
         """Take a file up, reading it unless the same path was, and return its name for a request.
 
         Raises:
-            OSError: it cannot be read, or is another size by now.
+            BeingWritten: it has another size by now.
+            OSError: it cannot be read.
         """
         known = self._db.execute("SELECT content FROM hashed WHERE path = ?", (str(path),)).fetchone()
         if known is not None:
             return PREFIX + known[0]
-        content = blake3().update_mmap(path).hexdigest()
-        if path.stat().st_size != size:
-            raise OSError(0, "is being written", str(path))
+        content = _hashed(path, size)
         seen = msgspec.json.encode(of_path(path, mime_type)).decode()
         row = (content, str(path), size, mime_type, item, seen)
         self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -120,3 +125,15 @@ class LocalFiles:
         """What the header of a file tells that a request names."""
         found = self.find(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
         return found.seen if found else None
+
+
+def _hashed(path: Path, size: int) -> str:
+    """The hash of a file of `size` bytes, read in pieces: of a mapped file that somebody cuts, reading is fatal."""
+    seen, left = blake3(), size
+    with regular.opened(path) as file:
+        while left >= 0 and (piece := file.read(_PIECE)):
+            seen.update(piece)
+            left -= len(piece)
+        if left or regular.size_of(file) != size:
+            raise BeingWritten(0, "is being written", str(path))
+    return seen.hexdigest()
