@@ -301,6 +301,41 @@ def reads(process: int, path: Path) -> bool:
     return False
 
 
+async def test_a_pipe_in_the_place_of_a_file_is_refused_with_its_item(world: World) -> None:
+    os.mkfifo(world.work / "p.mp4")
+    async with world.client() as client:
+        source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "p.mp4"}])
+        with anyio.fail_after(20):
+            answer = await refusal(client, "estimate_cost", source=source)
+    assert "items[0]: file 'p.mp4' cannot be read: it is a pipe, a socket or a device" in answer
+
+
+@LANES
+async def test_a_pipe_that_took_the_place_of_a_file_of_a_job_stops_what_needs_it(world: World, lane: str) -> None:
+    source, path = clips(world), world.work / "in/0.mp4"
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source, lane=lane)
+        path.unlink()
+        os.mkfifo(path)
+        await world.admin("DELETE", "/faults")
+        with anyio.fail_after(20):
+            status = await finish(client, job_id)
+        wrong = (await call(client, "get_results", job_id=job_id))["results"] if lane == "live" else []
+    said = status["notice"] if lane == "batch" else wrong[0]["error"]["message"]
+    assert f"{path} (of '0.mp4') cannot be read any more (it is a pipe, a socket or a device)" in said
+
+
+def test_files_that_never_answer_keep_neither_the_loop_nor_the_end_of_the_process_waiting() -> None:
+    program = """
+import asyncio, threading
+from genai_batch.tools.lanes.aside import aside
+asyncio.run(aside(threading.Event().wait, "a file", 0.05))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    assert b"Nothing was heard of a file for 0.05 s" in ended.stderr
+
+
 async def test_requests_for_other_tools_name_no_local_files(world: World) -> None:
     source = clips(world)
     async with world.client() as client:

@@ -12,6 +12,7 @@ from anyio import to_thread
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Shard
 from genai_batch.resources.local_files import LocalFile, LocalFiles
+from genai_batch.tools.lanes.aside import aside
 from genai_batch.tools.lanes.derived import Uris, contents, present
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.uploading import BATCH_S
@@ -43,9 +44,7 @@ async def attached(means: Means, shard: Shard, requests: Path) -> Attached | Non
     with files:
         named = await to_thread.run_sync(contents, requests, shard.start, shard.length)
         wanted = [_found(files, content) for content in named]
-    for file in wanted:
-        if not means.uploads.known(file.content, BATCH_S):
-            present(file)
+    await _present([file for file in wanted if not means.uploads.known(file.content, BATCH_S)])
     progress = _Progress(means, shard, wanted)
     left = iter(wanted)
     workers = [asyncio.create_task(_work(means, left, progress)) for _ in range(min(_WORKERS, len(wanted)))]
@@ -91,6 +90,17 @@ async def _work(means: Means, left: Iterator[LocalFile], progress: _Progress) ->
             return
         upload = await means.uploads.get(file, BATCH_S)
         progress.add(file, upload.uri, upload.made_at)
+
+
+async def _present(files: list[LocalFile]) -> None:
+    """Refuse the first file that is gone or changed, before any is uploaded."""
+
+    def each() -> None:
+        for file in files:
+            present(file)
+
+    if files:
+        await aside(each, f"the {len(files):,} local files of the requests")
 
 
 def _found(files: LocalFiles, content: str) -> LocalFile:

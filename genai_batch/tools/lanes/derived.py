@@ -10,6 +10,7 @@ from pathlib import Path
 from blake3 import blake3
 from typing_extensions import Buffer
 
+from genai_batch.resources import regular
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import FileUnusable
 from genai_batch.resources.local_files import NAMED, PREFIX, LocalFile, named_in
@@ -135,8 +136,8 @@ def present(file: LocalFile) -> None:
         FileUnusable: it is.
     """
     try:
-        with file.path.open("rb") as found:
-            size = found.seek(0, os.SEEK_END)
+        with regular.opened(file.path) as found:
+            size = regular.size_of(found)
     except OSError as error:
         raise _unusable(file, f"cannot be read any more ({error.strerror})") from error
     if size != file.size:
