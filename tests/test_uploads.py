@@ -321,8 +321,9 @@ async def test_a_pipe_that_took_the_place_of_a_file_of_a_job_stops_what_needs_it
         await world.admin("DELETE", "/faults")
         with anyio.fail_after(20):
             status = await finish(client, job_id)
-        wrong = (await call(client, "get_results", job_id=job_id))["results"] if lane == "live" else []
-    said = status["notice"] if lane == "batch" else wrong[0]["error"]["message"]
+        said = str(status["notice"])
+        if lane == "live":
+            said = (await call(client, "get_results", job_id=job_id))["results"][0]["error"]["message"]
     assert f"{path} (of '0.mp4') cannot be read any more (it is a pipe, a socket or a device)" in said
 
 
@@ -334,6 +335,72 @@ asyncio.run(aside(threading.Event().wait, "a file", 0.05))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
     assert b"Nothing was heard of a file for 0.05 s" in ended.stderr
+
+
+@LANES
+async def test_a_job_goes_on_once_it_is_created_again_from_where_its_files_lie_now(world: World, lane: str) -> None:
+    clips(world)
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, manifest(world, folder="in", prompt="What is to be seen?"), lane=lane)
+        source = moved(world)
+        again = await call(client, "create_batch", source=source, lane=lane)
+        await world.admin("DELETE", "/faults")
+        assert (again["job_id"], "Its files are now read from where" in again["notice"]) == (job_id, True)
+        await finish(client, job_id)
+        await call(client, "resume_job", job_id=job_id) if lane == "live" else None
+        assert (await finish(client, job_id))["counts"] == {"ok": 1}
+        assert "are now" not in (await call(client, "create_batch", source=source, lane=lane))["notice"]
+
+
+async def test_a_job_that_failed_for_a_moved_file_can_be_begun_again_and_resumed(world: World) -> None:
+    job_id, source = await failed(world), moved(world)
+    async with world.client() as client:
+        estimate = (await call(client, "check_status", job_id=job_id))["cost_usd"]["estimate"]
+        anew = await start(client, source)
+        assert (await finish(client, anew))["counts"] == {"ok": 1}
+        assert anew != job_id
+        await call(client, "resume_job", job_id=job_id)
+        resumed = await finish(client, job_id)
+    assert (resumed["counts"], resumed["cost_usd"]["estimate"]) == ({"ok": 1}, pytest.approx(estimate, rel=0.5))
+
+
+async def test_live_rows_whose_file_was_moved_are_told_as_worth_sending_again_and_are(world: World) -> None:
+    source, path = clips(world), world.work / "in/0.mp4"
+    async with world.client() as client:
+        await world.arm("http_error", call="upload_start", code=503, times=None)
+        job_id = await start(client, source, lane="live")
+        path.rename(world.work / "away.mp4")
+        await world.admin("DELETE", "/faults")
+        estimate = (await finish(client, job_id))["cost_usd"]["estimate"]
+        (world.work / "away.mp4").rename(path)
+        source = moved(world)
+        wrong = (await call(client, "get_results", job_id=job_id))["results"][0]["error"]
+        again = await call(client, "create_batch", source=source, lane="live")
+        await call(client, "resume_job", job_id=job_id)
+        resumed = await finish(client, job_id)
+    assert (wrong["retryable"], "resume_job if that finds the same job" in wrong["message"]) == (True, True)
+    assert "resume_job sends the rows that failed" in again["notice"]
+    assert (resumed["counts"], resumed["cost_usd"]["estimate"]) == ({"ok": 1}, estimate)
+
+
+def moved(world: World) -> str:
+    """The same manifest over the same files, which lie elsewhere now."""
+    (world.work / "in").rename(world.work / "in2")
+    return manifest(world, folder="in2", prompt="What is to be seen?")
+
+
+async def failed(world: World) -> str:
+    """A job whose file was away when it was to be sent, and is back by now."""
+    source, path = clips(world), world.work / "in/0.mp4"
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        path.rename(world.work / "away.mp4")
+        await world.admin("DELETE", "/faults")
+        assert (await finish(client, job_id))["state"] == "JOB_STATE_FAILED"
+    (world.work / "away.mp4").rename(path)
+    return job_id
 
 
 async def test_requests_for_other_tools_name_no_local_files(world: World) -> None:

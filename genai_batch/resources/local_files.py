@@ -4,9 +4,13 @@ Whoever sends such a request uploads the file first and puts its URI there. Whic
 small database beside the requests, so that neither a million rows nor their files are ever held.
 """
 
+import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -15,6 +19,7 @@ from blake3 import blake3
 
 from genai_batch.resources import regular
 from genai_batch.resources.tokens.headers import Seen, of_path
+from genai_batch.resources.whole import beside, sync_folder
 
 PREFIX = "local:"
 FILE = "files.db"
@@ -121,6 +126,14 @@ class LocalFiles:
         row = self._db.execute("SELECT * FROM file WHERE content = ?", (content,)).fetchone()
         return row and LocalFile(row[0], Path(row[1]), row[2], row[3], row[4], Seen(*msgspec.json.decode(row[5])))
 
+    def lie_as(self, other: "LocalFiles") -> bool:
+        """Whether the same contents lie at the same places."""
+        return all(own == others for own, others in zip_longest(self.places(), other.places()))
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """The contents in their order, and where each was found."""
+        yield from self._db.execute("SELECT content, path FROM file ORDER BY content")
+
     def seen(self, uri: str) -> Seen | None:
         """What the header of a file tells that a request names."""
         found = self.find(uri.removeprefix(PREFIX)) if uri.startswith(PREFIX) else None
@@ -137,3 +150,32 @@ def _hashed(path: Path, size: int) -> str:
         if left or regular.size_of(file) != size:
             raise BeingWritten(0, "is being written", str(path))
     return seen.hexdigest()
+
+
+def keep(files: Path, target: Path) -> None:
+    """Copy which content is which local file, so that it is on the disk, whole, or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with beside(target) as part:
+        shutil.copyfile(files, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+    sync_folder(target.parent)
+
+
+def renew(found: Path, folder: Path) -> bool:
+    """Have the job of a folder read its files where `found` says that they lie; False where it does already.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = folder / FILE
+    if not found.exists() or not folder.is_dir():
+        return False
+    with suppress(OSError), LocalFiles(found) as new, LocalFiles(target) as old:
+        if new.lie_as(old):
+            return False
+    keep(found, target)
+    return True

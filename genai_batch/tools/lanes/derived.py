@@ -18,6 +18,7 @@ from genai_batch.tools.lanes.window import Window
 
 _AT_ONCE = 1024 * 1024
 _SIGNS = len(PREFIX) + 64
+_ADVICE = "Put it back and resume_job; or create_batch from the source, and resume_job if that finds the same job."
 _CHANGED = "was changed since the job was made"
 Uris = Mapping[str, str]
 """Of local files, by their content."""
@@ -147,4 +148,4 @@ def present(file: LocalFile) -> None:
 def _unusable(file: LocalFile, what: str) -> FileUnusable:
     """Say what is the matter with a file, and what can be done."""
     said = f"The file {brief(str(file.path), 200)} (of {brief(file.item, 80)!r}) {what}; nothing of that was sent."
-    return FileUnusable(f"{said} Put it back and resume_job; or create_batch from the source, as it is now.")
+    return FileUnusable(f"{said} {_ADVICE}")
