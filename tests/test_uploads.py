@@ -1,8 +1,11 @@
 """Files too large for a request are uploaded: once per content, before what names them, under the provider's clock."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -269,6 +272,135 @@ async def test_a_file_larger_than_gemini_takes_is_left_out_or_refused_with_its_i
         source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "in/long.mp4"}])
         answer = await refusal(client, "create_batch", source=source)
     assert "items[0]: file 'in/long.mp4' has 2,100 MB; Gemini takes 2,000 MB a file" in answer
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells which files a process reads")
+@pytest.mark.parametrize("size", [1, 1_901])
+async def test_a_file_that_is_cut_or_grows_while_it_is_hashed_is_told_as_being_written(world: World, size: int) -> None:
+    big(world, "clip.mp4", 1_900 * MB)
+    source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "clip.mp4"}])
+    command = [sys.executable, "-m", "genai_batch", "estimate", source]
+    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.PIPE) as process:
+        while not reads(process.pid, world.work / "clip.mp4"):
+            assert process.poll() is None
+        os.truncate(world.work / "clip.mp4", size * MB)
+        _, said = process.communicate(timeout=30)
+    assert "items[0]: file 'clip.mp4' is being written" in said.decode()
+    assert process.returncode == 2
+
+
+def reads(process: int, path: Path) -> bool:
+    """Whether a process has a file open, or mapped, and has read more than its head."""
+    own = Path("/proc") / str(process)
+    if str(path) in (own / "maps").read_text():
+        return True
+    for each in (own / "fd").iterdir():
+        with suppress(OSError):
+            if each.readlink() == path and int((own / "fdinfo" / each.name).read_text().split()[1]) > MB:
+                return True
+    return False
+
+
+async def test_a_pipe_in_the_place_of_a_file_is_refused_with_its_item(world: World) -> None:
+    os.mkfifo(world.work / "p.mp4")
+    async with world.client() as client:
+        source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "p.mp4"}])
+        with anyio.fail_after(20):
+            answer = await refusal(client, "estimate_cost", source=source)
+    assert "items[0]: file 'p.mp4' cannot be read: it is a pipe, a socket or a device" in answer
+
+
+@LANES
+async def test_a_pipe_that_took_the_place_of_a_file_of_a_job_stops_what_needs_it(world: World, lane: str) -> None:
+    source, path = clips(world), world.work / "in/0.mp4"
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source, lane=lane)
+        path.unlink()
+        os.mkfifo(path)
+        await world.admin("DELETE", "/faults")
+        with anyio.fail_after(20):
+            status = await finish(client, job_id)
+        said = str(status["notice"])
+        if lane == "live":
+            said = (await call(client, "get_results", job_id=job_id))["results"][0]["error"]["message"]
+    assert f"{path} (of '0.mp4') cannot be read any more (it is a pipe, a socket or a device)" in said
+
+
+def test_files_that_never_answer_keep_neither_the_loop_nor_the_end_of_the_process_waiting() -> None:
+    program = """
+import asyncio, threading
+from genai_batch.tools.lanes.aside import aside
+asyncio.run(aside(threading.Event().wait, "a file", 0.05))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    assert b"Nothing was heard of a file for 0.05 s" in ended.stderr
+
+
+@LANES
+async def test_a_job_goes_on_once_it_is_created_again_from_where_its_files_lie_now(world: World, lane: str) -> None:
+    clips(world)
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, manifest(world, folder="in", prompt="What is to be seen?"), lane=lane)
+        source = moved(world)
+        again = await call(client, "create_batch", source=source, lane=lane)
+        await world.admin("DELETE", "/faults")
+        assert (again["job_id"], "Its files are now read from where" in again["notice"]) == (job_id, True)
+        await finish(client, job_id)
+        await call(client, "resume_job", job_id=job_id) if lane == "live" else None
+        assert (await finish(client, job_id))["counts"] == {"ok": 1}
+        assert "are now" not in (await call(client, "create_batch", source=source, lane=lane))["notice"]
+
+
+async def test_a_job_that_failed_for_a_moved_file_can_be_begun_again_and_resumed(world: World) -> None:
+    job_id, source = await failed(world), moved(world)
+    async with world.client() as client:
+        estimate = (await call(client, "check_status", job_id=job_id))["cost_usd"]["estimate"]
+        anew = await start(client, source)
+        assert (await finish(client, anew))["counts"] == {"ok": 1}
+        assert anew != job_id
+        await call(client, "resume_job", job_id=job_id)
+        resumed = await finish(client, job_id)
+    assert (resumed["counts"], resumed["cost_usd"]["estimate"]) == ({"ok": 1}, pytest.approx(estimate, rel=0.5))
+
+
+async def test_live_rows_whose_file_was_moved_are_told_as_worth_sending_again_and_are(world: World) -> None:
+    source, path = clips(world), world.work / "in/0.mp4"
+    async with world.client() as client:
+        await world.arm("http_error", call="upload_start", code=503, times=None)
+        job_id = await start(client, source, lane="live")
+        path.rename(world.work / "away.mp4")
+        await world.admin("DELETE", "/faults")
+        estimate = (await finish(client, job_id))["cost_usd"]["estimate"]
+        (world.work / "away.mp4").rename(path)
+        source = moved(world)
+        wrong = (await call(client, "get_results", job_id=job_id))["results"][0]["error"]
+        again = await call(client, "create_batch", source=source, lane="live")
+        await call(client, "resume_job", job_id=job_id)
+        resumed = await finish(client, job_id)
+    assert (wrong["retryable"], "resume_job if that finds the same job" in wrong["message"]) == (True, True)
+    assert "resume_job sends the rows that failed" in again["notice"]
+    assert (resumed["counts"], resumed["cost_usd"]["estimate"]) == ({"ok": 1}, estimate)
+
+
+def moved(world: World) -> str:
+    """The same manifest over the same files, which lie elsewhere now."""
+    (world.work / "in").rename(world.work / "in2")
+    return manifest(world, folder="in2", prompt="What is to be seen?")
+
+
+async def failed(world: World) -> str:
+    """A job whose file was away when it was to be sent, and is back by now."""
+    source, path = clips(world), world.work / "in/0.mp4"
+    await world.arm("http_error", call="upload_start", code=503, times=None)
+    async with world.client() as client:
+        job_id = await start(client, source)
+        path.rename(world.work / "away.mp4")
+        await world.admin("DELETE", "/faults")
+        assert (await finish(client, job_id))["state"] == "JOB_STATE_FAILED"
+    (world.work / "away.mp4").rename(path)
+    return job_id
 
 
 async def test_requests_for_other_tools_name_no_local_files(world: World) -> None:

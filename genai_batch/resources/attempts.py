@@ -5,7 +5,6 @@ with its reason. Requests and index have the same order, so both are read side b
 """
 
 import os
-import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +16,6 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.jobs import Outcome
-from genai_batch.resources.local_files import MARK
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.untyped import as_object
 
@@ -31,7 +29,6 @@ _OUTCOMES: dict[Rows, frozenset[Outcome]] = {
     "missing": frozenset({"missing"}),
 }
 _REASONS, _KEYS = 20, 3
-_OF_FILE = re.compile(r"\bfile\b", re.IGNORECASE)
 
 
 class Left:
@@ -110,7 +107,7 @@ def _again(line: bytes, entry: Entry, results: Results, left: Left, budgets: dic
             return larger
         left.out(entry.key, f"truncated at the most a model writes, {LARGEST_OUTPUT:,} tokens")
         return b""
-    if why := None if asked else _permanent(results, entry, has_files=MARK in line):
+    if why := None if asked else _permanent(results, entry):
         left.out(entry.key, why)
         return b""
     return line
@@ -121,13 +118,11 @@ def _unfit(results: Results) -> LedgerError:
     return LedgerError(f"{said} Nothing was sent; create_batch from the source instead.")
 
 
-def _permanent(results: Results, entry: Entry, *, has_files: bool) -> str | None:
-    """Why sending a row again would only be paid again; None where it may help: its files are uploaded anew, too."""
+def _permanent(results: Results, entry: Entry) -> str | None:
+    """Why sending a row again would only be paid again; None where it may help."""
     if entry.outcome == "blocked":
         return f"blocked ({entry.finish_reason or 'the prompt'})"
     if entry.outcome != "error" or (error := results.result(entry).error) is None or error.retryable:
-        return None
-    if has_files and _OF_FILE.search(error.message):
         return None
     return f"with error {error.code}: {short(error.message, 120)}"
 

@@ -189,7 +189,8 @@ class Ledger(Database):
             spend.reserve(self._db, job.id, job.attempt + 1, now, attempt.budget)
             attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
-            changes |= {**_raised(job, attempt.estimate), "begins": json.dumps([*known.begins, known.results_bytes])}
+            whole = _raised(known, attempt.estimate) if self._maybe_charged(known) else _priced(attempt.estimate)
+            changes |= {**whole, "begins": json.dumps([*known.begins, known.results_bytes])}
             changes["lanes"] = json.dumps([*map(known.lane_of, range(1, known.attempt + 1)), attempt.lane])
             self._update("job", {**changes, "notice": None, "id": job.id}, "id = :id")
             for shard in attempt.shards:
@@ -316,6 +317,10 @@ class Ledger(Database):
         rows = self._rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
 
+    def alike(self, digest: str) -> list[str]:
+        """List the ids of all jobs of the same requests, however they ended."""
+        return [row["id"] for row in self._rows("SELECT id FROM job WHERE digest = ? AND bytes > 0", digest)]
+
     def hashed_otherwise(self, job: Job) -> list[str]:
         """List the ids of jobs of the same size whose digest an earlier version made, which does not compare."""
         sql = "SELECT id FROM job WHERE digest LIKE 'sha256:%' AND bytes = ? AND requests = ?"
@@ -344,6 +349,11 @@ class Ledger(Database):
         """Whether that was written down of a job."""
         return bool(self._rows("SELECT 1 FROM event WHERE job_id = ? AND note = ?", job.id, text))
 
+    def _maybe_charged(self, job: Job) -> bool:
+        """Whether anything of a job was sent that may have cost something."""
+        sent = "batch IS NOT NULL OR sent_at IS NOT NULL"
+        return job.cost != 0 and bool(self._rows(f"SELECT 1 FROM shard WHERE job_id = ? AND ({sent}) LIMIT 1", job.id))
+
     def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
         self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})
 
@@ -358,6 +368,11 @@ def _raised(job: Job, more: Range) -> dict[str, Any]:
     known = job.estimate_low is not None and job.estimate_high is not None
     ends = {"estimate_low": (job.estimate_low or 0) + more.low, "estimate_high": (job.estimate_high or 0) + more.high}
     return {"estimate": str((job.estimate or 0) + more.likely), **(ends if known else {})}
+
+
+def _priced(whole: Range) -> dict[str, Any]:
+    """What a job may cost of which nothing was charged until now."""
+    return {"estimate": str(whole.likely), "estimate_low": whole.low, "estimate_high": whole.high}
 
 
 def _plain(job: Job) -> dict[str, Any]:

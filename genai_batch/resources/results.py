@@ -5,6 +5,7 @@ request, in the order of the requests; a request without an answer is `missing`,
 unmatched. Of several answers to one key that of the newest attempt stands unless it is worse than an earlier one.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from genai_batch.resources.checks.binding import stripped, sum_of
 from genai_batch.resources.checks.checking import UNVERIFIED, Finding, Look
 from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.jobs import Job, Outcome
+from genai_batch.resources.local_files import MARK
 from genai_batch.resources.media.kept import Kept
 from genai_batch.resources.outcomes import MISSING, Media, RowError, Tokens
 from genai_batch.resources.results_index.building import files_of, held_of, made_of, make_index
@@ -32,6 +34,7 @@ from genai_batch.resources.untyped import as_object
 __all__ = ["Entry", "Result", "Results", "read_results"]
 
 T = TypeVar("T")
+_OF_FILE = re.compile(r"\bfile\b", re.IGNORECASE)
 
 
 class Result(Answer):
@@ -210,10 +213,16 @@ class Results:
             return MISSING
         verdict = outcomes.judge(row)
         if verdict.outcome == entry.outcome or verdict.outcome != "ok":
-            return outcomes.error(row, verdict)
+            return self._with_files(entry, outcomes.error(row, verdict))
         found = self._found(entry, as_object(row.get("response"))) if self.has_requests else None
         code, said = found or (entry.error or "error", "The answer does not stand up to a check.")
         return RowError(code=code, message=said, retryable=True)
+
+    def _with_files(self, entry: Entry, error: RowError | None) -> RowError | None:
+        """The same; a row that failed for a local file may succeed again, since that is uploaded anew."""
+        if error is None or error.retryable or entry.outcome != "error" or not _OF_FILE.search(error.message):
+            return error
+        return error.model_copy(update={"retryable": MARK in self.request(entry)})
 
     def _found(self, entry: Entry, response: dict[str, Any]) -> Finding | None:
         look = Look(self._owner if self.job.is_bound else None)

@@ -50,11 +50,11 @@ from genai_batch.server.terminal import amount, approved, exit_code, fail, show,
 from genai_batch.server.waiting import follow
 from genai_batch.tools.build_requests import build_requests
 from genai_batch.tools.cancel_job import cancel_job
-from genai_batch.tools.create_batch import RENEWED
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.placing import results_at
 from genai_batch.tools.resume_job import Rows, resume_job
+from genai_batch.tools.starting import RENEWED
 from genai_batch.tools.workspace import Workspace
 
 app = typer.Typer(

@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.staged import Staged
 
 _SAID = 3
-RENEWED = "Outputs and columns are now those of this source."
-"""What is said of a job that was there before, where they were others."""
 SEND_S = 40
 """Seconds the call may spend on sending; a larger upload goes on in the background."""
 
@@ -88,7 +86,7 @@ async def create_batch(
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""
-            renewed = job is not None and await to_thread.run_sync(renew, workspace, draft, job)
+            renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
             if job is None:
                 limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
                 gate = partial(approve, limit=limit, confirm=confirm, word=word)
@@ -104,7 +102,7 @@ async def create_batch(
         await (workspace.look(job) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.job(job.id), existing=existing)
     reason = None if existing else f"{told} {draft.reason or ''}".strip()
-    return _told(status, RENEWED if renewed else reason, found.about.warnings)
+    return _told(status, renewed or reason, found.about.warnings)
 
 
 async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: int, most: float) -> str:

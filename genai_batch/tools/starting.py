@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
-from genai_batch.resources import jobs, models
+from genai_batch.resources import jobs, local_files, models
 from genai_batch.resources.checks import copying
 from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.estimates import Estimate
@@ -32,6 +32,9 @@ from genai_batch.tools.routing import AS_BATCH, How, route
 from genai_batch.tools.workspace import Workspace
 
 _EXTRAS = "extras.jsonl"
+RENEWED = "Outputs and columns are now those of this source."
+"""What is said of a job that was there before, where they were others."""
+_MOVED = "Its files are now read from where this source names them"
 
 
 class Draft(NamedTuple):
@@ -185,22 +188,54 @@ def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None
         recorded = workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also)
         if recorded.id != draft.job.id:
             renew(workspace, draft._replace(folder=folder), recorded)
+        else:
+            with suppress(LedgerError):  # it concerns other jobs
+                relocate(workspace, draft._replace(folder=folder))
         return recorded
     finally:
         if recorded is None or recorded.id != draft.job.id:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def renew(workspace: Workspace, draft: Draft, job: Job) -> bool:
-    """Give the same job recorded before what stands beside the requests now; tell whether anything is changed by it.
+def renew(workspace: Workspace, draft: Draft, job: Job) -> str:
+    """Give the same job recorded before what stands beside the requests now; say what is changed by it, if anything is.
 
-    The requests are the same, line by line, so that outputs and columns are all that can differ.
+    The requests are the same, line by line, so that outputs, columns and the places of files are all that can differ.
 
     Raises:
         LedgerError: the home does not take it.
     """
     if draft.job.changed_since:
         workspace.ledger.compared(job, draft.job.changed_since)
+    extras = RENEWED if _renew_extras(workspace, draft, job) else ""
+    moved = _moved(job) if job.id in relocate(workspace, draft) else ""
+    return " ".join(filter(None, (extras, moved)))
+
+
+def relocate(workspace: Workspace, draft: Draft) -> list[str]:
+    """Have every job of the same requests, however it ended, read its files where they lie now; return which did not.
+
+    Raises:
+        LedgerError: the home does not take it.
+    """
+    found = draft.folder / FILE
+    if not found.exists():
+        return []
+    with _storing(workspace):
+        alike = [each for each in workspace.ledger.alike(draft.job.digest) if each != draft.job.id]
+        return [each for each in alike if local_files.renew(found, jobs.folder(workspace.home, each))]
+
+
+def _moved(job: Job) -> str:
+    """What is to be done for a job whose files lie elsewhere."""
+    if job.is_over:
+        failed = sum((job.counts or {}).get(outcome, 0) for outcome in jobs.UNFINISHED)
+        return f"{_MOVED}; resume_job sends the rows that failed." if failed else f"{_MOVED}."
+    is_live = job.lane_now == "live"
+    return f"{_MOVED}; should rows fail for the old place, resume_job sends them." if is_live else f"{_MOVED}."
+
+
+def _renew_extras(workspace: Workspace, draft: Draft, job: Job) -> bool:
     new, old = draft.folder / _EXTRAS, jobs.folder(workspace.home, job.id) / _EXTRAS
     with _storing(workspace):
         is_same = filecmp.cmp(new, old, shallow=False) if old.exists() else not new.stat().st_size
@@ -245,12 +280,5 @@ def _copy(found: Preflight, folder: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
     if found.about.files:
-        _keep(found.about.files, folder / FILE)
+        local_files.keep(found.about.files, folder / FILE)
     sync_folder(folder)
-
-
-def _keep(files: Path, target: Path) -> None:
-    """Copy which content is which local file."""
-    shutil.copyfile(files, target)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())

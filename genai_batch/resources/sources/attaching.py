@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genai_batch.resources.local_files import LocalFiles
+from genai_batch.resources.local_files import BeingWritten, LocalFiles
 from genai_batch.resources.sources.manifest import Plan, item_fields
-from genai_batch.resources.sources.parts import MOST, Looked, Part, Unusable, of_file
+from genai_batch.resources.sources.parts import MOST, Looked, Part, Unusable, being_written, of_file
 from genai_batch.resources.sources.templates import is_template
 from genai_batch.resources.untyped import is_object, items
 
@@ -76,8 +76,10 @@ class Attaching:
     def _name(self, file: Looked, item: str) -> Part:
         try:
             uri = self._noted.add(file.path, file.size, file.mime_type, item)
+        except BeingWritten as error:
+            raise being_written() from error
         except OSError as error:
-            raise Unusable(f"cannot be read: {error.strerror}", "try again when it is complete") from error
+            raise Unusable(f"cannot be read: {error.strerror}", "put it back, and try again") from error
         return {"fileData": {"mimeType": file.mime_type, "fileUri": uri}}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from genai_batch.resources import regular
 from genai_batch.resources.answers import brief
 from genai_batch.resources.media.decoding import decode
 from genai_batch.resources.media.kinds import RAW, kind_of
@@ -64,9 +65,8 @@ def look(path: Path, most: int = MOST) -> Looked:
         Unusable: it is empty, cannot be read, is too large, or nothing that Gemini reads.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
+        with regular.opened(path) as file:
+            size, head = regular.size_of(file), file.read(_HEAD)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
     if not size:
@@ -142,9 +142,18 @@ def blob_of(blob: dict[str, Any]) -> Part:
 
 def _content(found: Looked) -> bytes:
     try:
-        return found.path.read_bytes()
+        with regular.opened(found.path) as file:
+            content = file.read(found.size + 1)
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
+    if len(content) != found.size:
+        raise being_written()
+    return content
+
+
+def being_written() -> Unusable:
+    """The trouble with a file that had another size when it was looked at than when it was read."""
+    return Unusable("is being written", "try again when it is complete")
 
 
 def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST) -> list[tuple[str, Part | Looked]]:

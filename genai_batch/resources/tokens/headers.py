@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from genai_batch.resources import regular
+
 _HEAD = 64 * 1024
 _DOCUMENT = 24 * 1024 * 1024
 _LEAST_PER_S, _LEAST_PER_PAGE, _MOST_PX = 100, 20, 65_535
@@ -33,7 +35,7 @@ class _OnDisk(NamedTuple):
     size: int
 
     def read(self, start: int, size: int) -> bytes:
-        with self.path.open("rb") as file:
+        with regular.opened(self.path) as file:
             file.seek(start)
             return file.read(size)
 

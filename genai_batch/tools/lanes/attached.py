@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
-from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.errors import FileUnusable, LedgerError
 from genai_batch.resources.jobs import Shard
-from genai_batch.resources.local_files import LocalFile, LocalFiles
+from genai_batch.resources.local_files import FILE, LocalFile, LocalFiles
+from genai_batch.tools.lanes.aside import aside
 from genai_batch.tools.lanes.derived import Uris, contents, present
 from genai_batch.tools.lanes.means import Means
 from genai_batch.tools.lanes.uploading import BATCH_S
@@ -38,14 +39,20 @@ async def attached(means: Means, shard: Shard, requests: Path) -> Attached | Non
         LedgerError: it is not known which file is meant.
         OSError: the requests cannot be read.
     """
-    if (files := LocalFiles.beside(requests)) is None:
+    if not requests.with_name(FILE).exists():
         return Attached()
-    with files:
-        named = await to_thread.run_sync(contents, requests, shard.start, shard.length)
-        wanted = [_found(files, content) for content in named]
-    for file in wanted:
-        if not means.uploads.known(file.content, BATCH_S):
-            present(file)
+    named = await to_thread.run_sync(contents, requests, shard.start, shard.length)
+    while True:
+        wanted = _wanted(requests, named)
+        try:
+            return await _uploaded(means, shard, named, wanted)
+        except FileUnusable:
+            if _wanted(requests, named) == wanted:
+                raise  # else it is known by now that they lie elsewhere
+
+
+async def _uploaded(means: Means, shard: Shard, named: Counter[str], wanted: list[LocalFile]) -> Attached | None:
+    await _present([file for file in wanted if not means.uploads.known(file.content, BATCH_S)])
     progress = _Progress(means, shard, wanted)
     left = iter(wanted)
     workers = [asyncio.create_task(_work(means, left, progress)) for _ in range(min(_WORKERS, len(wanted)))]
@@ -91,6 +98,22 @@ async def _work(means: Means, left: Iterator[LocalFile], progress: _Progress) ->
             return
         upload = await means.uploads.get(file, BATCH_S)
         progress.add(file, upload.uri, upload.made_at)
+
+
+async def _present(files: list[LocalFile]) -> None:
+    """Refuse the first file that is gone or changed, before any is uploaded."""
+
+    def each() -> None:
+        for file in files:
+            present(file)
+
+    if files:
+        await aside(each, f"the {len(files):,} local files of the requests")
+
+
+def _wanted(requests: Path, named: Counter[str]) -> list[LocalFile]:
+    with LocalFiles(requests.with_name(FILE)) as files:
+        return [_found(files, content) for content in named]
 
 
 def _found(files: LocalFiles, content: str) -> LocalFile:

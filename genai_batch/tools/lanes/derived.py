@@ -10,6 +10,7 @@ from pathlib import Path
 from blake3 import blake3
 from typing_extensions import Buffer
 
+from genai_batch.resources import regular
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import FileUnusable
 from genai_batch.resources.local_files import NAMED, PREFIX, LocalFile, named_in
@@ -17,6 +18,7 @@ from genai_batch.tools.lanes.window import Window
 
 _AT_ONCE = 1024 * 1024
 _SIGNS = len(PREFIX) + 64
+_ADVICE = "Put it back and resume_job; or create_batch from the source, and resume_job if that finds the same job."
 _CHANGED = "was changed since the job was made"
 Uris = Mapping[str, str]
 """Of local files, by their content."""
@@ -135,8 +137,8 @@ def present(file: LocalFile) -> None:
         FileUnusable: it is.
     """
     try:
-        with file.path.open("rb") as found:
-            size = found.seek(0, os.SEEK_END)
+        with regular.opened(file.path) as found:
+            size = regular.size_of(found)
     except OSError as error:
         raise _unusable(file, f"cannot be read any more ({error.strerror})") from error
     if size != file.size:
@@ -146,4 +148,4 @@ def present(file: LocalFile) -> None:
 def _unusable(file: LocalFile, what: str) -> FileUnusable:
     """Say what is the matter with a file, and what can be done."""
     said = f"The file {brief(str(file.path), 200)} (of {brief(file.item, 80)!r}) {what}; nothing of that was sent."
-    return FileUnusable(f"{said} Put it back and resume_job; or create_batch from the source, as it is now.")
+    return FileUnusable(f"{said} {_ADVICE}")

@@ -25,6 +25,7 @@ from anyio import to_thread
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import ProviderError, ProviderReason
 from genai_batch.resources.untyped import as_list, as_object, is_object
+from genai_batch.tools.lanes.aside import aside
 from genai_batch.tools.lanes.downloading import Download
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.retrying import again
@@ -185,7 +186,9 @@ class Gemini:
     async def _upload(self, opened: Callable[[], RawIOBase], display_name: str, mime: str) -> Stored:
         client = await self._client()
         async with _translated():
-            with opened() as file:  # no path: its name, perhaps not ASCII, would go into a header
+            with await aside(
+                opened, f"the file of {display_name}"
+            ) as file:  # no path: its name, perhaps not ASCII, would go into a header
                 config = {"mime_type": mime, "display_name": display_name}
                 made = await client.files.upload(file=file, config=config)
         if not made.name:

@@ -145,7 +145,9 @@ class Uploads:
         if stored.state == "FAILED":
             self.forget(upload)
             said = f"Gemini could not read the file {_named(file)}: {stored.error or 'no reason given'}."
-            raise FileUnusable(f"{said} Nothing of that was sent. Convert it or leave it out, and create_batch again.")
+            raise FileUnusable(
+                f"{said} Nothing of that was sent. resume_job uploads it once more; or convert it, and create_batch."
+            )
 
     @asynccontextmanager
     async def _renewed(self, file: LocalFile) -> AsyncGenerator[None]:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
+from genai_batch.resources import regular
+
 
 class Window(io.RawIOBase):
     """`length` bytes of a file from `start`; a length of 0 means all from there."""
 
     def __init__(self, path: Path, start: int = 0, length: int = 0) -> None:
         """Open the file."""
-        self._file = path.open("rb")
+        self._file = regular.opened(path)
         self._start = start
         self._length = length or self._file.seek(0, os.SEEK_END) - start
         self.seek(0)

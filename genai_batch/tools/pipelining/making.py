@@ -19,7 +19,7 @@ from genai_batch.resources.sources.selection import Selection
 from genai_batch.tools.approval import Costs, Word, approve, limit_of, lower
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
-from genai_batch.tools.starting import Draft, beside_of, drafted, first_of, outputs_of, preflight_of, record
+from genai_batch.tools.starting import Draft, beside_of, drafted, first_of, outputs_of, preflight_of, record, relocate
 from genai_batch.tools.workspace import Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
@@ -167,6 +167,8 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
         pipeline = _pipeline(workspace, staged, begun, asked, digest)._replace(name=name[:100], created_at=now)
         warnings = tuple(warning for each in begun.values() for warning in each.warnings)
         if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
+            for each in begun.values():
+                await to_thread.run_sync(relocate, workspace, each.draft)
             return known, True, warnings
         limit = limit_of(workspace, stated(staged, asked.max_cost_usd))
         approve(_costs(workspace, begun, again=asked.again), limit, confirm=asked.confirm, word=asked.word)
