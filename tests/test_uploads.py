@@ -347,8 +347,8 @@ async def test_a_job_goes_on_once_it_is_created_again_from_where_its_files_lie_n
         again = await call(client, "create_batch", source=source, lane=lane)
         await world.admin("DELETE", "/faults")
         assert (again["job_id"], "Its files are now read from where" in again["notice"]) == (job_id, True)
-        await finish(client, job_id)
-        await call(client, "resume_job", job_id=job_id) if lane == "live" else None
+        if (await finish(client, job_id))["counts"] != {"ok": 1}:  # its file was looked for just before that
+            await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 1}
         assert "are now" not in (await call(client, "create_batch", source=source, lane=lane))["notice"]
 
