@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# One more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
+WORKERS = $(shell $(PYTHON) -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -14,7 +16,7 @@ demo: $(READY) ## the whole job through a real MCP client, offline
 	@$(BIN)/genai-batch demo
 
 test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check and every test
-	$(BIN)/pytest --numprocesses auto --ignore tests/benchmarks
+	$(BIN)/pytest --numprocesses $(WORKERS) --ignore tests/benchmarks
 	$(BIN)/pytest tests/benchmarks
 
 browser: ## the Chromium that the report's tests look through, where there is none and apt-get is at hand

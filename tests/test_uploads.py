@@ -16,6 +16,7 @@ from genai_batch.resources import jobs
 from genai_batch.resources.requests import Cut
 from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.means import Pace
 from tests.built import manifest, picture
 from tests.test_media_tokens import mp4
 from tests.world import World, call, finish, refusal, start
@@ -341,13 +342,14 @@ asyncio.run(aside(threading.Event().wait, "a file", 0.05))
 async def test_a_job_goes_on_once_it_is_created_again_from_where_its_files_lie_now(world: World, lane: str) -> None:
     clips(world)
     await world.arm("http_error", call="upload_start", code=503, times=None)
-    async with world.client() as client:
+    async with world.client(pace=Pace(0, 60, 60)) as client:  # it is not looked for at its old place in between
         job_id = await start(client, manifest(world, folder="in", prompt="What is to be seen?"), lane=lane)
         source = moved(world)
         again = await call(client, "create_batch", source=source, lane=lane)
         await world.admin("DELETE", "/faults")
         assert (again["job_id"], "Its files are now read from where" in again["notice"]) == (job_id, True)
-        if (await finish(client, job_id))["counts"] != {"ok": 1}:  # its file was looked for just before that
+        await world.advance(120)
+        if (await finish(client, job_id))["counts"] != {"ok": 1}:
             await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 1}
         assert "are now" not in (await call(client, "create_batch", source=source, lane=lane))["notice"]
