@@ -43,22 +43,29 @@ class Database:
     @property
     def version(self) -> tuple[int, int]:
         """Another one whenever anybody has changed something: cheaper to ask for than a job."""
-        return self._rows("PRAGMA data_version")[0][0], self._db.total_changes
+        return self.rows("PRAGMA data_version")[0][0], self._db.total_changes
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """Read what else is kept here."""
-        return self._rows(sql, *values)
+        """Read."""
+        with self._guard():
+            return self._db.execute(sql, values).fetchall()
 
     @contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """Write what else is kept here, in one transaction."""
-        with self._transaction():
-            yield self._db
+        """Write, in one transaction."""
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def _migrate(self) -> None:
-        with self._transaction():
+        with self.writing():
             self._db.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) WITHOUT ROWID")
-            taken = {row["name"] for row in self._rows("SELECT name FROM migration")}
+            taken = {row["name"] for row in self.rows("SELECT name FROM migration")}
             for name, sql in _steps():
                 if name not in taken:
                     for statement in sql.split(";\n"):
@@ -73,21 +80,6 @@ class Database:
     def _update(self, table: str, values: dict[str, Any], where: str) -> None:
         sets = ", ".join(f"{name} = :{name}" for name in values)
         self._db.execute(f"UPDATE {table} SET {sets} WHERE {where}", values)
-
-    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with self._guard():
-            return self._db.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Generator[None]:
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def _guard(self) -> Generator[None]:

@@ -85,7 +85,7 @@ class Ledger(Database):
         Raises:
             OverBudget: the day's limit would be passed; nothing is recorded.
         """
-        with self._transaction():
+        with self.writing():
             if not again and (known := self.same(job)):
                 if also:
                     also(self._db, known)
@@ -109,29 +109,29 @@ class Ledger(Database):
         """
         if (job := self.find(job_id)) is None:
             raise UnknownJob(
-                job_id, [row["id"] for row in self._rows("SELECT id FROM job ORDER BY created_at DESC LIMIT 500")]
+                job_id, [row["id"] for row in self.rows("SELECT id FROM job ORDER BY created_at DESC LIMIT 500")]
             )
         return job
 
     def find(self, job_id: str) -> Job | None:
         """Find a job, or None."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT * FROM job WHERE id = ? OR id = (SELECT job_id FROM shard WHERE batch = ?)", job_id, job_id
         )
         return _job(rows[0]) if rows else None
 
     def shards(self, job_id: str) -> list[Shard]:
         """List the shards of a job in order."""
-        rows = self._rows("SELECT * FROM shard WHERE job_id = ? ORDER BY number", job_id)
+        rows = self.rows("SELECT * FROM shard WHERE job_id = ? ORDER BY number", job_id)
         return [_shard(row) for row in rows]
 
     def shard(self, job_id: str, number: int) -> Shard:
         """Read one shard as it is now."""
-        return _shard(self._rows("SELECT * FROM shard WHERE job_id = ? AND number = ?", job_id, number)[0])
+        return _shard(self.rows("SELECT * FROM shard WHERE job_id = ? AND number = ?", job_id, number)[0])
 
     def open_jobs(self) -> list[Job]:
         """List the jobs that are not over, oldest first."""
-        return [_job(row) for row in self._rows("SELECT * FROM job WHERE ended_at IS NULL ORDER BY created_at")]
+        return [_job(row) for row in self.rows("SELECT * FROM job WHERE ended_at IS NULL ORDER BY created_at")]
 
     def page(self, state: State | None, limit: int, after: str | None) -> list[Job]:
         """List jobs, finished but uncollected first and then the newest, after the job `after`.
@@ -146,13 +146,13 @@ class Ledger(Database):
         ranked = f"SELECT job.*, row_number() OVER (ORDER BY {order}) AS place FROM job WHERE ?1 IS NULL OR state = ?1"
         start = "coalesce((SELECT place FROM ranked WHERE id = ?3), 0)"
         sql = f"WITH ranked AS ({ranked}) SELECT * FROM ranked WHERE place > {start} ORDER BY place LIMIT ?2"
-        return [_job(row) for row in self._rows(sql, state, limit, after)]
+        return [_job(row) for row in self.rows(sql, state, limit, after)]
 
     def progress(self, most: int) -> dict[str, tuple[State, int]]:
         """State and finished rows of the open and the latest jobs, by id."""
         done = "(SELECT sum(done) FROM shard WHERE job_id = job.id)"
         latest = "id IN (SELECT id FROM job ORDER BY created_at DESC LIMIT ?) OR ended_at IS NULL"
-        rows = self._rows(f"SELECT id, state, {done} AS done FROM job WHERE {latest}", most)
+        rows = self.rows(f"SELECT id, state, {done} AS done FROM job WHERE {latest}", most)
         return {row["id"]: (row["state"], row["done"]) for row in rows}
 
     def advance(self, job_id: str, now: float, attempt: int | None = None, **changes: Any) -> Job:
@@ -161,7 +161,7 @@ class Ledger(Database):
         A job that is over stays as it is, and so does one at another than the given attempt: who was held up while
         others went on has nothing to say about it.
         """
-        with self._transaction():
+        with self.writing():
             job = self.job(job_id)
             if job.is_over or attempt not in (None, job.attempt):
                 return job
@@ -181,7 +181,7 @@ class Ledger(Database):
         Raises:
             BatchError: another process has begun one; or OverBudget: the day's limit would be passed. All is as it was.
         """
-        with self._transaction():
+        with self.writing():
             known = self.job(job.id)
             if not known.is_over or known.attempt != job.attempt:
                 raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
@@ -201,7 +201,7 @@ class Ledger(Database):
 
     def mark(self, shard: Shard, **changes: Any) -> Shard:
         """Change a shard; one that is collected stays as it is, since an older answer may come in late."""
-        with self._transaction():
+        with self.writing():
             self._change(shard, **changes)
         return shard.model_copy(update=changes)
 
@@ -211,7 +211,7 @@ class Ledger(Database):
         mine = f"EXISTS (SELECT 1 FROM job WHERE id = :job_id AND {held})"
         sql = f"UPDATE shard SET sent_at = :now WHERE {_THIS_SHARD} AND batch IS NULL AND sent_at IS :seen AND {mine}"
         given = {"now": now, "seen": shard.sent_at, "me": self.owner, "job_id": shard.job_id, "number": shard.number}
-        with self._transaction():
+        with self.writing():
             if self._db.execute(sql, given).rowcount != 1:
                 return None
         return self.shard(shard.job_id, shard.number)
@@ -220,7 +220,7 @@ class Ledger(Database):
         """Record the batch that was made of a shard; False when it has become another, or was given up, meanwhile."""
         told = {"batch": batch, "state": state, "done": done, "polled_at": now, "changed_at": now}
         calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None}
-        with self._transaction():
+        with self.writing():
             known = self.shard(shard.job_id, shard.number)
             if known.batch not in (None, batch) or known.collected_at is not None:
                 return known.batch == batch
@@ -230,7 +230,7 @@ class Ledger(Database):
     def not_sent(self, shard: Shard) -> None:
         """Take the intent to send a shard back, unless another process has intended it anew."""
         sql = f"UPDATE shard SET sent_at = NULL WHERE {_THIS_SHARD} AND batch IS NULL AND sent_at = :sent_at"
-        with self._transaction():
+        with self.writing():
             self._db.execute(sql, {"job_id": shard.job_id, "number": shard.number, "sent_at": shard.sent_at})
 
     def collected(self, shard: Shard, start: int, end: int, now: float, **changes: Any) -> None:
@@ -239,13 +239,13 @@ class Ledger(Database):
         Nothing is recorded for who has lost the lease or found another start: another process has done it meanwhile.
         """
         sql = "UPDATE job SET results_bytes = ? WHERE id = ? AND results_bytes = ? AND lease_owner = ?"
-        with self._transaction():
+        with self.writing():
             if self._db.execute(sql, (end, shard.job_id, start, self.owner)).rowcount == 1:
                 self._change(shard, collected_at=now, **changes)
 
     def settle(self, shard: Shard, now: float, state: str, error: str) -> None:
         """Record that nothing is to be had from a shard."""
-        with self._transaction():
+        with self.writing():
             self._change(shard, collected_at=now, state=state, error=error)
 
     def spent(self, now: float) -> float:
@@ -261,11 +261,11 @@ class Ledger(Database):
             "AND NOT EXISTS (SELECT 1 FROM json_each(counts) WHERE key NOT IN ('ok', 'truncated')) "
             "ORDER BY created_at DESC LIMIT ?"
         )
-        return [Past(row["expected"], row["actual"]) for row in self._rows(sql, model, backend, shape, most)]
+        return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, most)]
 
     def note_pilot(self, told: Told, now: float) -> None:
         """Keep what a pilot told of a source, unless one of more rows has."""
-        with self._transaction():
+        with self.writing():
             known = self.pilot_of(told.digest, told.model, told.lane, told.backend)
             if known is None or known.rows <= told.rows:
                 columns, values = ", ".join((*Told._fields, "at")), ", ".join("?" for _ in (*told, now))
@@ -274,36 +274,36 @@ class Ledger(Database):
     def pilot_of(self, digest: str, model: str, lane: str, backend: str) -> Told | None:
         """Find what a pilot told of the same content."""
         sql = "SELECT * FROM piloted WHERE digest = ? AND model = ? AND lane = ? AND backend = ?"
-        rows = self._rows(sql, digest, model, lane, backend)
+        rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""
-        rows = self._rows("SELECT * FROM shard WHERE display_name = ?", name)
+        rows = self.rows("SELECT * FROM shard WHERE display_name = ?", name)
         return _shard(rows[0]) if rows else None
 
     def claim(self, job_id: str, now: float) -> bool:
         """Take or renew the lease on a job; False while another living process has it."""
         free = "lease_owner IS NULL OR lease_owner = :me OR lease_until < :now"
         sql = f"UPDATE job SET lease_owner = :me, lease_until = :until WHERE id = :id AND ({free})"
-        with self._transaction():
+        with self.writing():
             asked = {"id": job_id, "me": self.owner, "now": now, "until": now + LEASE_S}
             return self._db.execute(sql, asked).rowcount == 1
 
     def held(self, job_id: str, now: float) -> tuple[str, float] | None:
         """Which other process has the lease on a job, and until when; None where none has."""
         sql = "SELECT lease_owner, lease_until FROM job WHERE id = ? AND lease_owner != ? AND lease_until >= ?"
-        rows = self._rows(sql, job_id, self.owner, now)
+        rows = self.rows(sql, job_id, self.owner, now)
         return (rows[0]["lease_owner"], rows[0]["lease_until"]) if rows else None
 
     def release(self, job_id: str) -> None:
         """Give the lease back."""
-        with self._transaction():
+        with self.writing():
             self._db.execute("UPDATE job SET lease_owner = NULL WHERE id = ? AND lease_owner = ?", (job_id, self.owner))
 
     def events(self, job_id: str) -> list[tuple[float, str, str | None]]:
         """List the changes of a job's state: when, to what, why."""
-        rows = self._rows("SELECT at, state, note FROM event WHERE job_id = ? ORDER BY at, rowid", job_id)
+        rows = self.rows("SELECT at, state, note FROM event WHERE job_id = ? ORDER BY at, rowid", job_id)
         return [(row["at"], row["state"], row["note"]) for row in rows]
 
     def same(self, job: Job) -> Job | None:
@@ -314,45 +314,45 @@ class Ledger(Database):
         broken = ", ".join(f"'{state}'" for state in sorted(BROKEN))
         where = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
         sql = f"SELECT * FROM job WHERE {where} AND state NOT IN ({broken}) ORDER BY created_at DESC LIMIT 1"
-        rows = self._rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
+        rows = self.rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
 
     def alike(self, digest: str) -> list[str]:
         """List the ids of all jobs of the same requests, however they ended."""
-        return [row["id"] for row in self._rows("SELECT id FROM job WHERE digest = ? AND bytes > 0", digest)]
+        return [row["id"] for row in self.rows("SELECT id FROM job WHERE digest = ? AND bytes > 0", digest)]
 
     def hashed_otherwise(self, job: Job) -> list[str]:
         """List the ids of jobs of the same size whose digest an earlier version made, which does not compare."""
         sql = "SELECT id FROM job WHERE digest LIKE 'sha256:%' AND bytes = ? AND requests = ?"
-        return [row["id"] for row in self._rows(sql, job.bytes, job.requests)]
+        return [row["id"] for row in self.rows(sql, job.bytes, job.requests)]
 
     def compared(self, job: Job, earlier: str) -> None:
         """Note with which earlier job a job was compared, if that is not known."""
         older = "created_at >= (SELECT created_at FROM job WHERE id = :earlier)"
         free = f"id = :id AND id != :earlier AND changed_since IS NULL AND {older}"
-        with self._transaction():
+        with self.writing():
             told = {"id": job.id, "earlier": earlier}
             self._db.execute(f"UPDATE job SET changed_since = :earlier WHERE {free}", told)
 
     def rehashed(self, job_id: str, digest: str) -> None:
         """Give a job the digest that compares."""
-        with self._transaction():
+        with self.writing():
             self._db.execute("UPDATE job SET digest = ? WHERE id = ?", (digest, job_id))
 
     def note(self, job: Job, text: str, now: float) -> None:
         """Write down once what was found of a job, beside the changes of its state."""
-        with self._transaction():
+        with self.writing():
             if not self.is_noted(job, text):
                 self._event(job.id, now, job.state, text)
 
     def is_noted(self, job: Job, text: str) -> bool:
         """Whether that was written down of a job."""
-        return bool(self._rows("SELECT 1 FROM event WHERE job_id = ? AND note = ?", job.id, text))
+        return bool(self.rows("SELECT 1 FROM event WHERE job_id = ? AND note = ?", job.id, text))
 
     def _maybe_charged(self, job: Job) -> bool:
         """Whether anything of a job was sent that may have cost something."""
         sent = "batch IS NOT NULL OR sent_at IS NOT NULL"
-        return job.cost != 0 and bool(self._rows(f"SELECT 1 FROM shard WHERE job_id = ? AND ({sent}) LIMIT 1", job.id))
+        return job.cost != 0 and bool(self.rows(f"SELECT 1 FROM shard WHERE job_id = ? AND ({sent}) LIMIT 1", job.id))
 
     def _event(self, job_id: str, at: float, state: str, note: str | None) -> None:
         self._insert("event", {"job_id": job_id, "at": at, "state": state, "note": note})
