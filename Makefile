@@ -53,12 +53,14 @@ lock: $(READY) ## pin the dependencies again, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
-# The environment is built by the standard library alone, and again whenever the pins change.
+# The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so pip
+# resolves nothing: a release that came out since cannot change what is installed.
 $(READY): requirements.lock pyproject.toml
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip check --quiet --disable-pip-version-check
 	@touch $@
 
 # Foreign MCP clients for the interoperability tests, and the browser's driver; the versions are pinned in tests/node/package.json.
