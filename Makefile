@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 PYTHON ?= python3
-# Another environment beside the usual one: `make demo PYTHON=python3.13 VENV=.venv-3.13`.
+# Another environment beside the usual one: `make demo PYTHON=python3.13 VENV=.venv-3.13`. One that is there keeps its Python.
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
@@ -10,7 +10,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 WORKERS = $(shell $(PYTHON) -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
 # The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
 PYTHONS = $(shell $(PYTHON) tests/packaging/interpreters.py)
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test browser bench soak check dist check-ranges check-pythons format lock surface clean
@@ -48,6 +48,7 @@ check-ranges: dist ## install the wheel without the lock, with the newest and wi
 	$(BIN)/python tests/packaging/ranges.py dist
 
 check-pythons: ## play the demo with every Python from 3.11 on that is on this machine
+	@test -n "$(PYTHONS)" || { echo "No Python from 3.11 on was found; is PYTHON=$(PYTHON) one that starts?"; exit 1; }
 	@for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version" && $(MAKE) --no-print-directory demo PYTHON=$$python VENV=.venv-$$version || exit 1; \
@@ -63,22 +64,21 @@ surface: $(READY) ## write the surface snapshot and the README's table after a r
 clean: ## remove what make built
 	rm -rf .venv .venv-* .node build dist
 
-lock: $(READY) ## pin the dependencies again, the newest that the ranges allow, with hashes and without addresses
+lock: $(LOCKED) ## pin the dependencies again, the newest that the ranges allow, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
 # The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so
 # pip resolves nothing: a release that came out since cannot change what is installed.
 $(LOCKED): requirements.lock
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --no-deps --require-hashes -r requirements.lock
-	$(PIP) check
+	$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 
 $(READY): $(LOCKED) pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e .
-	$(PIP) check
+	$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 
 # Foreign MCP clients for the interoperability tests, and the browser's driver; the versions are pinned in tests/node/package.json.

@@ -12,7 +12,8 @@ _COMPLETION = "_GENAI_BATCH_COMPLETE"
 def main() -> None:
     """Run the command line; with no arguments and no terminal on stdin, serve an MCP host."""
     interrupts.listen()
-    if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETION not in os.environ:
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if len(sys.argv) == 1 and not is_terminal and _COMPLETION not in os.environ:
         serve()
         return
     from genai_batch.server.cli import app  # typer and rich are for people; a host should not wait for them
@@ -25,6 +26,8 @@ def serve() -> None:
     interrupts.listen()
     if len(sys.argv) > 1:
         _answer_arguments()
+    if sys.stdin is None or sys.stdout is None:
+        sys.exit("genai-batch-mcp talks to an MCP host over stdin and stdout, and one of them is closed.")
     import anyio
 
     from genai_batch.resources.errors import BatchError, leaves

@@ -80,6 +80,21 @@ async def test_the_server_answers_a_person_who_gives_it_arguments_instead_of_wai
     assert ("unrecognized arguments" in complaint) == (asked == "--port")
 
 
+async def test_a_server_without_stdin_or_stdout_says_so(world: World) -> None:
+    for closed in ("<&-", ">&-"):
+        command = f'"{sys.executable}" -m genai_batch {closed}'
+        done = subprocess.run(
+            ["bash", "-c", command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=world.env(),
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr == "genai-batch-mcp talks to an MCP host over stdin and stdout, and one of them is closed.\n"
+
+
 async def test_a_shell_completes_commands_and_options_without_a_terminal_on_stdin(world: World) -> None:
     def completed(words: str) -> list[str]:
         asked = {"_GENAI_BATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}

@@ -70,7 +70,7 @@ async def test_the_readme_installs_the_commands_before_it_uses_them() -> None:
     before, _, after = text.partition("\n## Install\n")
     lines = after.partition("\n```sh\n")[2].partition("```")[0].splitlines()
     assert "```" not in before
-    assert [line.split()[0] for line in lines] == ["git", "pipx", "genai-batch"]
+    assert [line.split()[0] for line in lines] == ["cd", "pipx", "genai-batch"]
     assert "uv tool install" in after.partition("\n## ")[0]
 
 

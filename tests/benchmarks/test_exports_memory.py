@@ -1,10 +1,14 @@
 """An export holds a few rows at a time, however many there are and how long; `make bench` measures how fast it is."""
 
+import sys
 from pathlib import Path
 
+import pytest
 from exports import ID, TARGETS, measure, picture, write
 
 from genai_batch.resources import jobs
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
 
 
 def test_exports_write_every_row_in_flat_memory(tmp_path: Path) -> None:

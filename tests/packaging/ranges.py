@@ -33,7 +33,9 @@ class Environment:
         """Create it with the Python that runs this."""
         self.folder = folder
         self.bin = folder / "env" / "bin"
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith(("GEMINI_", "GOOGLE_"))}
+        self._env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("GEMINI_", "GOOGLE_", "PYTHON"))
+        }
         self._env |= {"GENAI_BATCH_HOME": str(folder / "home"), "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
         self.run(UV, "venv", "--quiet", "--python", sys.executable, "env")
 
@@ -66,7 +68,7 @@ def check(wheel: Path, resolution: str, folder: Path) -> dict[str, str]:
         sys.exit(f"{resolution}: development packages came with the wheel: {', '.join(sorted(surplus))}")
     environment.run("genai-batch", "demo")
     version = environment.run("genai-batch", "--version").strip()
-    if version not in wheel.name:
+    if version != wheel.name.split("-")[1]:
         sys.exit(f"{resolution}: genai-batch --version prints {version!r}, the wheel is {wheel.name}")
     environment.install(f"{wheel}[data]", NEEDED + DATA, resolution)
     (folder / "requests.jsonl").write_text(REQUEST)

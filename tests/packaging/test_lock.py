@@ -77,7 +77,7 @@ def test_make_installs_the_lock_and_nothing_that_was_released_later(tmp_path: Pa
         for path in releases.glob(f"{name.replace('-', '_')}-{version}-*.whl")
     ]
     (project / "requirements.lock").write_text("".join(lines))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "MAKE", "MFLAGS"))}
     env |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(releases)}
     done = subprocess.run(
         ["make", ".venv/.locked", f"PYTHON={sys.executable}"],
