@@ -13,7 +13,7 @@ from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.database import Database
 from genai_batch.resources.errors import BatchError, UnknownJob
-from genai_batch.resources.jobs import BROKEN, Job, Shard, State
+from genai_batch.resources.jobs import BROKEN, Job, Shard, Snapshot, State
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.spend import Budget
 
@@ -128,6 +128,20 @@ class Ledger(Database):
     def shard(self, job_id: str, number: int) -> Shard:
         """Read one shard as it is now."""
         return _shard(self.rows("SELECT * FROM shard WHERE job_id = ? AND number = ?", job_id, number)[0])
+
+    def snapshot(self, job_id: str) -> Snapshot:
+        """Read a job and its shards.
+
+        Raises:
+            UnknownJob: with the nearest ids.
+        """
+        job = self.job(job_id)
+        return Snapshot(job, self.shards(job.id))
+
+    def jobs(self, job_ids: list[str]) -> dict[str, Job]:
+        """Read several jobs, by id."""
+        rows = self.rows("SELECT * FROM job WHERE id IN (SELECT value FROM json_each(?))", json.dumps(job_ids))
+        return {row["id"]: _job(row) for row in rows}
 
     def open_jobs(self) -> list[Job]:
         """List the jobs that are not over, oldest first."""
@@ -276,6 +290,12 @@ class Ledger(Database):
         sql = "SELECT * FROM piloted WHERE digest = ? AND model = ? AND lane = ? AND backend = ?"
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
+
+    def make_room(self, job_id: str) -> None:
+        """Let the shards of a job that wait to be sent be tried at once."""
+        waiting = "batch IS NULL AND collected_at IS NULL AND next_try_at IS NOT NULL"
+        with self.writing():
+            self._db.execute(f"UPDATE shard SET next_try_at = NULL WHERE job_id = ? AND {waiting}", (job_id,))
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""

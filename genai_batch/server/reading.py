@@ -11,7 +11,7 @@ from mcp_types import Completion, CompletionArgument, CompletionContext
 from genai_batch.resources import model_list, pages, uris
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
-from genai_batch.resources.jobs import OUTCOMES, Job
+from genai_batch.resources.jobs import OUTCOMES, Job, Snapshot
 from genai_batch.resources.pages import Wanted
 from genai_batch.resources.report import History, markdown
 from genai_batch.resources.results import Entry, Results
@@ -68,7 +68,7 @@ class Reading:
     async def job(self, job_id: str) -> str:
         """Where a job stands, as last known: state, rows by outcome, cost."""
         job, workspace = self._job(job_id), self._workspace
-        status = telling.status(workspace, job)
+        status = telling.status(workspace, Snapshot(job, workspace.ledger.shards(job.id)))
         return Text(status.compact(), _fresh_ms(job, _all_ok(job)))
 
     @_read
