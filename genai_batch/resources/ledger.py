@@ -19,6 +19,8 @@ from genai_batch.resources.spend import Budget
 
 LEASE_S = 30
 """Seconds a lease lasts unless it is renewed."""
+_PAST = 20
+"""Earlier jobs that teach about a new one, the latest."""
 _JOB = tuple(Job.model_fields)
 _SHARD = tuple(Shard.model_fields)
 _SETTLE_UNSENT = "UPDATE shard SET collected_at = ? WHERE job_id = ? AND batch IS NULL AND collected_at IS NULL"
@@ -267,7 +269,7 @@ class Ledger(Database):
         with self._guard():
             return spend.of_day(self._db, now)
 
-    def past(self, model: str, backend: str, shape: str, most: int = 20) -> list[Past]:
+    def past(self, model: str, backend: str, shape: str) -> list[Past]:
         """Find what the latest jobs of a model and shape were thought to cost and did cost."""
         sql = (
             "SELECT expected, cost * 1.0 AS actual FROM job WHERE model = ? AND backend = ? AND shape = ? "
@@ -275,7 +277,7 @@ class Ledger(Database):
             "AND NOT EXISTS (SELECT 1 FROM json_each(counts) WHERE key NOT IN ('ok', 'truncated')) "
             "ORDER BY created_at DESC LIMIT ?"
         )
-        return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, most)]
+        return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, _PAST)]
 
     def note_pilot(self, told: Told, now: float) -> None:
         """Keep what a pilot told of a source, unless one of more rows has."""
