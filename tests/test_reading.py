@@ -144,12 +144,12 @@ async def test_many_threads_read_in_more_jobs_than_are_kept_open(world: World) -
     ledger = Ledger(world.home)
     jobs = [ledger.job(job_id) for job_id in ids]
     ledger.close()
-    opened = OpenResults(world.home, most=2)
+    opened = OpenResults(world.home, limit=2)
 
     def look(n: int) -> bool:
         job, key = jobs[n % 4], f"k{n % 20}"
-        now = opened.read_now(job, lambda results: results.result(results.entry(key)))
-        found = now or opened.read(job, lambda results: results.result(results.entry(key)))
+
+        found = opened.read(job, lambda results: results.result(results.entry(key)))
         return f'"{n % 4}/{n % 20}"' in (found.text or "")
 
     with ThreadPoolExecutor(8) as threads:

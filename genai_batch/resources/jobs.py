@@ -3,7 +3,7 @@
 import base64
 import secrets
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -152,6 +152,18 @@ class Shard(BaseModel):
     def was_sent(self) -> bool:
         """Whether its requests have reached the provider: as a batch, or one by one."""
         return self.batch is not None or self.output is not None
+
+
+class Snapshot(NamedTuple):
+    """A job and its shards, as they were read together."""
+
+    job: Job
+    shards: list[Shard]
+
+    @property
+    def latest(self) -> list[Shard]:
+        """The shards of the latest attempt, which decide how the job stands."""
+        return latest(self.job, self.shards)
 
 
 def new_id(prefix: str = "job_") -> str:

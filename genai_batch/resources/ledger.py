@@ -13,12 +13,14 @@ from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.database import Database
 from genai_batch.resources.errors import BatchError, UnknownJob
-from genai_batch.resources.jobs import BROKEN, Job, Shard, State
+from genai_batch.resources.jobs import BROKEN, Job, Shard, Snapshot, State
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.spend import Budget
 
 LEASE_S = 30
 """Seconds a lease lasts unless it is renewed."""
+_PAST = 20
+"""Earlier jobs that teach about a new one, the latest."""
 _JOB = tuple(Job.model_fields)
 _SHARD = tuple(Shard.model_fields)
 _SETTLE_UNSENT = "UPDATE shard SET collected_at = ? WHERE job_id = ? AND batch IS NULL AND collected_at IS NULL"
@@ -128,6 +130,20 @@ class Ledger(Database):
     def shard(self, job_id: str, number: int) -> Shard:
         """Read one shard as it is now."""
         return _shard(self.rows("SELECT * FROM shard WHERE job_id = ? AND number = ?", job_id, number)[0])
+
+    def snapshot(self, job_id: str) -> Snapshot:
+        """Read a job and its shards.
+
+        Raises:
+            UnknownJob: with the nearest ids.
+        """
+        job = self.job(job_id)
+        return Snapshot(job, self.shards(job.id))
+
+    def jobs(self, job_ids: list[str]) -> dict[str, Job]:
+        """Read several jobs, by id."""
+        rows = self.rows("SELECT * FROM job WHERE id IN (SELECT value FROM json_each(?))", json.dumps(job_ids))
+        return {row["id"]: _job(row) for row in rows}
 
     def open_jobs(self) -> list[Job]:
         """List the jobs that are not over, oldest first."""
@@ -253,7 +269,7 @@ class Ledger(Database):
         with self._guard():
             return spend.of_day(self._db, now)
 
-    def past(self, model: str, backend: str, shape: str, most: int = 20) -> list[Past]:
+    def past(self, model: str, backend: str, shape: str) -> list[Past]:
         """Find what the latest jobs of a model and shape were thought to cost and did cost."""
         sql = (
             "SELECT expected, cost * 1.0 AS actual FROM job WHERE model = ? AND backend = ? AND shape = ? "
@@ -261,7 +277,7 @@ class Ledger(Database):
             "AND NOT EXISTS (SELECT 1 FROM json_each(counts) WHERE key NOT IN ('ok', 'truncated')) "
             "ORDER BY created_at DESC LIMIT ?"
         )
-        return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, most)]
+        return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, _PAST)]
 
     def note_pilot(self, told: Told, now: float) -> None:
         """Keep what a pilot told of a source, unless one of more rows has."""
@@ -276,6 +292,12 @@ class Ledger(Database):
         sql = "SELECT * FROM piloted WHERE digest = ? AND model = ? AND lane = ? AND backend = ?"
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
+
+    def make_room(self, job_id: str) -> None:
+        """Let the shards of a job that wait to be sent be tried at once."""
+        waiting = "batch IS NULL AND collected_at IS NULL AND next_try_at IS NOT NULL"
+        with self.writing():
+            self._db.execute(f"UPDATE shard SET next_try_at = NULL WHERE job_id = ? AND {waiting}", (job_id,))
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""

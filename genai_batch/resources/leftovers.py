@@ -4,11 +4,14 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from genai_batch.resources import scans
+
 AGE_S = 86_400
 
 
 def sweep(home: Path, now: float) -> None:
-    """Remove unfinished sources, downloads and indexes that nobody has touched for a day."""
+    """Remove unfinished sources, downloads and indexes that nobody has touched for a day, and old scans."""
+    scans.sweep(home / "scans", now)
     folder = home / "jobs"
     for path in [*folder.glob(".job_*"), *folder.glob("*/*.part")]:
         with suppress(OSError):  # another process may be sweeping too

@@ -14,6 +14,8 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import IO
 
+import msgspec
+
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import BINDING, SCHEMA
@@ -34,11 +36,22 @@ from genai_batch.resources.preflight.totals import Totals
 from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tally import Tier
 
-__all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Part", "Preflight", "Tier"]
+__all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Outcome", "Part", "Preflight", "Tier"]
 
 LARGE = 64 * 1024 * 1024
 """Bytes of a source from which on a process that helps pays."""
 _FIRST = 64
+
+
+class Outcome(msgspec.Struct, array_like=True):
+    """What a pass over a source comes to, beside its findings."""
+
+    digest: str
+    requests: int
+    size: int
+    short: Tier
+    long: Tier
+    parts: list[Part]
 
 
 class Preflight:
@@ -76,6 +89,18 @@ class Preflight:
     def _begin(self) -> None:
         self.findings, self._totals, self.digest = Findings(), Totals(self.cut), ""
         self.short, self.long = self._totals.short, self._totals.long
+
+    @property
+    def outcome(self) -> Outcome:
+        """What `run` came to; given back to a `Preflight` of the same source, this holds what it held after `run`."""
+        return Outcome(self.digest, self.requests, self.size, self.short, self.long, self.parts)
+
+    @outcome.setter
+    def outcome(self, outcome: Outcome) -> None:
+        totals = self._totals
+        totals.requests, totals.short, totals.long = outcome.requests, outcome.short, outcome.long
+        totals.cutter.parts, totals.cutter.size = outcome.parts, outcome.size
+        self.digest, self.short, self.long = outcome.digest, outcome.short, outcome.long
 
     @property
     def requests(self) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job, Outcome, Shard
+from genai_batch.resources.jobs import Job, Outcome, Snapshot
 from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.status import Counts
 
@@ -86,10 +86,10 @@ class Standing:
         self._home = home
         self._attempts: OrderedDict[str, _Attempt] = OrderedDict()
 
-    def look(self, job: Job, shards: list[Shard]) -> Stand | None:
+    def look(self, snapshot: Snapshot) -> Stand | None:
         """How the rows of an open job stand; None where that would take too long, or cannot be told."""
         try:
-            return self._looked(job, sum(each.requests for each in jobs.latest(job, shards)))
+            return self._looked(snapshot.job, sum(shard.requests for shard in snapshot.latest))
         except (OSError, BatchError):
             return None
 

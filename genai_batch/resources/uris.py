@@ -1,7 +1,6 @@
 """The addresses of what can be read. A key is a name that is looked up, never a path, and is percent-encoded whole."""
 
-import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 JOBS = "batch://jobs"
 MODELS = "batch://models"
@@ -10,7 +9,6 @@ RESULTS = "batch://jobs/{job_id}/results{?outcome,cursor,limit}"
 RESULT = "batch://jobs/{job_id}/results/{key}"
 MEDIA = "batch://jobs/{job_id}/media/{key}/{index}"
 REPORT = "batch://jobs/{job_id}/report"
-_RESULT = re.compile(r"batch://jobs/([a-z0-9_]+)/results/([A-Za-z0-9%._~-]+)")
 
 
 def job(job_id: str) -> str:
@@ -28,12 +26,6 @@ def results(job_id: str, *, outcome: str | None = None, cursor: str | None = Non
 def result(job_id: str, key: str) -> str:
     """Address of the result of one key."""
     return f"{job(job_id)}/results/{quote(key, safe='')}"
-
-
-def result_of(uri: str) -> tuple[str, str] | None:
-    """Job and key of the address of a result, written as we write it; None for any other address."""
-    found = _RESULT.fullmatch(uri)
-    return (found[1], unquote(found[2])) if found else None
 
 
 def report(job_id: str) -> str:

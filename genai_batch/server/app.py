@@ -99,7 +99,6 @@ def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchSe
     )
     media(read.media)
     server.completion()(read.complete)
-    server.at_hand = read.at_hand
     return server
 
 

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from genai_batch.resources import pipelines, uris
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.jobs import Job
+from genai_batch.resources.jobs import Job, Snapshot
 from genai_batch.resources.leftovers import sweep
 from genai_batch.server.extensions import BatchServer
 from genai_batch.tools.pipelining import going_on
@@ -46,7 +46,7 @@ async def _drive(workspace: Workspace) -> None:
     lane = workspace.lane
     async with anyio.create_task_group() as tasks:
         for job in workspace.ledger.open_jobs():
-            if lane.due(job, lane.gap(job)):
+            if lane.due(Snapshot(job, workspace.ledger.shards(job.id)), lane.gap(job)):
                 tasks.start_soon(_step, workspace, job)
 
 

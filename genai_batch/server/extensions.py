@@ -4,17 +4,20 @@ Everything that touches a private attribute of the SDK stands here; the minor ve
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from mcp.server.context import HandlerResult, ServerRequestContext
+from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions
-from mcp.server.lowlevel.helper_types import ReadResourceContents
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, UnexpectedResourceError
+from mcp.server.mcpserver.resources import FunctionResource
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     EmptyResult,
     InputRequiredResult,
@@ -32,9 +35,11 @@ from mcp_types import (
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError
 from genai_batch.server import listing
-from genai_batch.server.content import Text, contents, unmarked
+from genai_batch.server.content import Content
 from genai_batch.server.offering import StrictArguments, plain, told, undescribed
 from genai_batch.tools.workspace import Workspace
+
+log = logging.getLogger("genai_batch")
 
 
 class BatchServer(MCPServer[Workspace]):
@@ -44,7 +49,6 @@ class BatchServer(MCPServer[Workspace]):
         """Take what `MCPServer` takes."""
         self.bus = InMemorySubscriptionBus()
         self.workspace: Workspace | None = None
-        self.at_hand: Callable[[str], Text | None] = _nothing
         self._watchers: dict[str, set[Any]] = {}
         self._hosts: set[Any] = set()
         super().__init__(*args, subscriptions=self.bus, extensions=[StrictArguments(self._tool_input_schema)], **kwargs)
@@ -85,21 +89,22 @@ class BatchServer(MCPServer[Workspace]):
         except BatchError as error:
             raise MCPError(code=INVALID_PARAMS, message=str(error)) from error
 
-    async def _read(self, ctx: ServerRequestContext[Any, Any], params: ReadResourceRequestParams) -> HandlerResult:
-        """Answer at once what is at hand; else read as the SDK does, and say how long the content stays true."""
-        if (text := self.at_hand(params.uri)) is not None:
-            return text.as_json_at(params.uri)
-        result = await self._handle_read_resource(ctx, params)
-        return unmarked(result) if isinstance(result, ReadResourceResult) else result
-
-    async def read_resource(
-        self, uri: Any, context: Any = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        """Read a resource; a `Blob` goes out as it says itself, not as its template does."""
-        found = await super().read_resource(uri, context)
-        if isinstance(found, InputRequiredResult):
-            return found
-        return [content for item in found for content in contents(item)]
+    async def _read(
+        self, ctx: ServerRequestContext[Any, Any], params: ReadResourceRequestParams
+    ) -> ReadResourceResult | InputRequiredResult:
+        """Read a resource as the SDK does, which has no place for how long a content stays true."""
+        uri = str(params.uri)
+        try:
+            context = Context(request_context=ctx, mcp_server=self, input_params=params, subscriptions=self.bus)
+            resource = await self._resource_manager.get_resource(uri, context)
+            if isinstance(resource, InputRequiredResult):
+                return resource
+            return (await _content_of(resource)).as_result(uri, resource.mime_type)
+        except ResourceError as error:
+            if isinstance(error, UnexpectedResourceError):
+                log.exception("Resource %r raised an unexpected exception", uri)
+            code = INVALID_PARAMS if isinstance(error, ResourceNotFoundError) else INTERNAL_ERROR
+            raise MCPError(code=code, message=str(error), data={"uri": uri}) from error
 
     async def announce(self, *changed: str) -> None:
         """Tell everybody who watches one of these URIs that it has changed, in the way of their protocol era."""
@@ -129,8 +134,19 @@ class BatchServer(MCPServer[Workspace]):
         return EmptyResult()
 
 
-def _nothing(_: str) -> Text | None:
-    return None
+async def _content_of(resource: Any) -> Content:
+    """What a resource gives; one that a template has made holds it already."""
+    if not isinstance(resource, FunctionResource):
+        return Content(await resource.read())
+    try:
+        content = resource.fn()
+        if inspect.isawaitable(content):
+            content = await content
+    except (MCPError, ResourceError):
+        raise
+    except Exception as error:
+        raise UnexpectedResourceError(f"Error reading resource {resource.uri}") from error
+    return content if isinstance(content, Content) else Content(content)
 
 
 async def _told_or_gone(telling: Awaitable[None], session: Any, listeners: set[Any]) -> None:

@@ -8,14 +8,14 @@ from anyio import to_thread
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp_types import Completion, CompletionArgument, CompletionContext
 
-from genai_batch.resources import model_list, pages, uris
+from genai_batch.resources import model_list, pages
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
-from genai_batch.resources.jobs import OUTCOMES, Job
+from genai_batch.resources.jobs import OUTCOMES, Job, Snapshot
 from genai_batch.resources.pages import Wanted
 from genai_batch.resources.report import History, markdown
 from genai_batch.resources.results import Entry, Results
-from genai_batch.server.content import Blob, Text
+from genai_batch.server.content import Content
 from genai_batch.server.extensions import BatchServer
 from genai_batch.tools.list_jobs import list_jobs
 from genai_batch.tools.pipelining import telling
@@ -26,8 +26,8 @@ T = TypeVar("T")
 FINAL_MS = 3_600_000
 """How long a client may keep what nothing changes any more. What resume_job may change is asked for each time."""
 _JOBS = 100
-AT_HAND = 64_000
-"""Bytes of the largest row that is read while nothing else is served: it takes less than changing threads twice."""
+_SHORT = 64_000
+"""Bytes of the largest row that is read while nothing else is served."""
 
 
 def _read(read: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -55,26 +55,27 @@ class Reading:
         self._jobs: dict[str, Job] = {}
 
     @_read
-    async def jobs(self) -> str:
+    async def jobs(self) -> Content:
         """Jobs of this machine: those with results to fetch first, then the newest."""
-        return (await list_jobs(self._workspace, limit=200)).compact()
+        return Content((await list_jobs(self._workspace, limit=200)).compact())
 
     @_read
-    async def models(self) -> str:
+    async def models(self) -> Content:
         """Models that can run in a batch, with prices per million tokens and the day they end."""
-        return Text((await to_thread.run_sync(model_list.models, self._workspace.today)).compact(), FINAL_MS, "public")
+        models = await to_thread.run_sync(model_list.models, self._workspace.today)
+        return Content(models.compact(), FINAL_MS, "public")
 
     @_read
-    async def job(self, job_id: str) -> str:
+    async def job(self, job_id: str) -> Content:
         """Where a job stands, as last known: state, rows by outcome, cost."""
         job, workspace = self._job(job_id), self._workspace
-        status = telling.status(workspace, job)
-        return Text(status.compact(), _fresh_ms(job, _all_ok(job)))
+        status = telling.status(workspace, Snapshot(job, workspace.ledger.shards(job.id)))
+        return Content(status.compact(), _fresh_ms(job, _all_ok(job)))
 
     @_read
     async def results(
         self, job_id: str, outcome: str | None = None, cursor: str | None = None, limit: str = "50"
-    ) -> str:
+    ) -> Content:
         """Results in the order of the requests; next_uri leads to the next page. Texts are data from a model."""
         wanted: Wanted | None = next((each for each in pages.WANTED if each == outcome), None)
         if (outcome and not wanted) or not limit.isdecimal():
@@ -84,38 +85,33 @@ class Reading:
         return await self._in_results(job_id, lambda found: _text(show(found), found.job, final=_all_ok(found.job)))
 
     @_read
-    async def result(self, job_id: str, key: str) -> str:
+    async def result(self, job_id: str, key: str) -> Content:
         """Everything that came back for one key. Texts are data from a model."""
+        job = self._finished(job_id)
+        content = self._workspace.opened.read_open(job, partial(_short_result, key=key))
+        if content is not None:  # a change of thread would have taken longer than the read
+            return content
         return await self._in_results(job_id, partial(_result, key=key))
 
-    def at_hand(self, uri: str) -> Text | None:
-        """Read the result of one key at once where its job is open and its row is short; None leaves it to `result`."""
-        if (named := uris.result_of(uri)) is None:
-            return None
-        job_id, key = named
-        try:
-            return self._workspace.opened.read_now(self._finished(job_id), partial(_short, key=key))
-        except BatchError:
-            return None
-
     @_read
-    async def media(self, job_id: str, key: str, index: str) -> bytes:
+    async def media(self, job_id: str, key: str, index: str) -> Content:
         """A picture or sound of a result, as bytes."""
         number = int(index[:9]) if index.isdecimal() else -1
 
-        def show(results: Results) -> Blob:
-            found, final = pages.blob(results, key, number), results.entry(key).outcome == "ok"
-            return Blob(found.content, found.mime_type, _fresh_ms(results.job, final), found.about)
+        def show(results: Results) -> Content:
+            blob, final = pages.blob(results, key, number), results.entry(key).outcome == "ok"
+            fresh_ms = _fresh_ms(results.job, final)
+            return Content(blob.content, fresh_ms, mime_type=blob.mime_type, about=blob.about)
 
         return await self._in_results(job_id, show)
 
     @_read
-    async def report(self, job_id: str) -> str:
+    async def report(self, job_id: str) -> Content:
         """A finished job on one page: counts, cost, time, failures by class with examples, what to do next."""
         job, workspace = self._job(job_id), self._workspace
         history = History.of(workspace.ledger, job, workspace.now())
         text = await self._in_results(job_id, partial(markdown, history=history))
-        return Text(text, _fresh_ms(job, final=_all_ok(job)))
+        return Content(text, _fresh_ms(job, final=_all_ok(job)))
 
     async def complete(
         self, _ref: object, argument: CompletionArgument, context: CompletionContext | None
@@ -157,22 +153,22 @@ class Reading:
         return await to_thread.run_sync(self._workspace.opened.read, self._finished(job_id), read)
 
 
-def _result(results: Results, key: str) -> Text:
+def _result(results: Results, key: str) -> Content:
     return _shown(results, results.entry(key))
 
 
-def _short(results: Results, key: str) -> Text | None:
-    """The same, unless there is none, since its neighbours are looked for far and wide, or its row is long."""
+def _short_result(results: Results, key: str) -> Content | None:
+    """The same; None where it takes long: for a long row, and for an unknown key, whose neighbours are looked for."""
     entry = results.find(key)
-    return _shown(results, entry) if entry and (entry.length or 0) <= AT_HAND else None
+    return _shown(results, entry) if entry and (entry.length or 0) <= _SHORT else None
 
 
-def _shown(results: Results, entry: Entry) -> Text:
+def _shown(results: Results, entry: Entry) -> Content:
     return _text(pages.result(results, entry), results.job, final=entry.outcome == "ok")
 
 
-def _text(answer: Answer, job: Job, *, final: bool) -> Text:
-    return Text(answer.compact(), _fresh_ms(job, final))
+def _text(answer: Answer, job: Job, *, final: bool) -> Content:
+    return Content(answer.compact(), _fresh_ms(job, final))
 
 
 def _all_ok(job: Job) -> bool:

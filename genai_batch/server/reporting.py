@@ -33,8 +33,7 @@ async def make_report(job_id: str, workspace: Workspace, output: str | None) -> 
         NotFinished: there are no results yet.
         PathNotAllowed: the file cannot be written.
     """
-    job, _ = await workspace.look(await workspace.job(job_id))
-    workspace.need_results(job)
+    job = await workspace.with_results(job_id)
     target = file_at(workspace, output or f"{job.id}-report.html")
     return await to_thread.run_sync(partial(_write, workspace, job, target))
 

@@ -64,14 +64,16 @@ async def _asked(
 
 
 def _rests(workspace: Workspace, job_id: str) -> bool:
-    until = workspace.lane.rests_until(workspace.ledger.job(job_id))
+    until = workspace.lane.rests_until(workspace.ledger.snapshot(job_id))
     return until is not None and until - workspace.now() > _RESTS_S
 
 
 def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     """Which commands come back to a job that goes on elsewhere, or not at all until then."""
-    job = workspace.ledger.job(status.job_id)
-    if job.lane_now == "live":
-        done = workspace.lane.stand(job).done  # what is whole on the disk: a run that was given up has not counted it
+    snapshot = workspace.ledger.snapshot(status.job_id)
+    if snapshot.job.lane_now == "live":
+        done = workspace.lane.stand(
+            snapshot
+        ).done  # what is whole on the disk: a run that was given up has not counted it
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
     return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"

@@ -2,7 +2,6 @@
 
 from anyio import move_on_after
 
-from genai_batch.resources import pipelines
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools.pipelining import going_on, telling
 from genai_batch.tools.workspace import LOOK_S, Given, JobId
@@ -10,7 +9,7 @@ from genai_batch.tools.workspace import LOOK_S, Given, JobId
 
 async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
     """Stop a job. Rows that are finished may be charged and are kept; one that is over stays as it is."""
-    job, whole = await workspace.job(job_id), pipelines.named(workspace.ledger, job_id)
+    job, whole = await workspace.named(job_id)
     if whole is not None:
         workspace.need_to_own(job)
         with move_on_after(LOOK_S):
@@ -20,4 +19,4 @@ async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
         workspace.need_to_own(job)
         with move_on_after(LOOK_S):  # the wish is recorded; whatever is under way obeys it
             await workspace.lane.cancel(job)
-    return telling.status(workspace, job)
+    return telling.status(workspace, workspace.ledger.snapshot(job.id))

@@ -96,8 +96,7 @@ async def compiled(
     if plan.manifest.job_id is None:
         made = await to_thread.run_sync(write, None, abandon_on_cancel=True)
     else:
-        job, _ = await workspace.look(await workspace.job(plan.manifest.job_id))
-        workspace.need_results(job)
+        job = await workspace.with_results(plan.manifest.job_id)
         read = partial(read_results, workspace.home, job, write)
         made = await to_thread.run_sync(read, abandon_on_cancel=True)
     settings = _settings(plan, made, earlier)

@@ -10,6 +10,7 @@ from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.scans import Scan
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
@@ -46,7 +47,7 @@ async def _quote(
             limit = limit_of(workspace, making.stated(staged, max_cost_usd))
             return Quote(await making.most(workspace, staged, again=again), limit)
         async with preflight(workspace, source, model, bound=check_binding) as found:
-            await to_thread.run_sync(found.run, abandon_on_cancel=True)
+            await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
             how = How.of(found.about, lane, concurrency, deadline_h)
             draft = await to_thread.run_sync(settled, workspace, found, "", how)
         known = not again and await _known(workspace, draft)
@@ -99,8 +100,8 @@ async def create_batch(
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
-        await (workspace.look(job) if existing else workspace.lane.step(job))
-    status = workspace.lane.stand(workspace.ledger.job(job.id), existing=existing)
+        await (workspace.look(workspace.ledger.snapshot(job.id)) if existing else workspace.lane.step(job))
+    status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)
     reason = None if existing else f"{told} {draft.reason or ''}".strip()
     return _told(status, renewed or reason, found.about.warnings)
 

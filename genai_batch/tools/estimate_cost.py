@@ -8,6 +8,7 @@ from pydantic import Field
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.prices import Lane
+from genai_batch.resources.scans import Scan
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import limit_of, priced
 from genai_batch.tools.piloting import CAP_USD, Pilot
@@ -39,5 +40,5 @@ async def estimate_cost(
         if pilot is not None:
             most = CAP_USD if max_cost_usd is None else max_cost_usd
             return await piloting.run(workspace, found, Pilot(pilot, limit_of(workspace, most), lane))
-        await to_thread.run_sync(found.run, abandon_on_cancel=True)
+        await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
         return await to_thread.run_sync(priced, workspace, found, lane)

@@ -179,7 +179,7 @@ def _recorded(workspace: Workspace, draft: Draft, most: float, *, again: bool = 
 async def _awaited(workspace: Workspace, job: Job) -> Job:
     with anyio.move_on_after(WAIT_S):
         while not job.is_over:
-            job, _ = await workspace.look(workspace.ledger.job(job.id))
+            (job, _), _ = await workspace.look(workspace.ledger.snapshot(job.id))
             await anyio.sleep(0 if job.is_over else min(1.0, max(0.01, workspace.lane.pace.fresh)))
     return workspace.ledger.job(job.id)
 

@@ -72,7 +72,7 @@ async def resume_job(
 
     Truncated rows get twice the output; rows that would fail again are left out. A pipeline goes on.
     """
-    job, whole = await workspace.job(job_id), pipelines.named(workspace.ledger, job_id)
+    job, whole = await workspace.named(job_id)
     workspace.need_to_own(job)
     if whole:
         lost = None
@@ -87,7 +87,7 @@ async def resume_job(
             raise BatchError(_UNDER_WAY.format(job.id))
         if not await workspace.lane.wake(job):
             await workspace.lane.step(job)
-        return telling.latest(workspace, whole) if whole else telling.status(workspace, job)
+        return _status(workspace, job, whole)
     left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
     limit = max(0.0, min(workspace.max_cost_usd, left))
     gate = partial(approve, limit=limit, confirm=confirm, word=word)
@@ -100,12 +100,16 @@ async def resume_job(
     with move_on_after(SEND_S):
         await workspace.lane.step(job)
     _let_go_on(workspace, job)
-    status = telling.latest(workspace, whole) if whole else telling.status(workspace, job)
+    status = _status(workspace, job, whole)
     return status.model_copy(
         update={
             "notice": " ".join(filter(None, (status.notice, again.left_out, telling.behind(workspace, job)))) or None
         }
     )
+
+
+def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:
+    return telling.latest(workspace, whole) if whole else telling.status(workspace, workspace.ledger.snapshot(job.id))
 
 
 def _let_go_on(workspace: Workspace, job: Job) -> None:

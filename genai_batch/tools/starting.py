@@ -1,7 +1,6 @@
 """Starting a job: its requests are copied and checked, then it is recorded, and only then anything is sent."""
 
 import filecmp
-import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -15,13 +14,14 @@ from blake3 import blake3
 
 from genai_batch.resources import jobs, local_files, models
 from genai_batch.resources.checks import copying
-from genai_batch.resources.errors import BatchError, LedgerError
+from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.ledger import Also
 from genai_batch.resources.local_files import FILE
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.scans import EXTRAS, REQUESTS, Scan
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import sync_folder
@@ -31,7 +31,6 @@ from genai_batch.tools.lanes.states import parts_of, shards_of
 from genai_batch.tools.routing import AS_BATCH, How, route
 from genai_batch.tools.workspace import Workspace
 
-_EXTRAS = "extras.jsonl"
 RENEWED = "Outputs and columns are now those of this source."
 """What is said of a job that was there before, where they were others."""
 _MOVED = "Its files are now read from where this source names them"
@@ -79,10 +78,7 @@ async def preflight_of(
         found = Preflight(made.path, model_found, cut, about=made.settings)
         if bound:
             with _storing(workspace):
-                copy = folder / "bound" / found.source.name
-                copy.parent.mkdir(mode=0o700, parents=True)
-                await to_thread.run_sync(_bind, found, copy, abandon_on_cancel=True)
-            found = Preflight(copy, found.model, found.cut, is_bound=True, about=found.about)
+                found = await to_thread.run_sync(_bind, workspace, found, folder, abandon_on_cancel=True)
         yield found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,10 +90,20 @@ def _named(model: str | None) -> str:
     return model
 
 
-def _bind(found: Preflight, copy: Path) -> None:
-    found.run()
-    found.refuse_problems()
-    copying.write(found.source, copy, found.model)
+def _bind(workspace: Workspace, scan: Preflight, folder: Path) -> Preflight:
+    """Read a source, and be ready to read a copy of what would be sent, with the id of its key in each request."""
+    sent, copy = folder / "sent", folder / "bound" / scan.source.name
+    for place in (sent, copy.parent):
+        place.mkdir(mode=0o700, parents=True)
+    Scan(workspace.home, scan).copy_to(sent)
+    scan.refuse_problems()
+    try:
+        copying.write(sent / REQUESTS, copy, scan.model)
+    except InvalidRequests:
+        copying.write(scan.source, copy, scan.model)  # which names the lines of the source
+        raise
+    about = scan.about._replace(beside=sent / EXTRAS)
+    return Preflight(copy, scan.model, scan.cut, is_bound=True, about=about)
 
 
 @contextmanager
@@ -122,7 +128,7 @@ async def drafted(workspace: Workspace, found: Preflight, name: str, how: How = 
     try:
         with _storing(workspace):
             folder.mkdir(mode=0o700, parents=True)
-            await to_thread.run_sync(_copy, found, folder, abandon_on_cancel=True)
+            await to_thread.run_sync(_copy, workspace, found, folder, abandon_on_cancel=True)
             found.refuse_problems()
             yield (await to_thread.run_sync(settled, workspace, found, name, how))._replace(folder=folder)
     finally:
@@ -236,7 +242,7 @@ def _moved(job: Job) -> str:
 
 
 def _renew_extras(workspace: Workspace, draft: Draft, job: Job) -> bool:
-    new, old = draft.folder / _EXTRAS, jobs.folder(workspace.home, job.id) / _EXTRAS
+    new, old = draft.folder / EXTRAS, jobs.folder(workspace.home, job.id) / EXTRAS
     with _storing(workspace):
         is_same = filecmp.cmp(new, old, shallow=False) if old.exists() else not new.stat().st_size
         if is_same or not old.parent.is_dir():
@@ -248,7 +254,7 @@ def _renew_extras(workspace: Workspace, draft: Draft, job: Job) -> bool:
 
 def first_of(draft: Draft) -> dict[str, Any]:
     """The first request of a draft, with what stands beside it."""
-    lines = [draft.folder / "requests.jsonl", draft.folder / _EXTRAS]
+    lines = [draft.folder / "requests.jsonl", draft.folder / EXTRAS]
     first, beside = (as_object(msgspec.json.decode(_line(path) or b"{}")) for path in lines)
     return {**beside, **first} if beside.get("key") == first["key"] else first
 
@@ -260,7 +266,7 @@ def _line(path: Path) -> bytes:
 
 def outputs_of(draft: Draft) -> Iterator[str]:
     """The outputs that stand beside the requests of a draft."""
-    with (draft.folder / _EXTRAS).open("rb") as file:
+    with (draft.folder / EXTRAS).open("rb") as file:
         for line in file:
             if isinstance(output := as_object(msgspec.json.decode(line)).get("output"), str):
                 yield output
@@ -268,17 +274,12 @@ def outputs_of(draft: Draft) -> Iterator[str]:
 
 def beside_of(draft: Draft) -> str:
     """A digest of what stands beside the requests of a draft."""
-    return _digest_of(draft.folder / _EXTRAS)
+    return _digest_of(draft.folder / EXTRAS)
 
 
-def _copy(found: Preflight, folder: Path) -> None:
+def _copy(workspace: Workspace, found: Preflight, folder: Path) -> None:
     """Keep what will be sent, so that it is on the disk before the job is recorded."""
-    with (folder / "requests.jsonl").open("wb") as sent, (folder / _EXTRAS).open("wb") as kept:
-        found.run(sent, kept)
-        if not found.findings.count:
-            for file in (sent, kept):
-                file.flush()
-                os.fsync(file.fileno())
+    Scan(workspace.home, found).copy_to(folder)
     if found.about.files:
         local_files.keep(found.about.files, folder / FILE)
     sync_folder(folder)

@@ -12,9 +12,10 @@ from pydantic import Field
 from genai_batch.resources import models, pages, pipelines
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowed, ProviderError
-from genai_batch.resources.jobs import Backend, Job
+from genai_batch.resources.jobs import Backend, Job, Snapshot
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
+from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.tools.filled import Filled
@@ -103,29 +104,56 @@ class Workspace:
         Raises:
             UnknownJob: none of them is known.
         """
+        job, _ = await self.named(job_id)
+        return job
+
+    async def named(self, job_id: str) -> tuple[Job, Pipeline | None]:
+        """Find a job like `job` does; where the id is that of a pipeline, return the pipeline too.
+
+        Raises:
+            UnknownJob: none of them is known.
+        """
         if pipeline := pipelines.named(self.ledger, job_id):
-            return pipelines.standing(self.ledger, pipeline)
+            return pipelines.standing(self.ledger, pipeline), pipeline
+        return await self._job(job_id), None
+
+    async def _job(self, job_id: str) -> Job:
         if (job := self.ledger.find(job_id)) is not None or not job_id.startswith("batches/"):
             return job or self.ledger.job(job_id)
         with move_on_after(LOOK_S):  # what is under way goes on in the background
-            job, _ = await self.look(await self.lane.adopt(job_id))
+            adopted = await self.lane.adopt(job_id)
+            (job, _), _ = await self.look(self.ledger.snapshot(adopted.id))
         return job or self.ledger.job(job_id)
 
-    async def look(self, job: Job) -> tuple[Job, str | None]:
+    async def look(self, snapshot: Snapshot) -> tuple[Snapshot, str | None]:
         """Take a job a step further when the provider's last word is old; when it cannot be asked, that word stands.
 
-        Returns the job and what kept it from being asked.
+        Returns the job as it is then, and what kept it from being asked.
         """
-        if job.is_over or not self.lane.due(job, self.lane.pace.fresh):
-            return job, self._put_off(job)
+        job = snapshot.job
+        if job.is_over or not self.lane.due(snapshot, self.lane.pace.fresh):
+            return snapshot, self._put_off(snapshot)
         if not self.lane.is_mine(job):
-            return job, f"Last known state. {self._foreign(job)}"
+            return snapshot, f"Last known state. {self._foreign(job)}"
         try:
-            return await self.lane.step(job), None
+            job = await self.lane.step(job)
         except FileUnusable:  # the job has stopped, and its notice says why
-            return self.ledger.job(job.id), None
+            return self.ledger.snapshot(job.id), None
         except ProviderError as error:
-            return self.ledger.job(job.id), short(f"Last known state. {error}", 450)
+            return self.ledger.snapshot(job.id), short(f"Last known state. {error}", 450)
+        return Snapshot(job, self.ledger.shards(job.id)), None
+
+    async def with_results(self, job_id: str) -> Job:
+        """Find a job whose results can be read, after taking it a step further where the provider's last word is old.
+
+        Raises:
+            UnknownJob: there is none.
+            NotFinished: with when to ask again.
+        """
+        job = await self.job(job_id)
+        (job, _), _ = await self.look(Snapshot(job, self.ledger.shards(job.id)))
+        self.need_results(job)
+        return job
 
     def need_results(self, job: Job) -> None:
         """Refuse to show results of a job that is still under way, or rests until later.
@@ -133,8 +161,12 @@ class Workspace:
         Raises:
             NotFinished: with when to ask again.
         """
-        until = self.lane.rests_until(job)
-        pages.need_results(job, pages.Rest(self.lane.stand(job).done, until) if until else None)
+        rest = None
+        if not job.is_over and job.lane_now == "live":
+            snapshot = Snapshot(job, self.ledger.shards(job.id))
+            if until := self.lane.rests_until(snapshot):
+                rest = pages.Rest(self.lane.stand(snapshot).done, until)
+        pages.need_results(job, rest)
 
     def need_to_own(self, job: Job) -> None:
         """Refuse to act on a job that only another key or backend can see.
@@ -150,11 +182,9 @@ class Workspace:
             return f"The job runs on {job.backend}; this process talks to {self.backend} (GENAI_BATCH_BACKEND)."
         return "The job was made with another API key; only a process with that key can see or stop it."
 
-    def _put_off(self, job: Job) -> str | None:
+    def _put_off(self, snapshot: Snapshot) -> str | None:
         """What kept the driver from asking, and when it asks again; waiting for room is told by the job itself."""
-        waiting = [
-            each for each in self.ledger.shards(job.id) if each.batch and (each.next_try_at or 0) > self.now() + 1
-        ]
+        waiting = [shard for shard in snapshot.shards if shard.batch and (shard.next_try_at or 0) > self.now() + 1]
         if not waiting:
             return None
         last = max(waiting, key=lambda shard: shard.next_try_at or 0)

@@ -282,7 +282,7 @@ from genai_batch.tools.create_batch import create_batch
 async def main():
     async with open_workspace(Settings("gemini", "key", Path(sys.argv[1]), None)) as workspace:
         job = await create_batch(sys.argv[2], workspace, "gemini-3.8-flash")
-        await workspace.look(workspace.ledger.job(job.job_id))
+        await workspace.look(workspace.ledger.snapshot(job.job_id))
         print(job.job_id)
 asyncio.run(main())
 """

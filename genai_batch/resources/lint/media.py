@@ -7,19 +7,21 @@ from typing import Any
 from genai_batch.resources.lint.fault import Fault, doubt, fault
 from genai_batch.resources.lint.fields import BLOB, FILE, named, unknown
 from genai_batch.resources.local_files import is_local
+from genai_batch.resources.media import kinds
 from genai_batch.resources.models import Model
+from genai_batch.resources.tokens.headers import decoded
 from genai_batch.resources.untyped import as_list, is_object, kind_of
 
 BLANKS = " \r\n\t"
 """What line-wrapping encoders put between the signs of base64."""
 INLINE = 20_000_000
 """Bytes of media that one request may hold; what is larger goes through the Files API."""
-MAGIC = {
-    "/9j/": "image/jpeg", "iVBORw0KGgo": "image/png", "R0lGOD": "image/gif", "JVBERi0": "application/pdf",
-    "SUkqA": "image/tiff", "UEsDB": "application/zip", "SUQz": "audio/mpeg", "ZkxhQ": "audio/flac",
-    "T2dnU": "audio/ogg",
-}  # fmt: skip
-"""How the base64 of a format begins."""
+_CERTAIN = frozenset({kinds.PNG, kinds.JPEG, kinds.GIF, kinds.TIFF, kinds.WEBP, kinds.PDF, kinds.MP3, kinds.FLAC,
+                      kinds.OGG, kinds.WAV})  # fmt: skip
+"""What the first bytes tell for certain; of an MP4 or WebM they do not tell sound from film."""
+_ZIP = b"PK\x03\x04"
+_HEAD = 18
+"""Bytes at the beginning that tell what it is."""
 SPELLINGS = {
     "image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "application/x-pdf": "application/pdf",
     "pdf": "application/pdf", "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp",
@@ -84,17 +86,15 @@ def _ends(data: str) -> str:
 
 
 def sniffed(data: Any) -> str | None:
-    """The MIME type that the first bytes of base64 tell."""
-    start = str(data)[:24]
-    if start.startswith("UklGR"):
-        return {"V0VCU": "image/webp", "XQVZF": "audio/wav"}.get(start[16:21], _riff(start))
-    return next((mime for magic, mime in MAGIC.items() if start.startswith(magic)), None)
-
-
-def _riff(start: str) -> str | None:
-    if "XRUJQ" in start:
-        return "image/webp"
-    return "audio/wav" if "XQVZF" in start else None
+    """The MIME type that the first bytes of base64 tell for certain."""
+    try:
+        head = decoded(str(data), _HEAD)
+    except ValueError:
+        return None
+    if head.startswith(_ZIP):
+        return "application/zip"
+    kind = kinds.recognised(head)
+    return kind.mime_type if kind and kind in _CERTAIN else None
 
 
 def _mime(mime: Any, true: str | None, place: str) -> Iterator[Fault]:

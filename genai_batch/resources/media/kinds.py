@@ -28,12 +28,15 @@ JPEG = Kind("image/jpeg", "jpg")
 WEBP = Kind("image/webp", "webp")
 MP3 = Kind("audio/mpeg", "mp3")
 MP4 = Kind("video/mp4", "mp4")
+GIF = Kind("image/gif", "gif")
+TIFF = Kind("image/tiff", "tiff")
+OGG = Kind("audio/ogg", "ogg")
+FLAC = Kind("audio/flac", "flac")
+PDF = Kind("application/pdf", "pdf")
 _MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"GIF87a", Kind("image/gif", "gif")),
-    (b"GIF89a", Kind("image/gif", "gif")), (b"II*\0", Kind("image/tiff", "tiff")),
-    (b"MM\0*", Kind("image/tiff", "tiff")), (b"OggS", Kind("audio/ogg", "ogg")),
-    (b"fLaC", Kind("audio/flac", "flac")), (b"ID3", MP3), (b"\x1a\x45\xdf\xa3", Kind("video/webm", "webm")),
-    (b"%PDF-", Kind("application/pdf", "pdf")),
+    (b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"GIF87a", GIF), (b"GIF89a", GIF),
+    (b"II*\0", TIFF), (b"MM\0*", TIFF), (b"OggS", OGG), (b"fLaC", FLAC), (b"ID3", MP3),
+    (b"\x1a\x45\xdf\xa3", Kind("video/webm", "webm")), (b"%PDF-", PDF),
 )  # fmt: skip
 _FORMS = {
     b"RIFF": {b"WAVE": WAV, b"WEBP": WEBP, b"AVI ": Kind("video/x-msvideo", "avi")},
@@ -65,7 +68,7 @@ def kind_of(head: bytes, claimed: str) -> Kind:
     What is recognised goes by that; plain text by its claim; bare PCM becomes WAV; a claim that the content does not
     bear out counts for nothing.
     """
-    if found := _recognised(head):
+    if found := recognised(head):
         return found
     if pcm_of(claimed):
         return WAV
@@ -97,7 +100,8 @@ def same(suffix: str, kind: Kind) -> bool:
     return _SAME.get(suffix.lower(), suffix.lower()) == kind.suffix
 
 
-def _recognised(head: bytes) -> Kind | None:
+def recognised(head: bytes) -> Kind | None:
+    """Tell what begins with `head`; None where its first bytes are not known here."""
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind

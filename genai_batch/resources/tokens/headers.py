@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genai_batch.resources import regular
+from genai_batch.resources.media.kinds import FLAC, GIF, JPEG, OGG, PNG, WAV, WEBP, recognised
 
 _HEAD = 64 * 1024
 _DOCUMENT = 24 * 1024 * 1024
@@ -76,12 +77,12 @@ def _is_plausible(seen: Seen, size: int) -> bool:
 def as_text(data: str) -> str:
     """Decode base64 that holds text."""
     try:
-        return _bytes(data, len(data)).decode("utf-8", "replace")
+        return decoded(data, len(data)).decode("utf-8", "replace")
     except ValueError:
         return data
 
 
-def _bytes(data: _Data, size: int, start: int = 0) -> bytes:
+def decoded(data: _Data, size: int, start: int = 0) -> bytes:
     """Decode `size` bytes from `start`, both rounded to whole groups of base64, in a file too."""
     if not isinstance(data, str):
         return data.read(start // 3 * 3, (size + 2) // 3 * 3)
@@ -95,14 +96,15 @@ def _bytes(data: _Data, size: int, start: int = 0) -> bytes:
 
 
 def _image(data: _Data, _: int) -> Seen:
-    head = _bytes(data, 64)
-    if head.startswith(b"\x89PNG"):
+    head = decoded(data, 64)
+    kind = recognised(head)
+    if kind == PNG:
         return Seen(*struct.unpack(">II", head[16:24]))
-    if head.startswith(b"GIF8"):
+    if kind == GIF:
         return Seen(*struct.unpack("<HH", head[6:10]))
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if kind == WEBP:
         return _webp(head)
-    return _jpeg(_bytes(data, _HEAD)) if head.startswith(b"\xff\xd8") else Seen()
+    return _jpeg(decoded(data, _HEAD)) if kind == JPEG else Seen()
 
 
 def _webp(head: bytes) -> Seen:
@@ -127,15 +129,16 @@ def _jpeg(head: bytes) -> Seen:
 
 
 def _audio(data: _Data, size: int) -> Seen:
-    head = _bytes(data, 4_096)
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+    head = decoded(data, 4_096)
+    kind = recognised(head)
+    if kind == WAV:
         return Seen(seconds=_wav(head, size))
-    if head[:4] == b"fLaC":
+    if kind == FLAC:
         bits = int.from_bytes(head[18:26], "big")
         return Seen(seconds=(bits & (1 << 36) - 1) / (bits >> 44))
-    if head[:4] == b"OggS":
-        return Seen(seconds=_ogg(head, _bytes(data, _HEAD, max(0, size - _HEAD))))
-    if head[4:8] == b"ftyp":
+    if kind == OGG:
+        return Seen(seconds=_ogg(head, decoded(data, _HEAD, max(0, size - _HEAD))))
+    if head[4:8] == b"ftyp":  # whatever its brand
         return _video(data, size)
     return Seen(seconds=_mp3(_after_id3(data, head), size))
 
@@ -166,7 +169,7 @@ def _after_id3(data: _Data, head: bytes) -> tuple[int, bytes]:
     if head[:3] != b"ID3":
         return 0, head
     tag = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True)) + 10
-    return tag, _bytes(data, 4_096, tag)[tag % 3 :]
+    return tag, decoded(data, 4_096, tag)[tag % 3 :]
 
 
 def _mp3(found: tuple[int, bytes], size: int) -> float | None:
@@ -185,7 +188,7 @@ def _mp3(found: tuple[int, bytes], size: int) -> float | None:
 def _video(data: _Data, size: int) -> Seen:
     """Read `mvhd`, which stands in the head of a file made for streaming and in the tail of any other MP4."""
     for start in (0, max(0, size - 16 * _HEAD)):
-        piece = _bytes(data, 16 * _HEAD, start)
+        piece = decoded(data, 16 * _HEAD, start)
         if (at := piece.find(b"mvhd")) > 0:
             form = ">II" if piece[at + 4] == 0 else ">IQ"
             scale, length = struct.unpack_from(form, piece, at + (16 if piece[at + 4] == 0 else 24))
@@ -194,7 +197,7 @@ def _video(data: _Data, size: int) -> Seen:
 
 
 def _document(data: _Data, size: int) -> Seen:
-    content = _bytes(data, min(size, _DOCUMENT) + 3)
+    content = decoded(data, min(size, _DOCUMENT) + 3)
     if b"%PDF" not in content[:1024]:
         return Seen()
     counts = [int(number) for number in re.findall(rb"/Count\s+(\d{1,6})\b", content)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from genai_batch.resources import jobs
 from genai_batch.resources.errors import BatchError, ProviderError, UnknownJob
-from genai_batch.resources.jobs import Backend, Job, Shard
+from genai_batch.resources.jobs import Backend, Job, Shard, Snapshot
 from genai_batch.resources.ledger import Ledger
 from genai_batch.tools.lanes import following, sending
 from genai_batch.tools.lanes.collection import close
@@ -79,9 +79,9 @@ class BatchLane:
         """Whether the job was made with this backend and this key; no other can see it at the provider."""
         return job.backend == self.backend and job.account == self.gemini.account
 
-    def due(self, job: Job, gap: float) -> bool:
+    def due(self, snapshot: Snapshot, gap: float) -> bool:
         """Whether there is a shard whose last word is older than `gap` seconds and that is not left alone just now."""
-        now, shards = self.now(), [each for each in self.ledger.shards(job.id) if each.collected_at is None]
+        now, shards = self.now(), [shard for shard in snapshot.shards if shard.collected_at is None]
         unsent = [shard for shard in shards if shard.batch is None][:1]  # those behind it wait for it
         return not shards or any(
             now - ((shard.polled_at if shard.batch else shard.sent_at) or 0) >= gap and (shard.next_try_at or 0) <= now
@@ -125,30 +125,35 @@ class BatchLane:
 
     async def _step(self, job_id: str) -> Job:
         """Take each shard further, in order; the trouble of one does not hold up the others."""
-        trouble = await self._all_further(self.ledger.job(job_id))
-        job = await self._close(self._tell(job_id))
+        trouble = await self._all_further(self.ledger.snapshot(job_id))
+        snapshot = self.ledger.snapshot(job_id)
+        job = await self._close(snapshot._replace(job=self._tell(snapshot)))
         if trouble:
             raise trouble
         return job
 
-    async def _all_further(self, job: Job) -> BatchError | None:
+    async def _all_further(self, snapshot: Snapshot) -> BatchError | None:
         """Take the shards further and return the first failure; where there is no room, none behind is sent."""
-        full, trouble = False, None
-        for number in [each.number for each in self.ledger.shards(job.id) if each.collected_at is None]:
-            shard = self.ledger.shard(job.id, number)
+        job, full, trouble = snapshot.job, False, None
+        for place, shard in enumerate([shard for shard in snapshot.shards if shard.collected_at is None]):
+            if place:  # while those before it were taken further it may have become another
+                job, shard = self.ledger.job(job.id), self.ledger.shard(job.id, shard.number)
             if shard.collected_at is not None or (shard.batch is None and (full or shard.attempt != job.attempt)):
                 continue
             try:
-                await self._further(shard)
+                await self._further(shard, stop=job.cancelled_at is not None)
             except BatchError as error:
                 trouble = trouble or error
-            shard = self.ledger.shard(job.id, number)
-            full = full or (shard.batch is None and shard.collected_at is None)
+            full = full or (shard.batch is None and self._is_unsent(shard))
         return trouble
 
-    async def _further(self, shard: Shard) -> None:
+    def _is_unsent(self, shard: Shard) -> bool:
+        """Whether a shard is still to be sent."""
+        current = self.ledger.shard(shard.job_id, shard.number)
+        return current.batch is None and current.collected_at is None
+
+    async def _further(self, shard: Shard, *, stop: bool) -> None:
         """Take one shard further; after a failure it is left alone for a while."""
-        stop = self.ledger.job(shard.job_id).cancelled_at is not None
         recent = shard.polled_at is not None and self.now() - shard.polled_at < self.pace.fresh
         if (shard.next_try_at or 0) > self.now() or (recent and shard.batch and not stop):
             return
@@ -160,25 +165,26 @@ class BatchLane:
         except ProviderError as error:
             self.means.put_off(shard, error)
             raise
-        known = self.ledger.shard(shard.job_id, shard.number)
-        if known.tries and known.tries == shard.tries:
+        if shard.tries and self.ledger.shard(shard.job_id, shard.number).tries == shard.tries:
             self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None)
 
-    def _tell(self, job_id: str) -> Job:
-        """Make a job's state and notice out of those of its shards."""
-        job = self.ledger.job(job_id)
-        state, said = standing(jobs.latest(job, self.ledger.shards(job_id)))
-        return self.ledger.advance(job_id, self.now(), job.attempt, state=state, notice=said)
-
-    async def _close(self, job: Job) -> Job:
-        """End a job once all of its batches are home; whoever comes first after the last one does it."""
-        if job.is_over or any(shard.collected_at is None for shard in self.ledger.shards(job.id)):
+    def _tell(self, snapshot: Snapshot) -> Job:
+        """Make a job's state and notice out of those of its shards; where they are that already, nothing is written."""
+        job, (state, notice) = snapshot.job, standing(snapshot.latest)
+        if (job.state, job.notice) == (state, notice):
             return job
-        async with self.means.lease(job.id) as mine:
-            job, shards = self.ledger.job(job.id), self.ledger.shards(job.id)
-            if not mine or job.is_over or any(shard.collected_at is None for shard in shards):
+        return self.ledger.advance(job.id, self.now(), job.attempt, state=state, notice=notice)
+
+    async def _close(self, snapshot: Snapshot) -> Job:
+        """End a job once all of its batches are home; whoever comes first after the last one does it."""
+        if not _is_home(snapshot):
+            return snapshot.job
+        async with self.means.lease(snapshot.job.id) as mine:
+            snapshot = self.ledger.snapshot(snapshot.job.id)
+            job = snapshot.job
+            if not mine or not _is_home(snapshot):
                 return job
-            state, notice = outcome(jobs.latest(job, shards))
+            state, notice = outcome(snapshot.latest)
             return await close(self.ledger, job, self.now(), state=state, notice=notice)
 
     def _begin(self, job_id: str, work: Coroutine[Any, Any, Job]) -> asyncio.Task[Job]:
@@ -192,3 +198,8 @@ class BatchLane:
         del self._steps[job_id]
         if not task.cancelled() and (error := task.exception()):
             log.debug("%s: %s", job_id, error)
+
+
+def _is_home(snapshot: Snapshot) -> bool:
+    """Whether an open job waits for nothing more from the provider."""
+    return not snapshot.job.is_over and all(shard.collected_at is not None for shard in snapshot.shards)

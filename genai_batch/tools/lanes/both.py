@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from genai_batch.resources.jobs import Job, Shard
+from genai_batch.resources.jobs import Job, Shard, Snapshot
 from genai_batch.resources.standing import Standing
 from genai_batch.resources.status import JobStatus, Pulse
 from genai_batch.tools.lanes.batch import BatchLane
@@ -44,9 +44,9 @@ class Lanes:
         """
         return await self._of(job).step(job) if self.is_mine(job) else job
 
-    def due(self, job: Job, gap: float) -> bool:
+    def due(self, snapshot: Snapshot, gap: float) -> bool:
         """Whether there is something to do for a job, and it was not done within `gap` seconds."""
-        return self._of(job).due(job, gap)
+        return self._of(snapshot.job).due(snapshot, gap)
 
     def gap(self, job: Job) -> float:
         """Seconds between two steps of the driver."""
@@ -64,18 +64,19 @@ class Lanes:
         """Let an open job that rests go on at once; False where none does."""
         return job.lane_now == "live" and not job.is_over and await self.live.wake(job)
 
-    def rests_until(self, job: Job) -> float | None:
+    def rests_until(self, snapshot: Snapshot) -> float | None:
         """When a job that the provider has stopped goes on by itself, in seconds since 1970; None where none is."""
-        return self.live.rests_until(job) if job.lane_now == "live" and not job.is_over else None
+        job = snapshot.job
+        return self.live.rests_until(snapshot) if job.lane_now == "live" and not job.is_over else None
 
     def pulse(self, job: Job) -> Pulse | None:
         """How a run of the job in this process goes; None where there is none."""
         return self.live.pulse(job.id) if job.lane_now == "live" else None
 
-    def stand(self, job: Job, *, existing: bool = False) -> JobStatus:
+    def stand(self, snapshot: Snapshot, *, existing: bool = False) -> JobStatus:
         """How a job stands: of an attempt that is under way, what is whole on the disk counts."""
-        shards, counts = self.means.ledger.shards(job.id), None
-        if found := self._standing.look(job, shards):
+        (job, shards), counts = snapshot, None
+        if found := self._standing.look(snapshot):
             counts = found.counts
             if job.lane_now == "live":
                 shards = [self._durable(job, each, found.back) for each in shards]

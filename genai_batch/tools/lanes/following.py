@@ -28,7 +28,7 @@ async def ask(means: Means, shard: Shard, *, stop: bool) -> None:
     late = means.now() - (shard.finished_at or 0) >= _OUTPUT_S
     if _over(batch) and (batch.has_output or state_of(batch.state) in BROKEN or late):
         await _bring_home(means, shard, batch)
-        _make_room(means, shard.job_id)
+        means.ledger.make_room(shard.job_id)
 
 
 def _over(batch: Batch) -> bool:
@@ -67,10 +67,3 @@ async def _bring_home(means: Means, shard: Shard, batch: Batch) -> None:
             if error.reason not in ("missing", "permission") or not means.given_up(shard):
                 raise
             await collect(means, shard, batch.without_output(f"{error}"[:400]))
-
-
-def _make_room(means: Means, job_id: str) -> None:
-    """A batch has ended: whatever waits for room is tried at once."""
-    for shard in means.ledger.shards(job_id):
-        if shard.batch is None and shard.next_try_at is not None:
-            means.ledger.mark(shard, next_try_at=None)

@@ -9,9 +9,8 @@ import hashlib
 import json
 import math
 import re
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from io import RawIOBase
@@ -39,22 +38,6 @@ _UPLOAD_TYPES = ("application/jsonl", "application/json", "text/plain")
 _NAME = re.compile(r"batches/[A-Za-z0-9_-]+")
 _LIST_PAGE = 100
 _LIST_PAGES = 100
-
-
-@contextmanager
-def _without_aiohttp() -> Generator[None]:
-    """Hide aiohttp from the SDK, which loads it wherever it is installed: 10 MB for nothing, as it is given httpx2."""
-    if "aiohttp" in sys.modules:
-        yield
-        return
-    modules: dict[str, Any] = sys.modules
-    modules["aiohttp"] = None  # importing it fails
-    try:
-        yield
-    finally:
-        modules.pop("aiohttp", None)
-
-
 _STILL: ContextVar[Callable[[], bool]] = ContextVar("still")
 """Of the create under way: whether it may still be sent."""
 
@@ -166,9 +149,8 @@ class Gemini:
         return self._sdk.aio
 
     def _load(self) -> Any:
-        with _without_aiohttp():
-            from google import genai
-            from google.genai import types
+        from google import genai
+        from google.genai import types
 
         transport = EmbeddedTransport(self._offline()) if self._offline else None
         hooks = {"request": [_only_if_still]}

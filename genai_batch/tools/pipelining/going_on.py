@@ -8,7 +8,7 @@ from pathlib import Path
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError, OverBudget
-from genai_batch.resources.jobs import BROKEN, Job
+from genai_batch.resources.jobs import BROKEN, Job, Snapshot
 from genai_batch.resources.pipelines import Pipeline, Stage, Taken
 from genai_batch.tools.pipelining.making import made, named
 from genai_batch.tools.starting import record
@@ -25,7 +25,9 @@ class Stages:
         self._workspace = workspace
         self.pipeline = pipelines.find(workspace.ledger, pipeline.id) or pipeline
         self.all = pipelines.stages(workspace.ledger, pipeline)
-        self.jobs = {each.number: workspace.ledger.job(each.job_id) for each in self.all if each.job_id}
+        begun = {stage.number: stage.job_id for stage in self.all if stage.job_id}
+        jobs = workspace.ledger.jobs(list(begun.values()))
+        self.jobs = {number: jobs[job_id] for number, job_id in begun.items()}
         self.left = self.pipeline.budget - pipelines.spent(workspace.ledger, pipeline)
 
     @property
@@ -85,7 +87,7 @@ async def look(workspace: Workspace, pipeline: Pipeline, *, confirm: bool = Fals
         stages = Stages(workspace, pipeline)
         for job in stages.open:
             try:
-                _, said = await workspace.look(job)
+                _, said = await workspace.look(Snapshot(job, workspace.ledger.shards(job.id)))
             except BatchError as error:
                 said = short(str(error), 300)
             trouble = said or trouble
@@ -93,7 +95,8 @@ async def look(workspace: Workspace, pipeline: Pipeline, *, confirm: bool = Fals
             await advance(workspace, pipeline, confirm=confirm)
         except LedgerError as error:
             return short(str(error), 300)
-        if len(Stages(workspace, pipeline).jobs) == len(stages.jobs):
+        current = pipelines.stages(workspace.ledger, pipeline)
+        if sum(stage.job_id is not None for stage in current) == len(stages.jobs):
             return trouble
 
 

@@ -2,18 +2,20 @@
 
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import dollars, short
-from genai_batch.resources.jobs import BROKEN, FINISHED, Job, State
+from genai_batch.resources.jobs import BROKEN, FINISHED, Job, Snapshot, State
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.resources.status import JobStatus, PipelineStatus, StageLine, sent_again
 from genai_batch.tools.pipelining.going_on import Stages
 from genai_batch.tools.workspace import Workspace
 
 
-def status(workspace: Workspace, job: Job, whole: Pipeline | None = None, *, existing: bool = False) -> JobStatus:
+def status(
+    workspace: Workspace, snapshot: Snapshot, whole: Pipeline | None = None, *, existing: bool = False
+) -> JobStatus:
     """Where a job stands; with `whole` it stands for that pipeline."""
-    job, ledger = workspace.ledger.job(job.id), workspace.ledger
-    told = workspace.lane.stand(job, existing=existing)
-    if (pipeline := whole or pipelines.of_job(ledger, job.id)) is None:
+    job = snapshot.job
+    told = workspace.lane.stand(snapshot, existing=existing)
+    if (pipeline := whole or pipelines.of_job(workspace.ledger, job.id)) is None:
         return told
     stages = Stages(workspace, pipeline)
     place = next((each for each in stages.all if each.job_id == job.id), None)
@@ -27,7 +29,8 @@ def status(workspace: Workspace, job: Job, whole: Pipeline | None = None, *, exi
 
 def latest(workspace: Workspace, pipeline: Pipeline, *, existing: bool = False) -> JobStatus:
     """Where a pipeline stands: the job of its latest stage, and all of them."""
-    return status(workspace, pipelines.standing(workspace.ledger, pipeline), pipeline, existing=existing)
+    job = pipelines.standing(workspace.ledger, pipeline)
+    return status(workspace, Snapshot(job, workspace.ledger.shards(job.id)), pipeline, existing=existing)
 
 
 def _whole(workspace: Workspace, stages: Stages) -> PipelineStatus:
@@ -41,7 +44,7 @@ def _whole(workspace: Workspace, stages: Stages) -> PipelineStatus:
 def _line(workspace: Workspace, stages: Stages, stage: Stage) -> StageLine:
     if (job := stages.jobs.get(stage.number)) is None:
         return StageLine(name=stage.name)
-    told = workspace.lane.stand(job)
+    told = workspace.lane.stand(Snapshot(job, workspace.ledger.shards(job.id)))
     ok = (told.counts.ok or 0) if job.is_over else None
     return StageLine(name=stage.name, job_id=job.id, state=job.state, done=told.done, requests=job.requests, ok=ok)
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError
-from genai_batch.resources.jobs import Backend, Job, Shard
+from genai_batch.resources.jobs import Backend, Job, Shard, Snapshot
 from genai_batch.resources.ledger import LEASE_S
 from genai_batch.resources.status import Pulse
 from genai_batch.tools.lanes.live.pace import Pace
@@ -58,15 +58,18 @@ class LiveLane:
 
     async def step(self, job: Job) -> Job:
         """See to it that the job runs, here or elsewhere, and return how it stands; the run goes on by itself."""
-        if job.is_over or job.id in self._runs or not self._is_due(job):
+        if job.is_over or job.id in self._runs or not self._is_due(self._means.ledger.snapshot(job.id)):
             return self._means.ledger.job(job.id)
         task = self._begin(job.id, self._drive)
         await asyncio.wait([task], timeout=_BEGIN_S)
         return self._means.ledger.job(job.id)
 
-    def due(self, job: Job, gap: float) -> bool:
+    def due(self, snapshot: Snapshot, gap: float) -> bool:
         """Whether nobody here runs the job, it does not rest, and it is `gap` seconds since this was last tried."""
-        return job.id not in self._runs and self._is_due(job) and self._means.now() - self._tried.get(job.id, 0) >= gap
+        job_id = snapshot.job.id
+        if job_id in self._runs or not self._is_due(snapshot):
+            return False
+        return self._means.now() - self._tried.get(job_id, 0) >= gap
 
     def gap(self, job: Job) -> float:  # noqa: ARG002 - the lanes are asked alike
         """Seconds between two looks whether a job that nobody here runs is free."""
@@ -76,14 +79,15 @@ class LiveLane:
         """Whether this process runs the job."""
         return job_id in self._runs
 
-    def rests_until(self, job: Job) -> float | None:
+    def rests_until(self, snapshot: Snapshot) -> float | None:
         """When a job that was stopped goes on by itself, in seconds since 1970; None for one that is not."""
-        shard = self._open(job)
+        shard = _open(snapshot)
         return shard.next_try_at if shard and (shard.next_try_at or 0) > self._means.now() else None
 
     async def wake(self, job: Job) -> bool:
         """Let an open job that rests go on at once; False where it does not rest."""
-        if (shard := self._open(job)) is None or self.rests_until(job) is None:
+        snapshot = self._means.ledger.snapshot(job.id)
+        if (shard := _open(snapshot)) is None or self.rests_until(snapshot) is None:
             return False
         self._means.ledger.mark(shard, next_try_at=None, trouble=None)
         self._means.ledger.advance(job.id, self._means.now(), notice=None)
@@ -123,7 +127,7 @@ class LiveLane:
     async def cancel(self, job: Job) -> Job:
         """Stop a job: what is in flight comes home and is kept. The wish is recorded first, for whoever runs it."""
         self._means.ledger.advance(job.id, self._means.now(), cancelled_at=self._means.now())
-        if shard := self._open(job):
+        if shard := _open(self._means.ledger.snapshot(job.id)):
             self._means.ledger.mark(shard, next_try_at=None)
         if run := self._runs.get(job.id):
             run.stop.set()
@@ -172,13 +176,9 @@ class LiveLane:
         if not task.cancelled() and (error := task.exception()):
             log.debug("%s: %s", job_id, error)
 
-    def _is_due(self, job: Job) -> bool:
-        return not job.is_over and job.backend == self._backend and self.rests_until(job) is None
-
-    def _open(self, job: Job) -> Shard | None:
-        """The part of the job's latest attempt that is not home; a live attempt has one."""
-        shards = self._means.ledger.shards(job.id)
-        return next((each for each in shards if each.attempt == job.attempt and each.collected_at is None), None)
+    def _is_due(self, snapshot: Snapshot) -> bool:
+        job = snapshot.job
+        return not job.is_over and job.backend == self._backend and self.rests_until(snapshot) is None
 
     async def _drive(self, job_id: str, stop: asyncio.Event) -> None:
         """Run a job as the one who may; what fails is left alone for a while, and said."""
@@ -188,10 +188,11 @@ class LiveLane:
                 if not (mine and locked):
                     return
                 try:
-                    job = self._means.ledger.job(job_id)
+                    snapshot = self._means.ledger.snapshot(job_id)
+                    job = snapshot.job
                     pace = self._paces.setdefault(job.model, Pace())
                     tally = self._tallies[job_id] = Tally(spending(job))
-                    await Run(self._means, self._limits, pace, tally, stop).carry_out(job, self._open(job))
+                    await Run(self._means, self._limits, pace, tally, stop).carry_out(job, _open(snapshot))
                 except (BatchError, OSError) as error:
                     self._put_off(job_id, error)
                 except Exception as error:
@@ -201,10 +202,15 @@ class LiveLane:
     def _put_off(self, job_id: str, error: Exception) -> None:
         known = error if isinstance(error, BatchError) else LedgerError(f"{job_id} was held up: {error}")
         log.warning("%s: %s", job_id, known)
-        job = self._means.ledger.job(job_id)
-        if shard := self._open(job):
+        snapshot = self._means.ledger.snapshot(job_id)
+        if shard := _open(snapshot):
             self._means.put_off(shard, known)
-            self._means.ledger.advance(job_id, self._means.now(), job.attempt, notice=short(f"{known}", 450))
+            self._means.ledger.advance(job_id, self._means.now(), snapshot.job.attempt, notice=short(f"{known}", 450))
+
+
+def _open(snapshot: Snapshot) -> Shard | None:
+    """The part of the job's latest attempt that is not home; a live attempt has one."""
+    return next((shard for shard in snapshot.latest if shard.collected_at is None), None)
 
 
 @contextmanager

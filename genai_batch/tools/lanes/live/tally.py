@@ -18,12 +18,12 @@ _LOOKS = 11
 class Tally:
     """Rows with an error, tries beyond the first, tokens, and how many rows were stored at the last looks."""
 
-    def __init__(self, usd: Callable[[Tokens], float] | None, now: Callable[[], float] = time.monotonic) -> None:
-        """`usd` prices tokens, where a price is known; `now` gives seconds."""
+    def __init__(self, usd: Callable[[Tokens], float] | None) -> None:
+        """`usd` prices tokens, where a price is known."""
         self.errors = self.retries = self.in_flight = 0
-        self._usd, self._now = usd, now
+        self._usd = usd
         self._asked = self._written = self._cached = 0
-        self._looks = deque([(now(), 0)], _LOOKS)
+        self._looks = deque([(time.monotonic(), 0)], _LOOKS)
 
     def spent(self, tokens: Tokens) -> None:
         """An answer took these."""
@@ -33,7 +33,7 @@ class Tally:
 
     def look(self, rows: int) -> None:
         """So many rows are stored now."""
-        self._looks.append((self._now(), rows))
+        self._looks.append((time.monotonic(), rows))
 
     def pulse(self) -> Pulse:
         """How it goes."""
