@@ -32,12 +32,16 @@ def rounded(size: Triple) -> Triple:
     return Triple(*(float(round(end)) for end in size.at_most(_MOST)))
 
 
+def member_size(size: Triple) -> Triple:
+    """Tokens of a member of an object from those of its value."""
+    return size.plus(_of("member"))
+
+
 def object_size(members: dict[str, Triple], required: Container[str]) -> Triple:
     """Tokens of an object from those of its members, of which there are some."""
-    sizes = [size.plus(_of("member")) for size in members.values()]
-    total = Triple.sum(sizes)
-    sure = sum(size.low for name, size in zip(members, sizes, strict=True) if name in required)
-    return Triple(sure + 2, total.likely + 3, total.high + 4)
+    _, likely, high = zip(*members.values(), strict=True)
+    sure = sum([size.low for name, size in members.items() if name in required])
+    return Triple(sure + 2, sum(likely) + 3, sum(high) + 4)
 
 
 def _size(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Triple:
@@ -59,7 +63,7 @@ def _of_object(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Trip
     members = as_object(schema.get("properties"))
     if not members:
         return Triple(*assumed("answer", "json"))
-    sizes = {name: _size(as_object(each), defs, depth + 1) for name, each in members.items()}
+    sizes = {name: member_size(_size(as_object(each), defs, depth + 1)) for name, each in members.items()}
     return object_size(sizes, as_list(schema.get("required")))
 
 

@@ -21,7 +21,7 @@ from genai_batch.resources.scanning.json_pieces import (
     repeats_member,
 )
 from genai_batch.resources.scanning.memo import Memo
-from genai_batch.resources.schema_sizes import object_size, schema_size
+from genai_batch.resources.schema_sizes import member_size, object_size, schema_size
 from genai_batch.resources.triples import Triple
 from genai_batch.resources.untyped import is_object
 
@@ -43,6 +43,8 @@ class Facts(NamedTuple):
     """Tokens of the shortest answer."""
     size: Triple
     """Tokens of an answer."""
+    member: Triple
+    """The same as a member of an object."""
     height: int
 
 
@@ -76,15 +78,11 @@ class SchemaFacts:
 
     def _work_out(self, piece: bytes) -> Facts | None:
         try:
+            if b'"properties"' in piece:
+                return self._of_object(piece, members_of(piece)) or self._of_any(piece)
             return self._of_leaf(piece, _leaf(piece))
         except FAILURES:
-            pass
-        try:
-            members = members_of(piece)
-            found = self._of_object(piece, members) if "properties" in members else None
-        except FAILURES:
-            return None
-        return found or self._of_any(piece)
+            return self._of_any(piece)
 
     def _of_leaf(self, piece: bytes, leaf: _Leaf) -> Facts | None:
         choices = () if leaf.enum is UNSET else leaf.enum
@@ -102,7 +100,7 @@ class SchemaFacts:
 
     def _of_object(self, piece: bytes, members: dict[str, Raw]) -> Facts | None:
         """The facts about an object from those about its properties; None where it is not so simple."""
-        if not members.keys() <= _OBJECT or str(members.get("type", b'"object"'), "utf-8").lower() != '"object"':
+        if "properties" not in members or not members.keys() <= _OBJECT or str(members.get("type", b'"object"'), "utf-8").lower() != '"object"':
             return None
         properties = members_of(members["properties"])
         if not properties or not (is_flat(piece, members) and is_flat(bytes(members["properties"]), properties)):
@@ -122,8 +120,8 @@ class SchemaFacts:
         if height > _DEEPEST or (self._openapi and not properties.keys() >= set(required)):
             return None
         needed = [2 + len(name) / 4 + inner[name].least for name in required if name in inner]
-        size = object_size({name: facts.size for name, facts in inner.items()}, required)
-        return Facts(additional or any([f.additional for f in inner.values()]), 1 + sum(needed), size, height)
+        size = object_size({name: facts.member for name, facts in inner.items()}, required)
+        return Facts(additional or any([f.additional for f in inner.values()]), 1 + sum(needed), size, member_size(size), height)
 
     def _of_any(self, piece: bytes) -> Facts | None:
         """The facts about any schema, by the rules themselves."""
@@ -137,7 +135,8 @@ class SchemaFacts:
         if verdict.faults:
             return None
         least = rules.least_tokens(schema)
-        return Facts(bool(verdict.doubts), least, schema_size(schema), lint.shape(schema).depth)
+        size = schema_size(schema)
+        return Facts(bool(verdict.doubts), least, size, member_size(size), lint.shape(schema).depth)
 
 
 def _is_simple(name: str, piece: bytes) -> bool:

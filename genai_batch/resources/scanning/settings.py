@@ -37,6 +37,7 @@ from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
+_SETTINGS = 16_384
 _ZONES: Mapping[str, tuple[float, float]] = {
     "temperature": (0, 2), "top_p": (0, 1), "top_k": (0, 10**6), "logprobs": (0, 20), "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2), "seed": (-(2**31), 2**31 - 1),
@@ -102,6 +103,9 @@ class _Varying:
         """Whether the schema decides how long an answer is."""
 
 
+_USUAL = _Varying()
+
+
 class SettingsMemo:
     """Judges the members of requests for one model."""
 
@@ -112,6 +116,7 @@ class SettingsMemo:
         self._size = 0
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
         self._count = 0
+        self._configs: Memo[tuple[Hashable, _Varying]] = Memo(self._reduce_config)
         self._thoughts = Memo(lambda piece: thought_tokens({"thinking_config": decoded(piece)}, model))
         self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in _SCHEMAS.items()}
 
@@ -129,7 +134,7 @@ class SettingsMemo:
     @property
     def is_full(self) -> bool:
         """Whether it is time to `take` what has been counted."""
-        return self._count > _ENTRIES
+        return self._count > _SETTINGS
 
     def take(self) -> Iterator[Settings]:
         """All settings that rows were counted for, which are forgotten here."""
@@ -142,16 +147,15 @@ class SettingsMemo:
 
     def _work_out(self, members: dict[str, Raw]) -> Entry:
         quotes = 2 * len(members) + b"".join(members.values()).count(b'"')
-        varying = _Varying()
         try:
-            kind = self._reduce_request(members, varying)
+            kind, varying = self._reduce_request(members)
         except FAILURES:
             return Entry(None, quotes)
         return Entry(self._found(kind, members, varying), quotes)
 
     def _found(self, kind: Hashable, members: dict[str, Raw], varying: _Varying) -> Settings | None:
         """The settings of a row of a kind; the rules run if it is the first."""
-        shaped = varying.bound, varying.budget, varying.schema and varying.schema.size
+        shaped = varying.bound, varying.budget, varying.schema.size if varying.schema else None
         alike = self._settings.get(kind, self)
         if alike is self:
             self._count += 1
@@ -184,17 +188,23 @@ class SettingsMemo:
         doubts = (*row_model(request, self._model), *verdict.doubts)
         return Settings(doubts, shape_of(request, self._model), level)
 
-    def _reduce_request(self, members: dict[str, Raw], varying: _Varying) -> Hashable:
+    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, _Varying]:
         kind: list[Hashable] = []
+        varying = _USUAL
         for name, raw in members.items():
-            plain = lint.snake(name)
+            plain, piece = lint.snake(name), bytes(raw)
             if plain == "generation_config":
-                kind.append((name, self._reduce_config(bytes(raw), varying)))
+                reduced, varying = self._configs[piece]
             else:
-                kind.append((name, self._reduce(plain, bytes(raw))))
-        return tuple(kind)
+                reduced = _reduce(plain, piece)
+            kind += name, reduced
+        return tuple(kind), varying
 
-    def _reduce_config(self, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_config(self, piece: bytes) -> tuple[Hashable, _Varying]:
+        varying = _Varying()
+        return self._reduce_settings(piece, varying), varying
+
+    def _reduce_settings(self, piece: bytes, varying: _Varying) -> Hashable:
         if not piece.startswith(b"{"):
             return piece
         members = members_of(piece)
@@ -204,19 +214,19 @@ class SettingsMemo:
         bound = b""
         for name, raw in members.items():
             plain, value = lint.snake(name), bytes(raw)
-            if plain == "max_output_tokens":
+            kind.append(name)
+            if plain in _ZONES:
+                kind.append(_zone(plain, value))
+            elif plain == "max_output_tokens":
                 bound = value
-                kind.append(name)
-            elif plain in _ZONES:
-                kind.append((name, _zone(plain, value)))
             elif plain in _SCHEMAS:
-                kind.append((name, self._reduce_schema(plain, value, varying)))
+                kind.append(self._reduce_schema(plain, value, varying))
             elif plain == "thinking_config":
-                kind.append((name, self._reduce_thinking(value, varying)))
+                kind.append(self._reduce_thinking(value, varying))
             else:
                 varying.is_opaque = varying.is_opaque or plain == "_response_json_schema"
                 varying.is_sized = varying.is_sized and not (plain == "response_mime_type" and _is_enum(value))
-                kind.append((name, self._reduce(plain, value)))
+                kind.append(_reduce(plain, value))
         if bound:
             kind.append(self._reduce_bound(bound, members, varying))
         return tuple(kind)
@@ -258,10 +268,9 @@ class SettingsMemo:
         config = members.get("thinking_config") or members.get("thinkingConfig") or b"null"
         return self._thoughts[bytes(config)]
 
-    def _reduce(self, plain: str, piece: bytes) -> Hashable:
-        if (reduce := _REDUCE.get(plain)) is None:
-            return piece
-        return reduce(piece)
+def _reduce(plain: str, piece: bytes) -> Hashable:
+    reduce = _REDUCE.get(plain)
+    return reduce(piece) if reduce else piece
 
 
 def _varied(settings: Settings, varying: _Varying) -> Settings:
