@@ -125,7 +125,8 @@ BESIDE: list[Row] = [
     {"contents": 1}, {"id": 7, "topK": 2, "a": {"b": {"c": ["\ud83d\ude00", '":', ""]}}}, {"n": "§"},
 ]  # fmt: skip
 TEXTS = [
-    "Nine herons", 'with "quotes"', "日本語 ü 😀", "back\\slash\n", " ", '":', "\\u0022", '{"a": {"b": ":"}}', 'x\\": "y',
+    "Nine herons", 'with "quotes"', "日本語 ü 😀", "back\\slash\n", " ", '":', "\\u0022", '{"a": {"b": ":"}}',
+    'x\\": "y',
     "lorem ipsum " * 200, '"日本" ' * 300, '{"key": "k"} \\ ' * 150,
 ]  # fmt: skip
 ODD = [b"", b"  ", b"{", b"\xff", b"7", b'{"key":1}', b'{"key":"k","key":"l","request":{}}', b"[1]", b"\x00"]
@@ -280,7 +281,9 @@ class Exact:
 def read_exactly(raw: bytes, model: Model) -> Line:
     """Parse a line; no local file is known."""
     line = parse(raw, model)
-    unknown = Fault("names a local file that is not known here", "name it in files or images of a manifest", "local-file")
+    unknown = Fault(
+        "names a local file that is not known here", "name it in files or images of a manifest", "local-file"
+    )
     return line._replace(faults=(*line.faults, unknown)) if any(named_in(raw)) else line
 
 

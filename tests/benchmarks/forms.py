@@ -167,7 +167,9 @@ def no_role(chance: random.Random, number: int) -> Row:
 
 def languages(chance: random.Random, number: int) -> Row:
     """Chinese, Japanese and Arabic, as they are."""
-    text = chance.choice(("请用一句话概括这篇文章的主要内容。", "この文章を要約してください。", "لخص هذا النص في جملة واحدة. "))
+    text = chance.choice(
+        ("请用一句话概括这篇文章的主要内容。", "この文章を要約してください。", "لخص هذا النص في جملة واحدة. ")
+    )
     return line(number, [turn(text * chance.randint(1, 5))], generation_config={"max_output_tokens": 256})
 
 

@@ -18,7 +18,6 @@ from genai_batch.resources.scanning.json_pieces import (
 from genai_batch.resources.scanning.plain_lines import is_good
 from genai_batch.resources.scanning.settings import Entry, SettingsMemo
 from genai_batch.resources.scanning.turns import Said, TurnsMemo
-from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import is_object
 
 LONG = 32 * 1024
@@ -40,14 +39,21 @@ class Rich(NamedTuple):
     extra: bytes
 
 
+class Columns(NamedTuple):
+    """A line that is plain but for its columns, parted; and the doubts about their names."""
+
+    sent: bytes
+    extra: bytes
+    doubts: tuple[Fault, ...]
+
+
 class RichLines:
     """Reads lines of requests to one model, which may name `files`."""
 
-    def __init__(self, model: Model, settings: SettingsMemo, files: LocalFiles | None) -> None:
+    def __init__(self, model: Model, settings: SettingsMemo, turns: TurnsMemo, files: LocalFiles | None) -> None:
         """Know nothing yet."""
-        self._settings, self._files = settings, files
+        self._settings, self._turns, self._files = settings, turns, files
         self._turns_in = "content" if model.kind == "embedding" else "contents"
-        self._turns = TurnsMemo(model, files.seen if files else unseen)
         self._columns: dict[tuple[str, ...], Verdict] = {}
 
     def read(self, line: bytes) -> Rich | None:
@@ -75,6 +81,23 @@ class RichLines:
         if not self._is_exact(line, value, sent, extra):
             return None
         return Rich(key, request, entry, said, beside.doubts, sent, extra)
+
+    def columns(self, line: bytes, quotes: int) -> Columns | None:
+        """Part a line of which the request is known to be good, if `quotes` marks are all that is sent with its key."""
+        try:
+            value = decode(line)
+        except FAILURES:
+            return None
+        beside = self._beside(tuple(value))
+        if beside.faults or len(value) == 2:
+            return None
+        sent = encode({"key": value["key"], "request": value.pop("request")})
+        extra = encode(value)
+        if sent.count(b'"') != quotes or b"local:" in extra or _opens(extra) > MAX_BRACKETS:
+            return None
+        if repeats_member(line, quotes + extra.count(b'"') - _key_quotes(value)):
+            return None
+        return Columns(sent, extra, beside.doubts)
 
     def _beside(self, names: tuple[str, ...]) -> Verdict:
         """What there is to say of the names that stand beside the request."""

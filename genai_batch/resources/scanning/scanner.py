@@ -21,16 +21,20 @@ from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.keys import Keys
 from genai_batch.resources.scanning import token_sample
 from genai_batch.resources.scanning.plain_lines import Batch, PlainLines
-from genai_batch.resources.scanning.rich_lines import Rich, RichLines
+from genai_batch.resources.scanning.json_pieces import decode
+from genai_batch.resources.scanning.rich_lines import RichLines
 from genai_batch.resources.scanning.settings import Settings, SettingsMemo
 from genai_batch.resources.scanning.tally import Kinds, Tally
 from genai_batch.resources.scanning.token_sample import WINDOW
+from genai_batch.resources.scanning.turns import Said, TurnsMemo
 from genai_batch.resources.shapes import shape_of
 from genai_batch.resources.tiers import LONG
 from genai_batch.resources.tokens.media import unseen
 
 RUN = 64 * 1024
 """Bytes of lines that are read together: so few that they are still in the cache when they are written."""
+_RICH = 8
+_NOTHING = Said((), {}, is_text=True)
 _JSON_SPACE = b" \t\r\n"
 _UNKNOWN = Fault("names a local file that is not known here", "name it in files or images of a manifest", "local-file")
 
@@ -49,13 +53,14 @@ class Scanner:
         self._model, self._step, self._findings, self._tally = model, step, findings, tally
         self._files, self._copy, self._extras = files, copy, extras
         self._settings = SettingsMemo(model)
-        self._plain = PlainLines(model, self._settings)
-        self._rich = RichLines(model, self._settings, files)
+        turns = TurnsMemo(model, files.seen if files else unseen)
+        self._plain = PlainLines(model, self._settings, turns)
+        self._rich = RichLines(model, self._settings, turns, files)
         self._hash = blake3()
         self._doubts = lint.Tally()
         self._offset = self._blank = 0
-        self._is_rich = not step
-        """Whether most lines of the last run were not plain, so that it is not tried first; nor where all is counted."""
+        self._rich_runs = 0 if step else 1
+        """Runs in which lines are not tried as plain ones, since most of them were not; all, where all is counted."""
         self.keys = Keys()
         self.lines = 0
 
@@ -108,19 +113,21 @@ class Scanner:
     def _run(self, run: "_Run", block: bytes, start: int, end: int) -> None:
         if self._settings.is_full:
             self._take_settings()
-        if self._is_rich:
+        if self._rich_runs:
             nothing: list[Any] = [None] * len(run.lines)
-            batch = Batch(nothing, nothing.copy(), {})
+            batch = Batch(nothing, nothing.copy(), {}, {})
         else:
             batch = self._plain.read(run.lines, block, start, end)
         rest = [index for index, entry in enumerate(batch.entries) if entry is None] if None in batch.entries else []
         self._count_plain(run, batch)
         for index in rest:
-            self._line(run, index)
+            if not self._with_columns(run, batch, index):
+                self._line(run, index)
         if self._step:
-            self._is_rich = run.rich_lines > len(run.lines) // 2
+            self._rich_runs = max(0, self._rich_runs - 1) if run.rich <= len(run.lines) // 2 or self._rich_runs else _RICH
             self._sample(run, batch, self._offset + start)
-            self._plain.learn(run.names)
+            if self._plain.learn(run.names, run.parts):
+                self._rich_runs = 0
         self._tally.lay(run.sizes, run.sampled, run.counted, run.media)
 
     def _count_plain(self, run: "_Run", batch: Batch) -> None:
@@ -131,56 +138,67 @@ class Scanner:
             if entry and (settings := entry.settings):
                 keys = [row.key for row in batch.rows[index : index + rows]]
                 self.keys.add(keys)
-                if batch.doubts:
+                if batch.said:
                     for place, key in enumerate(keys, index):
-                        self._add(run, place, key, settings, batch.doubts.get(place, ()))
+                        self._add(run, place, key, settings, batch.said.get(place, _NOTHING))
                 else:
                     settings.add(rows, run.first + index, keys[0])
             index += rows
 
+    def _with_columns(self, run: "_Run", batch: Batch, index: int) -> bool:
+        """Count a row that is plain but for its columns."""
+        if index not in batch.more:
+            return False
+        entry, quotes = batch.more[index]
+        line, said = run.lines[index], batch.said.get(index, _NOTHING)
+        columns = self._rich.columns(line, quotes)
+        if columns is None or entry.settings is None:
+            return False
+        key = batch.rows[index].key
+        self.keys.add((key,))
+        run.send(index, columns.sent + b"\n")
+        if self._extras:
+            self._extras.write(columns.extra + b"\n")
+        batch.entries[index] = entry
+        self._add(run, index, key, entry.settings, said, columns.doubts)
+        return True
+
     def _add(
-        self,
-        run: "_Run",
-        index: int,
-        key: str,
-        settings: Settings,
-        after: tuple[Fault, ...],
-        before: tuple[Fault, ...] = (),
-    ) -> None:
-        """Count a row that may have doubts of its own, said before and after those of its settings."""
-        if before or after:
-            self._doubts.add((*before, *settings.doubts, *after), run.first + index, key)
-            self._tally.rows(1, settings.shape)
+        self, run: "_Run", index: int, key: str, settings: Settings, said: Said, before: tuple[Fault, ...] = (),
+        request: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Count a row that may hold media, and have doubts of its own, said before and after those of its settings."""
+        is_counted = not self._step or sum(said.media.values()) + len(run.lines[index]) > LONG
+        if before or said.doubts or is_counted:
+            self._doubts.add((*before, *settings.doubts, *said.doubts), run.first + index, key)
         else:
             settings.add(1, run.first + index, key)
+        if is_counted:
+            request = request or decode(run.lines[index])["request"]
+            run.counted[index] = self._tally.count(self._kinds(request, run.sizes[index]), settings.shape)
+            return
+        if before or said.doubts:
+            self._tally.rows(1, settings.shape)
+        run.rows[index] = settings, said
+        if said.media:
+            run.media[index] = self._tally.media(said.media)
 
     def _line(self, run: "_Run", index: int) -> None:
         """Read a line that is not plain."""
         line = run.lines[index]
         rich = self._rich.read(line)
-        if rich is None:
+        if rich is None or rich.entry.settings is None:
             self._exactly(run, index, line)
             return
         self.keys.add((rich.key,))
-        run.names.update(dict.fromkeys(rich.request))
-        run.rich_lines += bool(rich.sent) or not rich.said.is_text
+        run.rich += bool(rich.sent) or not rich.said.is_text
+        if not run.names:
+            run.names, run.parts = {*rich.request}, _names_of_parts(rich.request)
         if rich.extra:
             run.send(index, rich.sent + b"\n")
             if self._extras:
                 self._extras.write(rich.extra + b"\n")
-        media = sum(rich.said.media.values())
-        if not self._step or media + len(line) > LONG:
-            self._doubts.add(
-                (*rich.beside, *rich.entry.settings.doubts, *rich.said.doubts), run.first + index, rich.key
-            )
-            run.counted[index] = self._tally.count(
-                self._kinds(rich.request, run.sizes[index]), rich.entry.settings.shape
-            )
-            return
-        self._add(run, index, rich.key, rich.entry.settings, rich.said.doubts, rich.beside)
-        run.rich[index] = rich
-        if media:
-            run.media[index] = self._tally.media(rich.said.media)
+        self._add(run, index, rich.key, rich.entry.settings, rich.said, rich.beside, rich.request)
 
     def _exactly(self, run: "_Run", index: int, line: bytes) -> None:
         """Parse a line."""
@@ -222,15 +240,16 @@ class Scanner:
         sizes = [*map(len, run.lines)]
         for index in token_sample.sampled(sizes, offset, self._step):
             weight = token_sample.weight(sizes[index], self._step)
-            if rich := run.rich.get(index):
-                kinds = self._kinds(rich.request, run.sizes[index])
-                for kind, tokens in rich.said.media.items():
-                    kinds[kind] -= tokens
-                media = sum(rich.said.media.values())
-                run.sampled += self._tally.sample(kinds, weight, rich.entry.settings.shape, media)
-            elif entry := batch.entries[index]:
+            settings, said = run.rows.get(index, (None, _NOTHING))
+            entry = batch.entries[index]
+            if entry and entry.settings and said.is_text:
                 kinds = self._plain.kinds(batch.rows[index], entry)
                 run.sampled += self._tally.sample(kinds, weight, entry.settings.shape)
+            elif settings:
+                kinds = self._kinds(decode(run.lines[index])["request"], run.sizes[index])
+                for kind, tokens in said.media.items():
+                    kinds[kind] -= tokens
+                run.sampled += self._tally.sample(kinds, weight, settings.shape, sum(said.media.values()))
 
     def _take_settings(self) -> None:
         """Add up what rows of equal settings have in common."""
@@ -246,6 +265,11 @@ class Scanner:
             self._tally.forget(size, self._kinds(line.request, size), shape_of(line.request, self._model))
 
 
+def _names_of_parts(request: dict[str, Any]) -> set[str]:
+    turns = request["contents"] if "contents" in request else [request["content"]]
+    return {name for turn in turns for part in turn["parts"] for name in part}
+
+
 class _Run:
     """Lines that are read together, and what is known of each by its index."""
 
@@ -259,10 +283,12 @@ class _Run:
         """Tokens of those that were counted whole."""
         self.media: dict[int, float] = {}
         """Tokens of the media of others."""
-        self.rich: dict[int, Rich] = {}
-        self.names: dict[str, None] = {}
-        """Members of requests that were met in lines that are not plain."""
-        self.rich_lines = 0
+        self.rows: dict[int, tuple[Settings, Said]] = {}
+        """What is known of rows that are not of the usual form."""
+        self.names: set[str] = set()
+        self.parts: set[str] = set()
+        """Members of a request, and of its parts, that was not plain."""
+        self.rich = 0
         """Lines that hold more than text, or columns."""
         self.sampled = 0.0
 

@@ -41,7 +41,6 @@ class _Form(NamedTuple):
     companions: tuple[str, ...] | None
 
 
-_TEXT = Said((), {}, is_text=True)
 _CALL = Said((), {})
 
 
@@ -65,12 +64,10 @@ class TurnsMemo:
                 return None
             if turn.get("role") not in _ROLES or len(turn) != 1 + ("role" in turn) or not self._parts(held, level, parts):
                 return None
-        doubts = self._order(turns)
-        if doubts is None or not parts:
-            return None if doubts is None else _TEXT._replace(doubts=doubts) if doubts else _TEXT
-        if len(parts) == 1 and not doubts:
-            return parts[0]
-        return Said((*(doubt for part in parts for doubt in part.doubts), *doubts), _total([part.media for part in parts]))
+        doubts = self.order(tuple([turn.get("role", 0) for turn in turns]))
+        if doubts is None:
+            return None
+        return together(parts, doubts) if parts else Said(doubts, {}, is_text=True)
 
     def _parts(self, held: list[Any], level: Resolution | None, parts: list[Said]) -> bool:
         """Judge the parts of a turn; those that are not text go to `parts`. Whether that could be done."""
@@ -82,22 +79,22 @@ class TurnsMemo:
                 is_empty = is_empty and not text
                 continue
             is_empty = False
-            if (said := self._part(part, level)) is None:
+            if (said := self.part(part, level)) is None:
                 return False
             parts.append(said)
         return not is_empty and _carried(held) <= media.INLINE
 
-    def _order(self, turns: list[Any]) -> tuple[Fault, ...] | None:
-        """The doubts about the order of turns, None where there is a fault."""
-        if self._model.kind == "embedding" or (len(turns) == 1 and turns[0].get("role") != "model"):
+    def order(self, roles: tuple[str | int | None, ...]) -> tuple[Fault, ...] | None:
+        """The doubts about the roles of turns, 0 where one has none; None where there is a fault."""
+        if self._model.kind == "embedding":
             return ()
-        form = tuple([turn.get("role") if "role" in turn else 0 for turn in turns])
-        if form not in self._orders:
-            verdict = lint.verdict(sequence(turns, self._model))
-            _put(self._orders, form, None if verdict.faults else verdict.doubts)
-        return self._orders[form]
+        if roles not in self._orders:
+            verdict = lint.verdict(sequence([{} if role == 0 else {"role": role} for role in roles], self._model))
+            _put(self._orders, roles, None if verdict.faults else verdict.doubts)
+        return self._orders[roles]
 
-    def _part(self, part: dict[str, Any], level: Resolution | None) -> Said | None:
+    def part(self, part: dict[str, Any], level: Resolution | None) -> Said | None:
+        """What there is to say of a part, or None if the rules have to."""
         names = tuple(part)
         if names not in self._forms:
             _put(self._forms, names, _form(names))
@@ -181,12 +178,15 @@ def _carried(parts: list[Any]) -> int:
     return held
 
 
-def _total(kinds: list[Kinds]) -> Kinds:
+def together(parts: list[Said], doubts: tuple[Fault, ...]) -> Said:
+    """What there is to say of turns, from their parts that are not text and from the doubts about their order."""
+    if len(parts) == 1 and not doubts:
+        return parts[0]
     total: Kinds = {}
-    for each in kinds:
-        for kind, tokens in each.items():
+    for part in parts:
+        for kind, tokens in part.media.items():
             total[kind] = total.get(kind, 0) + tokens
-    return total
+    return Said((*(doubt for part in parts for doubt in part.doubts), *doubts), total)
 
 
 def _put(memo: dict[Hashable, Any], key: Hashable, value: Any) -> None:
