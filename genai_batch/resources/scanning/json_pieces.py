@@ -31,9 +31,14 @@ def decoded(piece: bytes) -> Any:
         value = decode(piece)
     except FAILURES as error:
         raise ValueError from error
-    if piece.count(b"{") + piece.count(b"[") > MAX_BRACKETS:
+    if is_deep(piece):
         raise ValueError
     return value
+
+
+def is_deep(piece: bytes) -> bool:
+    """Whether a piece holds so many brackets that it may be nested too deep."""
+    return len(piece) > 2 * MAX_BRACKETS and piece.count(b"{") + piece.count(b"[") > MAX_BRACKETS
 
 
 def repeats_member(piece: bytes, quotes: int) -> bool:

@@ -15,7 +15,7 @@ from msgspec import Meta, Raw
 from genai_batch.resources import lint
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
-from genai_batch.resources.scanning.json_pieces import FAILURES, decode, decoded, encode
+from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
 from genai_batch.resources.scanning.settings import Entry, Kinds, Settings, SettingsMemo
 from genai_batch.resources.scanning.token_sample import of_texts
 from genai_batch.resources.scanning.turns import Said, TurnsMemo, together
@@ -54,7 +54,9 @@ class PlainLines:
         self._names: list[str] = []
         self._kinds: list[str] = []
         """Names of parts that are not text."""
-        self.learn(("task_type", "taskType") if model.kind == "embedding" else ("generation_config", "generationConfig"))
+        self.learn(
+            ("task_type", "taskType") if model.kind == "embedding" else ("generation_config", "generationConfig")
+        )
 
     def learn(self, names: Iterable[str], parts: Iterable[str] = ()) -> bool:
         """Look at these members of requests and of parts too from now on, if they are Gemini's; whether any is new."""
@@ -203,15 +205,8 @@ class PlainLines:
         if len(present) != 1:
             return None
         name, piece = present[0][0], bytes(present[0][1])
-        try:
-            value = decoded(piece)
-        except FAILURES:
-            return None
-        marks = piece.count(b'"')
-        if marks != encode(value).count(b'"') or b"local:" in piece or (b"\\" in piece and b"u0022" in piece):
-            return None
-        said = self._memo.part({name: value}, settings.level)
-        return said and (said, 2 + marks)
+        said = None if b"local:" in piece else self._memo.piece(name, piece, settings.level)
+        return said and (said, 2 + piece.count(b'"'))
 
 
 def _decoded(lines: Sequence[bytes], decode: Callable[[bytes], Any]) -> list[Any]:

@@ -9,9 +9,9 @@ from genai_batch.resources.local_files import MARK, LocalFiles, named_in
 from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import (
     FAILURES,
-    MAX_BRACKETS,
     decode,
     encode,
+    is_deep,
     members_of,
     repeats_member,
 )
@@ -23,8 +23,6 @@ from genai_batch.resources.untyped import is_object
 LONG = 32 * 1024
 """Bytes of a line from which on it is not encoded again to look for repeated members, since it holds media."""
 _SHAPES = 1_024
-_SHALLOW = 2 * MAX_BRACKETS
-"""Bytes of a line in which so many brackets cannot open and close."""
 
 
 class Rich(NamedTuple):
@@ -93,7 +91,7 @@ class RichLines:
             return None
         sent = encode({"key": value["key"], "request": value.pop("request")})
         extra = encode(value)
-        if sent.count(b'"') != quotes or b"local:" in extra or _opens(extra) > MAX_BRACKETS:
+        if sent.count(b'"') != quotes or b"local:" in extra or is_deep(extra):
             return None
         if repeats_member(line, quotes + extra.count(b'"') - _key_quotes(value)):
             return None
@@ -114,7 +112,7 @@ class RichLines:
             if form.depth > lint.MAX_DEPTH or form.clash or repeated(bare, form.members):
                 return False
             return MARK not in bare or self._are_known(bare)
-        if len(line) > _SHALLOW and _opens(line) > MAX_BRACKETS and lint.shape(value).depth > lint.MAX_DEPTH:
+        if is_deep(line) and lint.shape(value).depth > lint.MAX_DEPTH:
             return False
         quotes = sent.count(b'"') + extra.count(b'"') - _key_quotes(value) if sent else encode(value).count(b'"')
         return not repeats_member(line, quotes) and (b"local:" not in line or self._are_known(line))
@@ -126,7 +124,3 @@ class RichLines:
 def _key_quotes(value: dict[str, Any]) -> int:
     """Quotation marks of the key, which is both sent and kept."""
     return 4 + value["key"].count('"')
-
-
-def _opens(line: bytes) -> int:
-    return line.count(b"{") + line.count(b"[")

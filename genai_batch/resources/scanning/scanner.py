@@ -20,8 +20,8 @@ from genai_batch.resources.preflight.blocks import MAX_LINE
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.keys import Keys
 from genai_batch.resources.scanning import token_sample
-from genai_batch.resources.scanning.plain_lines import Batch, PlainLines
 from genai_batch.resources.scanning.json_pieces import decode
+from genai_batch.resources.scanning.plain_lines import Batch, PlainLines
 from genai_batch.resources.scanning.rich_lines import RichLines
 from genai_batch.resources.scanning.settings import Settings, SettingsMemo
 from genai_batch.resources.scanning.tally import Kinds, Tally
@@ -124,7 +124,9 @@ class Scanner:
             if not self._with_columns(run, batch, index):
                 self._line(run, index)
         if self._step:
-            self._rich_runs = max(0, self._rich_runs - 1) if run.rich <= len(run.lines) // 2 or self._rich_runs else _RICH
+            self._rich_runs = (
+                max(0, self._rich_runs - 1) if run.rich <= len(run.lines) // 2 or self._rich_runs else _RICH
+            )
             self._sample(run, batch, self._offset + start)
             if self._plain.learn(run.names, run.parts):
                 self._rich_runs = 0

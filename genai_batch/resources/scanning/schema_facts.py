@@ -7,7 +7,7 @@ and those of an object follow from them by the same sums that `lint.schema` and 
 from typing import NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from genai_batch.resources import lint
 from genai_batch.resources.lint import schema as rules
@@ -16,8 +16,6 @@ from genai_batch.resources.scanning.json_pieces import (
     FAILURES,
     decoded,
     encode,
-    is_flat,
-    members_of,
     repeats_member,
 )
 from genai_batch.resources.scanning.memo import Memo
@@ -27,11 +25,7 @@ from genai_batch.resources.untyped import is_object
 
 _DEEPEST = 10
 """Levels up to which neither rule cuts its walk short."""
-_WORDS = frozenset({"description", "title"})
-_NAMES = frozenset({"propertyOrdering", "property_ordering"})
-_OPEN = frozenset({"additionalProperties", "additional_properties"})
-_OBJECT = _WORDS | _NAMES | _OPEN | {"type", "properties", "required"}
-_strings = msgspec.json.Decoder(list[str]).decode
+_LEAVES = 1_000
 
 
 class Facts(NamedTuple):
@@ -45,20 +39,22 @@ class Facts(NamedTuple):
     """Tokens of an answer."""
     member: Triple
     """The same as a member of an object."""
-    height: int
 
 
-class _Leaf(Struct, forbid_unknown_fields=True, gc=False):
-    """A schema without schemas inside it, of which the words do not matter."""
+class _Node(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
+    """A schema whose words do not matter: a leaf, or an object of such."""
 
     type: str
     description: str | UnsetType = UNSET
     title: str | UnsetType = UNSET
     format: str | UnsetType = UNSET
     enum: list[str] | UnsetType = UNSET
+    properties: "dict[str, _Node] | UnsetType" = UNSET
+    required: list[str] | UnsetType = UNSET
+    propertyOrdering: list[str] | UnsetType = UNSET  # noqa: N815 - as Gemini spells it
 
 
-_leaf = msgspec.json.Decoder(_Leaf).decode
+_node = msgspec.json.Decoder(_Node).decode
 
 
 class SchemaFacts:
@@ -78,50 +74,58 @@ class SchemaFacts:
 
     def _work_out(self, piece: bytes) -> Facts | None:
         try:
-            if b'"properties"' in piece:
-                return self._of_object(piece, members_of(piece)) or self._of_any(piece)
-            return self._of_leaf(piece, _leaf(piece))
+            node = _node(piece)
         except FAILURES:
             return self._of_any(piece)
-
-    def _of_leaf(self, piece: bytes, leaf: _Leaf) -> Facts | None:
-        choices = () if leaf.enum is UNSET else leaf.enum
-        words = [word for word in (leaf.description, leaf.title, leaf.format) if word is not UNSET]
-        strings = 2 + 2 * len(words) + len(choices) + (leaf.enum is not UNSET)
-        if piece.count(b'"') != 2 * strings:
+        facts, strings = self._of_node(node, 1)
+        if facts is None or piece.count(b'"') != 2 * strings:
             return self._of_any(piece)
-        kind = (leaf.type, leaf.description is UNSET, leaf.title is UNSET, leaf.format is UNSET, not choices,
-                leaf.enum is UNSET)  # fmt: skip
-        if kind not in self._leaves:
-            if len(self._leaves) > 1_000:
-                self._leaves.clear()
-            self._leaves[kind] = self._of_any(piece)
-        return self._leaves[kind]
+        return facts
 
-    def _of_object(self, piece: bytes, members: dict[str, Raw]) -> Facts | None:
-        """The facts about an object from those about its properties; None where it is not so simple."""
-        if "properties" not in members or not members.keys() <= _OBJECT or str(members.get("type", b'"object"'), "utf-8").lower() != '"object"':
-            return None
-        properties = members_of(members["properties"])
-        if not properties or not (is_flat(piece, members) and is_flat(bytes(members["properties"]), properties)):
-            return None
-        additional = False
-        for name in members.keys() - {"type", "properties", "required"}:
-            additional = additional or name in _OPEN
-            if not _is_simple(name, bytes(members[name])):
-                return None
-        required = _strings(members["required"]) if "required" in members else []
+    def _of_node(self, node: _Node, depth: int) -> tuple[Facts | None, int]:
+        """The facts about a schema, None where it is not so simple; and how many strings it has without repetitions."""
+        enum, required, order = node.enum, node.required, node.propertyOrdering
+        strings = 2
+        if node.description is not UNSET:
+            strings += 2
+        if node.title is not UNSET:
+            strings += 2
+        if enum is not UNSET:
+            strings += 1 + len(enum)
+        if order is not UNSET:
+            strings += 1 + len(order)
+        if node.properties is UNSET:
+            kind = (node.type, node.description is UNSET, node.title is UNSET, node.format, not enum, enum is UNSET,
+                    order is UNSET)  # fmt: skip
+            strings += 2 * (node.format is not UNSET)
+            return (self._of_leaf(kind, node) if required is UNSET else None), strings
+        if not node.properties or enum is not UNSET or node.format is not UNSET or depth > _DEEPEST:
+            return None, 0
+        if node.type not in ("OBJECT", "object"):
+            return None, 0
         inner: dict[str, Facts] = {}
-        for name, raw in properties.items():
-            if (facts := self._facts[bytes(raw)]) is None:
-                return None
+        for name, child in node.properties.items():
+            facts, more = self._of_node(child, depth + 1)
+            if facts is None:
+                return None, 0
             inner[name] = facts
-        height = 1 + max([facts.height for facts in inner.values()])
-        if height > _DEEPEST or (self._openapi and not properties.keys() >= set(required)):
-            return None
-        needed = [2 + len(name) / 4 + inner[name].least for name in required if name in inner]
-        size = object_size({name: facts.member for name, facts in inner.items()}, required)
-        return Facts(additional or any([f.additional for f in inner.values()]), 1 + sum(needed), size, member_size(size), height)
+            strings += 1 + more
+        needed: list[str] = []
+        if required is not UNSET:
+            needed = required
+            strings += 1 + len(needed)
+            if self._openapi and not inner.keys() >= {*needed}:
+                return None, 0
+        least = 1 + sum([2 + len(name) / 4 + inner[name].least for name in needed if name in inner])
+        size = object_size({name: facts.member for name, facts in inner.items()}, needed)
+        return Facts(False, least, size, member_size(size)), strings + 1
+
+    def _of_leaf(self, kind: tuple[object, ...], leaf: _Node) -> Facts | None:
+        if kind not in self._leaves:
+            if len(self._leaves) > _LEAVES:
+                self._leaves.clear()
+            self._leaves[kind] = self._of_any(encode(leaf))
+        return self._leaves[kind]
 
     def _of_any(self, piece: bytes) -> Facts | None:
         """The facts about any schema, by the rules themselves."""
@@ -136,11 +140,4 @@ class SchemaFacts:
             return None
         least = rules.least_tokens(schema)
         size = schema_size(schema)
-        return Facts(bool(verdict.doubts), least, size, member_size(size), lint.shape(schema).depth)
-
-
-def _is_simple(name: str, piece: bytes) -> bool:
-    """Whether a member of an object schema is of the type that it should have, so that nothing depends on its words."""
-    if name in _OPEN:
-        return piece in (b"true", b"false")
-    return isinstance(decoded(piece), str) if name in _WORDS else bool(_strings(piece))
+        return Facts(bool(verdict.doubts), least, size, member_size(size))

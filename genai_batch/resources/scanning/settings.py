@@ -7,10 +7,10 @@ bytes.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from genai_batch.resources import lint
 from genai_batch.resources.lines import row_model
@@ -38,12 +38,6 @@ from genai_batch.resources.untyped import as_object, field
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
 _SETTINGS = 16_384
-_ZONES: Mapping[str, tuple[float, float]] = {
-    "temperature": (0, 2), "top_p": (0, 1), "top_k": (0, 10**6), "logprobs": (0, 20), "presence_penalty": (-2, 2),
-    "frequency_penalty": (-2, 2), "seed": (-(2**31), 2**31 - 1),
-}  # fmt: skip
-"""Ranges in which a number has the verdict of every other on the same side of 0 and of 1."""
-_WHOLE = frozenset({"logprobs", "seed"})
 _SCHEMAS = {"response_schema": True, "response_json_schema": False}
 _DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
 _strings = msgspec.json.Decoder(list[str]).decode
@@ -90,17 +84,52 @@ class _System(Struct, forbid_unknown_fields=True, gc=False):
 _system = msgspec.json.Decoder(_System).decode
 
 
-class _Varying:
+_Share = Annotated[float, Meta(ge=0, le=1)] | None
+_Penalty = Annotated[float, Meta(ge=-2, le=2)] | None
+_Count = Annotated[float, Meta(ge=0, le=10**6)] | None
+_Most = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
+
+
+class _Numbers(Struct, gc=False):
+    """The numbers of a generation_config in either spelling, each in the range that `lint.sampling` gives it.
+
+    In it the verdict on a number is the same, but for what `_Numbers.kind` tells apart.
+    """
+
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: _Share = None
+    topP: _Share = None  # noqa: N815 - as Gemini spells it
+    top_k: _Count = None
+    topK: _Count = None  # noqa: N815 - the same
+    seed: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
+    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    presence_penalty: _Penalty = None
+    presencePenalty: _Penalty = None  # noqa: N815 - the same
+    frequency_penalty: _Penalty = None
+    frequencyPenalty: _Penalty = None  # noqa: N815 - the same
+    max_output_tokens: _Most = None
+    maxOutputTokens: _Most = None  # noqa: N815 - the same
+
+    def kind(self) -> Hashable:
+        """What the rules tell apart."""
+        penalties = self.presence_penalty, self.presencePenalty, self.frequency_penalty, self.frequencyPenalty
+        return self.temperature is not None and self.temperature < 1, any(penalties)
+
+
+_numbers = msgspec.json.Decoder(_Numbers).decode
+_NUMBERS = frozenset(_Numbers.__struct_fields__)
+
+
+class _Varying(Struct, gc=False):
     """Values of one row that its verdict does not depend on, or its shape alone."""
 
-    def __init__(self) -> None:
-        self.bound: int | None = None
-        self.budget: int | None = None
-        self.schema: Facts | None = None
-        self.is_opaque = False
-        """Whether there is a schema of which nothing is known."""
-        self.is_sized = True
-        """Whether the schema decides how long an answer is."""
+    bound: int | None = None
+    budget: int | None = None
+    schema: Facts | None = None
+    is_opaque: bool = False
+    """Whether there is a schema of which nothing is known."""
+    is_sized: bool = True
+    """Whether the schema decides how long an answer is."""
 
 
 _USUAL = _Varying()
@@ -210,26 +239,31 @@ class SettingsMemo:
         members = members_of(piece)
         if not is_flat(piece, members):
             return piece
-        kind: list[Hashable] = []
-        bound = b""
+        try:
+            numbers = _numbers(piece)
+        except FAILURES:
+            return piece
+        kind: list[Hashable] = [*members, numbers.kind()]
+        if b"null" in piece:
+            kind += [name for name, raw in members.items() if bytes(raw) == b"null"]
         for name, raw in members.items():
-            plain, value = lint.snake(name), bytes(raw)
-            kind.append(name)
-            if plain in _ZONES:
-                kind.append(_zone(plain, value))
-            elif plain == "max_output_tokens":
-                bound = value
-            elif plain in _SCHEMAS:
-                kind.append(self._reduce_schema(plain, value, varying))
-            elif plain == "thinking_config":
-                kind.append(self._reduce_thinking(value, varying))
-            else:
-                varying.is_opaque = varying.is_opaque or plain == "_response_json_schema"
-                varying.is_sized = varying.is_sized and not (plain == "response_mime_type" and _is_enum(value))
-                kind.append(_reduce(plain, value))
-        if bound:
-            kind.append(self._reduce_bound(bound, members, varying))
+            if name not in _NUMBERS:
+                kind.append(self._reduce_member(lint.snake(name), bytes(raw), varying))
+        most = numbers.max_output_tokens or numbers.maxOutputTokens
+        kind.append(None if most is None else self._reduce_bound(most, members, varying))
         return tuple(kind)
+
+    def _reduce_member(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
+        """Reduce a member that is no number."""
+        if plain in _SCHEMAS:
+            return self._reduce_schema(plain, piece, varying)
+        if plain == "thinking_config":
+            return self._reduce_thinking(piece, varying)
+        if plain == "_response_json_schema":
+            varying.is_opaque = True
+        elif plain == "response_mime_type":
+            varying.is_sized = not _is_enum(piece)
+        return _reduce(plain, piece)
 
     def _reduce_schema(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
         facts = self._facts[plain].of(piece)
@@ -252,13 +286,12 @@ class SettingsMemo:
                     return tuple((other, None if other == name else bytes(members[other])) for other in members)
         return piece
 
-    def _reduce_bound(self, piece: bytes, members: dict[str, Raw], varying: _Varying) -> Hashable:
+    def _reduce_bound(self, most: int, members: dict[str, Raw], varying: _Varying) -> Hashable:
         """Leave `max_output_tokens` out, but for whether an answer has room beside thinking and for its schema."""
-        most = _integer(piece)
-        is_usual = most is not None and 0 < most <= self._model.most_output and not varying.is_opaque
-        if most is None or not is_usual or (varying.schema and varying.schema.least > most):
+        least = varying.schema.least if varying.schema else 0
+        if most > self._model.most_output or varying.is_opaque or least > most:
             room = (*_SCHEMAS, "thinking_config")
-            return piece, *(bytes(raw) for name, raw in members.items() if lint.snake(name) in room)
+            return most, *(bytes(raw) for name, raw in members.items() if lint.snake(name) in room)
         varying.bound = most
         return self._thought(members, varying) >= most
 
@@ -267,6 +300,7 @@ class SettingsMemo:
             return varying.budget
         config = members.get("thinking_config") or members.get("thinkingConfig") or b"null"
         return self._thoughts[bytes(config)]
+
 
 def _reduce(plain: str, piece: bytes) -> Hashable:
     reduce = _REDUCE.get(plain)
@@ -284,17 +318,6 @@ def _varied(settings: Settings, varying: _Varying) -> Settings:
     if varying.schema and varying.is_sized:
         shape = shape._replace(answer=rounded(varying.schema.size))
     return Settings(doubts, shape, settings.level)
-
-
-def _zone(plain: str, piece: bytes) -> Hashable:
-    try:
-        number = float(piece)
-    except ValueError:
-        return piece
-    low, high = _ZONES[plain]
-    if not low <= number <= high or (plain in _WHOLE and number != int(number)):
-        return piece
-    return number < 1, number == 0
 
 
 def _integer(piece: bytes) -> int | None:

@@ -7,12 +7,16 @@ a fault, is left to the rules themselves: then it says nothing.
 from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
 from genai_batch.resources import lint
 from genai_batch.resources.lint import Fault, media
 from genai_batch.resources.lint.fields import KINDS, OPEN, PART
 from genai_batch.resources.lint.turns import sequence
 from genai_batch.resources.local_files import is_local
 from genai_batch.resources.models import Model
+from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
 from genai_batch.resources.tokens.media import Resolution, See, level_of, of_file, of_inline, unseen
 from genai_batch.resources.untyped import field, is_list, is_object
@@ -44,6 +48,19 @@ class _Form(NamedTuple):
 _CALL = Said((), {})
 
 
+class _Call(Struct, forbid_unknown_fields=True, gc=False):
+    """A call of a function, or what that gave back."""
+
+    name: str
+    args: dict[str, Any] | UnsetType = UNSET
+    response: dict[str, Any] | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+
+
+_call = msgspec.json.Decoder(_Call).decode
+_file = msgspec.json.Decoder(dict[str, str]).decode
+
+
 class TurnsMemo:
     """Judges turns for one model; `see` knows files that are only named."""
 
@@ -62,7 +79,11 @@ class TurnsMemo:
         for turn in turns:
             if not is_object(turn) or not is_list(held := turn.get("parts")):
                 return None
-            if turn.get("role") not in _ROLES or len(turn) != 1 + ("role" in turn) or not self._parts(held, level, parts):
+            if (
+                turn.get("role") not in _ROLES
+                or len(turn) != 1 + ("role" in turn)
+                or not self._parts(held, level, parts)
+            ):
                 return None
         doubts = self.order(tuple([turn.get("role", 0) for turn in turns]))
         if doubts is None:
@@ -113,7 +134,24 @@ class TurnsMemo:
                 return _CALL
         return self._odd(part, form, value, level)
 
-    def _file(self, part: dict[str, Any], names: tuple[str, ...], file: dict[str, Any], level: Resolution | None) -> Said | None:
+    def piece(self, name: str, piece: bytes, level: Resolution | None) -> Said | None:
+        """The same of a part that is no more than a call, a response or a file; a member may stand twice in it."""
+        try:
+            if (plain := lint.snake(name)) == "file_data":
+                file = _file(piece)
+                if piece.count(b'"') != 4 * len(file):
+                    return None
+                return self._file({name: file}, (name,), file, level)
+            call = _call(piece)
+        except FAILURES:
+            return None
+        if plain not in ("function_call", "function_response") or is_deep(piece):
+            return None
+        return None if repeats_member(piece, encode(call).count(b'"')) else _CALL
+
+    def _file(
+        self, part: dict[str, Any], names: tuple[str, ...], file: dict[str, Any], level: Resolution | None
+    ) -> Said | None:
         uri = field(file, "file_uri")
         if not isinstance(uri, str) or not _are_flat(file.values()) or is_local(uri):
             return self._media(part, level)
@@ -126,7 +164,11 @@ class TurnsMemo:
         """What there is to say of a part that may hold objects of any kind."""
         if form.kind in ("inline_data", "file_data"):
             return self._media(part, level)
-        is_wrong = None in part.values() or lint.shape({"request": part}).clash or (form.kind == "text" and not isinstance(value, str))
+        is_wrong = (
+            None in part.values()
+            or lint.shape({"request": part}).clash
+            or (form.kind == "text" and not isinstance(value, str))
+        )
         return None if is_wrong else _CALL
 
     def _media(self, part: dict[str, Any], level: Resolution | None) -> Said | None:
@@ -137,7 +179,11 @@ class TurnsMemo:
             return None
         level = level_of(given.get("media_resolution"), level)
         blob, file = given.get("inline_data"), given.get("file_data")
-        medium = of_inline(blob, self._model, "developer", level) if blob else of_file(file, self._model, "developer", level, self._see)
+        medium = (
+            of_inline(blob, self._model, "developer", level)
+            if blob
+            else of_file(file, self._model, "developer", level, self._see)
+        )
         kinds: Kinds = {}
         put_medium(kinds, medium)
         return Said(verdict.doubts, kinds)
