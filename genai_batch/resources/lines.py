@@ -3,14 +3,14 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from genai_batch.resources import lint
 from genai_batch.resources.answers import brief
-from genai_batch.resources.lint import Fault
+from genai_batch.resources.lint import Fault, Verdict
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
@@ -122,11 +122,15 @@ def _key(value: dict[str, Any]) -> Iterator[Fault]:
 def _form(raw: bytes, value: dict[str, Any], found: lint.Shape) -> Iterator[Fault]:
     if found.depth > lint.MAX_DEPTH:
         yield Fault(f"is nested {found.depth} levels deep; Gemini reads {lint.MAX_DEPTH}", "flatten it")
-    elif twice := _repeated(raw, value, found.members):
+    elif twice := repeated(without_media(raw, value), found.members):
         yield Fault(f"has the member {twice!r} twice in one object", "keep one of them")
     if found.clash:
         yield Fault(f"has both {found.clash[0]!r} and {found.clash[1]!r}, which are one field", "keep one spelling")
-    for name in value:
+    yield from _misplaced(value)
+
+
+def _misplaced(names: Iterable[str]) -> Iterator[Fault]:
+    for name in names:
         plain = lint.snake(name)
         if plain in lint.MISPLACED:
             home = "generation_config" if plain in lint.GENERATION or plain == "config" else "request"
@@ -141,14 +145,28 @@ def _request(value: dict[str, Any]) -> Iterator[Fault]:
         yield Fault(f"request is {kind_of(request)}", "make it an object with contents")
 
 
-def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Iterator[Fault]:
-    for name in value:
+def columns_verdict(names: Iterable[str]) -> Verdict:
+    """Judge the names that stand in a line."""
+    return Verdict(tuple(_misplaced(names)), tuple(_unsent(names)))
+
+
+def _unsent(names: Iterable[str]) -> Iterator[Fault]:
+    for name in names:
         if lint.snake(name) in lint.GENERATION:
             yield Fault(
                 f"{name!r} stands beside request and is not sent",
                 "a setting belongs into generation_config",
                 "not-sent",
             )
+
+
+def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Iterator[Fault]:
+    yield from _unsent(value)
+    yield from row_model(request, model)
+
+
+def row_model(request: dict[str, Any], model: Model) -> Iterator[Fault]:
+    """Doubt a row that names another model than that of its job."""
     named = request.get("model")
     if isinstance(named, str) and named.removeprefix("models/") != model.name:
         yield Fault(
@@ -160,21 +178,28 @@ def _doubts(value: dict[str, Any], request: dict[str, Any], model: Model) -> Ite
 
 def _split(raw: bytes, value: dict[str, Any]) -> tuple[bytes, bytes]:
     """Part what is sent from what is kept; a line without extra fields is sent byte for byte."""
-    if len(value) == 2:
-        return raw, b""
+    return (raw, b"") if len(value) == 2 else parted(value)
+
+
+def parted(value: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Part what is sent from the columns beside it."""
     extra = {name: field for name, field in value.items() if name != "request"}
     return _encode({"key": value["key"], "request": value["request"]}), _encode(extra)
 
 
-def _repeated(raw: bytes, value: dict[str, Any], members: int) -> str | None:
+def repeated(bare: bytes, members: int) -> str | None:
     """Find a member that stands twice in one object.
 
     A decoder keeps one of the two, so fewer members come out than `":` went in. That count can be off only where a
     colon is spaced or a string begins with one; then the line is read again, slowly and exactly.
     """
-    bare = _without_media(raw, value) if len(raw) > _LONG else raw
     if bare.count(b'":') == members and not _SPACED_COLON.search(bare):
         return None
+    return repeated_member(bare)
+
+
+def repeated_member(raw: bytes) -> str | None:
+    """Find a member that stands twice in one object by reading all of it, slowly."""
     twice: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -186,11 +211,13 @@ def _repeated(raw: bytes, value: dict[str, Any], members: int) -> str | None:
     return brief(twice[0], 60) if twice else None
 
 
-def _without_media(raw: bytes, value: dict[str, Any]) -> bytes:
+def without_media(raw: bytes, value: dict[str, Any]) -> bytes:
     """Leave inline data out of a line: a string without an escape or a quotation mark says nothing of its structure.
 
     It begins with a sign of base64, none of which can follow a quotation mark outside a string.
     """
+    if len(raw) <= _LONG:
+        return raw
     for data in _data(value):
         content = data.encode()
         start = raw.find(content[:_LONG])

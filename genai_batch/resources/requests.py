@@ -3,8 +3,8 @@
 One line is `{"key": str, "request": GenerateContentRequest}`. Input that can only mean one thing (a BOM, CRLF, blank
 lines, no final newline) is accepted with a warning. Fields beside `key` and `request` are not sent but kept.
 
-`lines.parse` alone decides what is wrong with a line. Rows of a shape it has accepted are recognised faster (see
-`preflight.forms`), half of them in another process where a source is large (`preflight.pool`); the result is the same.
+`lines.parse` alone decides what is wrong with a line. Lines without a fault are recognised faster (see
+`scanning.scanner`); the result is the same.
 """
 
 from contextlib import nullcontext
@@ -17,29 +17,22 @@ from typing import IO
 import msgspec
 
 from genai_batch.resources.errors import InvalidRequests
-from genai_batch.resources.helping import processors
 from genai_batch.resources.jobs import BINDING, SCHEMA
-from genai_batch.resources.lines import Line, parse
-from genai_batch.resources.local_files import MARK, LocalFiles
+from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model, warning
 from genai_batch.resources.preflight import sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.preflight.learning import Judged, learn
 from genai_batch.resources.preflight.parts import MAX_FILE, Cut, Part
-from genai_batch.resources.preflight.pool import Here, Pool, WorkerLost
-from genai_batch.resources.preflight.reading import Reading
 from genai_batch.resources.preflight.repeats import Repeat, repeats
-from genai_batch.resources.preflight.sampling import stride
-from genai_batch.resources.preflight.sinks import Sink
-from genai_batch.resources.preflight.totals import Totals
+from genai_batch.resources.scanning.scanner import Scanner
+from genai_batch.resources.scanning.tally import Tally
+from genai_batch.resources.scanning.token_sample import stride
 from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tally import Tier
 
 __all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Outcome", "Part", "Preflight", "Tier"]
 
-LARGE = 64 * 1024 * 1024
-"""Bytes of a source from which on a process that helps pays."""
 _FIRST = 64
 
 
@@ -68,13 +61,10 @@ class Preflight:
         model: Model,
         cut: Cut | None = None,
         *,
-        helped: bool | None = None,
         is_bound: bool = False,
         about: Settings | None = None,
     ) -> None:
         """Look at the file from outside; `cut` is what one batch holds.
-
-        A process helps as fits, as soon as it is up; or, as `helped` says, from the start or never.
 
         `is_bound` says that each request carries the id of its key, `about` what a manifest says of the job.
 
@@ -82,13 +72,10 @@ class Preflight:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
         self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
-        self._helped, self.about = helped, about or Settings()
-        self._begin()
+        self.about = about or Settings()
+        self.findings, self._tally, self.digest = Findings(), Tally(self.cut), ""
+        self.short, self.long = self._tally.short, self._tally.long
         sources.refuse(source)
-
-    def _begin(self) -> None:
-        self.findings, self._totals, self.digest = Findings(), Totals(self.cut), ""
-        self.short, self.long = self._totals.short, self._totals.long
 
     @property
     def outcome(self) -> Outcome:
@@ -105,7 +92,7 @@ class Preflight:
     @property
     def requests(self) -> int:
         """Good rows."""
-        return self._totals.requests
+        return self._tally.requests
 
     @property
     def makes_media(self) -> bool:
@@ -136,7 +123,7 @@ class Preflight:
     @property
     def parts(self) -> list[Part]:
         """The batches the rows are cut into."""
-        return self._totals.cutter.parts
+        return self._tally.cutter.parts
 
     @property
     def upload_bytes(self) -> int:
@@ -149,19 +136,11 @@ class Preflight:
     @property
     def size(self) -> int:
         """Bytes of what would be sent."""
-        return self._totals.cutter.size
+        return self._tally.cutter.size
 
     def run(self, copy: IO[bytes] | None = None, extras: IO[bytes] | None = None) -> "Preflight":
         """Read the whole source; write what would be sent to `copy` and what would not to `extras`."""
-        try:
-            self._read(copy, extras)
-        except WorkerLost:
-            self._helped = False
-            self._begin()
-            for file in filter(None, (copy, extras)):
-                file.seek(0)
-                file.truncate()
-            self._read(copy, extras)
+        self._read(copy, extras)
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
@@ -183,53 +162,35 @@ class Preflight:
         if ends := warning(self.model):
             self.findings.warnings.append(ends)
         before = _stamp(self.source)
-        first = _first_lines(self.source)
-        row = sum(map(len, first)) / max(1, len(first))
-        step = stride(self.source.stat().st_size, row, self.cut.tokens)
-        known = [line for raw in first if (line := self._learned(raw))] if step else []
+        step = stride(self.source.stat().st_size, _row_size(self.source), self.cut.tokens)
         blocks = Blocks(self.source, self.findings)
         with LocalFiles(self.about.files) if self.about.files else nullcontext() as files:
-            with self._matcher(step, known) as matcher, Sink(copy, aside=not isinstance(matcher, Pool)) as sink:
-                reading = Reading(self.model, step, self.findings, self._totals, matcher, sink, files)
-                reading.read(blocks, extras)
-            self.digest = sink.digest
+            scanner = Scanner(self.model, step, self.findings, self._tally, files, copy, extras)
+            scanner.read(blocks)
+            self.digest = scanner.digest
             if blocks.open_end:
-                self.findings.warn("the last line has no newline; read all the same", line=reading.lines)
-            reading.tell_doubts()
-            if suspects := matcher.keys.suspects():
-                self._name_repeats(reading, None if isinstance(matcher, Pool) else suspects, before)
+                self.findings.warn("the last line has no newline; read all the same", line=scanner.lines)
+            scanner.tell_doubts()
+            if suspects := scanner.keys.suspects():
+                self._name_repeats(scanner, suspects, before)
 
-    def _learned(self, raw: bytes) -> tuple[Judged, Line] | None:
-        """What a line teaches ahead of the pass."""
-        line = parse(raw, self.model)
-        judged = None if line.faults or line.extra or MARK in raw else learn(raw, line, self.model)
-        return (judged, line) if judged else None
-
-    def _matcher(self, step: int, known: list[tuple[Judged, Line]]) -> Here:
-        """Match here, or with help where the source is large, has a form, and there are processors for it."""
-        fits = self.source.stat().st_size >= LARGE and bool(known) and processors() > 1
-        is_helped = fits if self._helped is None else self._helped
-        matcher = Pool(step, from_the_start=bool(self._helped)) if is_helped else Here(step)
-        for judged, line in known:
-            matcher.learn(judged, line.request, self.model)
-        return matcher
-
-    def _name_repeats(self, reading: Reading, suspects: set[int] | None, before: tuple[int, ...]) -> None:
+    def _name_repeats(self, scanner: Scanner, suspects: set[int], before: tuple[int, ...]) -> None:
         found: list[Repeat] = []
         for repeat in repeats(self.source, self.model, suspects):
             found.append(repeat._replace(raw=b""))
-            reading.forget(repeat.raw)
+            scanner.forget(repeat.raw)
         self.findings.repeats([(repeat.line, repeat.first, repeat.key) for repeat in found])
         if _stamp(self.source) != before:
             self.findings.problem("the file was changed while it was read", "try again when it is complete")
 
 
-def _first_lines(source: Path) -> list[bytes]:
-    """Some lines from the start, to learn from."""
+def _row_size(source: Path) -> float:
+    """Bytes of a row, by some rows from the start."""
     with source.open("rb") as file:
         start = file.read(1024 * 1024)
     whole = start[: start.rfind(b"\n") + 1] or start
-    return [stripped for line in islice(whole.split(b"\n"), _FIRST) if (stripped := line.strip())]
+    rows = [len(stripped) for line in islice(whole.split(b"\n"), _FIRST) if (stripped := line.strip())]
+    return sum(rows) / max(1, len(rows))
 
 
 def _stamp(source: Path) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """How large an answer is that follows a response schema."""
 
+from collections.abc import Container
 from typing import Any
 
 from genai_batch.resources.outputs_data import assumed
@@ -17,9 +18,30 @@ def size_of(settings: dict[str, Any]) -> Triple | None:
         return Triple(*assumed("answer", "enum"))
     schema = as_object(field(settings, "response_schema") or field(settings, "response_json_schema"))
     if schema:
-        found = _size(schema, as_object(schema.get("$defs")), 0)
-        return Triple(*(float(round(end)) for end in found.at_most(_MOST)))
+        return rounded(schema_size(schema))
     return Triple(*assumed("answer", "json")) if mime == "application/json" else None
+
+
+def schema_size(schema: dict[str, Any]) -> Triple:
+    """Tokens of an answer that follows a schema, not rounded and without a limit."""
+    return _size(schema, as_object(schema.get("$defs")), 0)
+
+
+def rounded(size: Triple) -> Triple:
+    """The size in whole tokens, no more than the longest answer has."""
+    return Triple(*(float(round(end)) for end in size.at_most(_MOST)))
+
+
+def member_size(size: Triple) -> Triple:
+    """Tokens of a member of an object from those of its value."""
+    return size.plus(_of("member"))
+
+
+def object_size(members: dict[str, Triple], required: Container[str]) -> Triple:
+    """Tokens of an object from those of its members, of which there are some."""
+    _, likely, high = zip(*members.values(), strict=True)
+    sure = sum([size.low for name, size in members.items() if name in required])
+    return Triple(sure + 2, sum(likely) + 3, sum(high) + 4)
 
 
 def _size(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Triple:
@@ -41,11 +63,8 @@ def _of_object(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Trip
     members = as_object(schema.get("properties"))
     if not members:
         return Triple(*assumed("answer", "json"))
-    sizes = [_size(as_object(each), defs, depth + 1).plus(_of("member")) for each in members.values()]
-    total = Triple.sum(sizes)
-    required = as_list(schema.get("required"))
-    sure = sum(size.low for name, size in zip(members, sizes, strict=True) if name in required)
-    return Triple(sure + 2, total.likely + 3, total.high + 4)
+    sizes = {name: member_size(_size(as_object(each), defs, depth + 1)) for name, each in members.items()}
+    return object_size(sizes, as_list(schema.get("required")))
 
 
 def _of_array(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Triple:

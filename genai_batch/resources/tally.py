@@ -47,10 +47,10 @@ class Tier:
             shape = _round(shape)
         self.shapes[shape] = self.shapes.get(shape, 0) + rows
 
-    def sample(self, kinds: dict[str, float], weight: float = 1) -> None:
-        """Tell of what kinds the tokens of a row are."""
+    def sample(self, kinds: dict[str, float], weight: float = 1, others: float = 0) -> None:
+        """Tell of what kinds the tokens of a row are; it has `others` that are told apart."""
         self.sampled += weight
-        self.squares += weight * sum(kinds.values()) ** 2
+        self.squares += weight * (sum(kinds.values()) + others) ** 2
         for kind, count in kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + weight * count
 

@@ -18,13 +18,13 @@ from genai_batch.resources.lint import making, placing, sampling, schema, thinki
 from genai_batch.resources.lint import turns as _turns
 from genai_batch.resources.lint.fault import CLEAN, Fault, Tally, Told, Verdict, verdict
 from genai_batch.resources.lint.fields import EMBEDDING, GENERATION, MISPLACED, REQUEST, named, snake
-from genai_batch.resources.lint.shape import MAX_DEPTH, Shape, shape
+from genai_batch.resources.lint.shape import MAX_DEPTH, Shape, clash, shape
 from genai_batch.resources.models import Model
 from genai_batch.resources.untyped import is_object
 
 __all__ = [
     "CLEAN", "EMBEDDING", "GENERATION", "MAX_DEPTH", "MISPLACED", "REQUEST", "Fault", "Shape", "Tally", "Told",
-    "Verdict", "doubts", "faults", "judge", "settings", "shape", "snake", "turns",
+    "Verdict", "clash", "doubts", "faults", "judge", "settings", "shape", "snake", "turns", "verdict",
 ]  # fmt: skip
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 _REMEMBERED = 8_192

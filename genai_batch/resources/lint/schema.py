@@ -32,7 +32,7 @@ def structured(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
         said = "response_json_schema has been ignored in batches: answers come back as JSON of any shape"
         yield doubt("json-schema", said, "use response_schema, or try a few rows first")
     if openapi is not None:
-        yield from _keywords(openapi)
+        yield from keywords(openapi)
     yield from _room(openapi if openapi is not None else json_schema, settings)
 
 
@@ -55,7 +55,7 @@ def _mime(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
         yield fault("mime", f"no such response_mime_type {str(mime)[:_SHOWN]!r}", f"use one of {', '.join(PLAIN[:3])}")
 
 
-def _keywords(schema: Any) -> Iterator[Fault]:
+def keywords(schema: Any) -> Iterator[Fault]:
     """Name each keyword and type, once, that `response_schema` does not have."""
     told: set[str] = set()
     for place, node in nodes(schema):

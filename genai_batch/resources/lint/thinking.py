@@ -10,6 +10,7 @@ from genai_batch.resources.untyped import as_object, is_object, kind_of, number_
 
 _LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
 _RARE = "XHIGH"
+EATEN = "output-eaten"
 _ROOM = 1_000
 """Tokens below which an answer that is thought about is often cut."""
 
@@ -76,15 +77,20 @@ def room(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
         )
         return
     given = number_in(most) or 0
-    thought = _thought(settings, model)
+    thought = thought_tokens(settings, model)
     if given > model.most_output:
         yield doubt("output-over", f"max_output_tokens is {most}", f"{model.name} writes {model.most_output:,} at most")
     elif thought >= given > 0:
-        said = f"max_output_tokens ({given:,.0f}) can be used up by thinking alone, and the answer is cut"
-        yield doubt("output-eaten", said, "raise it, or lower the thinking")
+        yield eaten(given)
 
 
-def _thought(settings: dict[str, Any], model: Model) -> float:
+def eaten(most: float) -> Fault:
+    """Doubt that an answer has room beside thinking."""
+    said = f"max_output_tokens ({most:,.0f}) can be used up by thinking alone, and the answer is cut"
+    return doubt(EATEN, said, "raise it, or lower the thinking")
+
+
+def thought_tokens(settings: dict[str, Any], model: Model) -> float:
     """Tokens that thinking may well take."""
     given = named(as_object(settings.get("thinking_config")))
     budget = number_in(given.get("thinking_budget"))

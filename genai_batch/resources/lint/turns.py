@@ -31,7 +31,7 @@ def conversation(request: dict[str, Any], model: Model) -> Iterator[Fault]:
             for turn in unusual:
                 yield from _turn(turn, model)
             yield from media.weight(unusual)
-        yield from _sequence(contents, model)
+        yield from sequence(contents, model)
 
 
 def embedded(request: dict[str, Any], model: Model) -> Iterator[Fault]:
@@ -120,7 +120,8 @@ def _is_plain(turn: Any) -> bool:
     )
 
 
-def _sequence(contents: list[Any], model: Model) -> Iterator[Fault]:
+def sequence(contents: list[Any], model: Model) -> Iterator[Fault]:
+    """Judge the roles of turns in their order."""
     last = contents[-1]
     if is_object(last) and last.get("role") == "model":
         if model.ends_with_user:

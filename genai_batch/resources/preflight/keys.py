@@ -28,21 +28,6 @@ class Keys:
         for value in map(hash, keys):
             append[value & _LAST](value)
 
-    def take(self) -> tuple[bytes, bytes]:
-        """Give the hashes away, bucket by bucket: how many each holds, and all of them."""
-        counts = array("q", map(len, self._buckets)).tobytes()
-        hashes = b"".join(bucket.tobytes() for bucket in self._buckets)
-        for bucket in self._buckets:
-            del bucket[:]
-        return counts, hashes
-
-    def put(self, counts: bytes, hashes: bytes) -> None:
-        """Take over what another process gave away."""
-        start, view = 0, memoryview(hashes)
-        for bucket, count in zip(self._buckets, array("q", counts), strict=True):
-            bucket.frombytes(view[start : start + 8 * count])
-            start += 8 * count
-
     def suspects(self) -> set[int]:
         """Hashes that stand more than once; the buckets are emptied on the way."""
         found: set[int] = set()

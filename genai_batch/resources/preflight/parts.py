@@ -33,18 +33,15 @@ class Cutter:
         self.parts: list[Part] = []
         self.size = 0
 
-    def splits(self, size: int, tokens: float) -> bool:
-        """Whether rows do not fit together into the last part and are so large a share of one that some should."""
-        return not self._fits(size, tokens) and (size > self.cut.bytes / 100 or tokens > self.cut.tokens / 100)
-
     def add(self, size: int, tokens: float, rows: int = 1) -> None:
         """Lay rows that stay together into the last part, or into a new one where they do not fit."""
-        if not self.parts or not self._fits(size, tokens):
+        if not self.parts or not self.fits(size, tokens):
             self.parts.append(Part(self.size))
         part = self.parts[-1]
         part.length, part.requests, part.tokens = part.length + size, part.requests + rows, part.tokens + tokens
         self.size += size
 
-    def _fits(self, size: int, tokens: float) -> bool:
+    def fits(self, size: int, tokens: float) -> bool:
+        """Whether rows fit into the last part."""
         part = self.parts[-1] if self.parts else Part(0)
         return part.length + size <= self.cut.bytes and part.tokens + tokens <= self.cut.tokens

@@ -10,7 +10,6 @@ from genai_batch.resources.lines import parse
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.blocks import Blocks
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.preflight.keys import Keys
 
 
 class Repeat(NamedTuple):
@@ -29,12 +28,8 @@ class _Keyed(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Keyed).decode
 
 
-def repeats(source: Path, model: Model, suspects: set[int] | None = None) -> Iterator[Repeat]:
-    """Find repeated keys; `suspects` are hashes of this process that may be of repeated keys."""
-    if suspects is None:
-        keys = Keys()
-        keys.add(key for _, _, key in _keys(source))
-        suspects = keys.suspects()
+def repeats(source: Path, model: Model, suspects: set[int]) -> Iterator[Repeat]:
+    """Find repeated keys by reading a source again; `suspects` are the hashes that stand more than once."""
     seen: dict[str, int] = {}
     for number, raw, key in _keys(source):
         if hash(key) not in suspects or parse(raw.strip(), model).key != key:

@@ -55,9 +55,9 @@ def _add(
         return
     level = media.level_of(field(part, "media_resolution"), general)
     if is_object(blob := field(part, "inline_data")):
-        _put_medium(counts, media.of_inline(blob, model, provider, level))
+        put_medium(counts, media.of_inline(blob, model, provider, level))
     elif is_object(file := field(part, "file_data")):
-        _put_medium(counts, media.of_file(file, model, provider, level, see))
+        put_medium(counts, media.of_file(file, model, provider, level, see))
     elif not isinstance(text, str):
         _put(counts, "declared", _of_call(part, how))
 
@@ -70,7 +70,8 @@ def _of_call(part: dict[str, Any], how: Way) -> float:
     return declared.of_json(part)
 
 
-def _put_medium(counts: dict[Kind, float], medium: Medium) -> None:
+def put_medium(counts: dict[Kind, float], medium: Medium) -> None:
+    """Add the tokens of a medium under what they are."""
     if not medium.measured:
         _put(counts, "unseen", medium.tokens)
     elif medium.modality == "text":

@@ -4,20 +4,24 @@ Of a small source every row is counted whole. Of a larger one a fixed share of t
 of the file the row that lies there is counted, and stands for `stride` bytes. So a row is met in proportion to its
 length, a row longer than the stride is always counted itself, and the sum is free of bias however the rows are mixed
 (systematic sampling with probability proportional to size). Its error falls with the root of the number counted, some
-thousands: for a file of prose a few tenths of a percent, below 1 % also where the languages are mixed. Rows that hold
-media do not take part: they have no form, so the exact reader hands each of them over whole.
+thousands: for a file of prose a few tenths of a percent, below 1 % also where the languages are mixed. Media do not
+take part: those of every row are counted, since a row that names an hour of film is no longer than one that asks why.
 
 Of a text longer than `WINDOW` characters one or more windows are counted, cut between words; a row that may lie above
 the price step at `LONG` tokens is counted whole.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
 
-from msgspec import Struct
-
-from genai_batch.resources.preflight.forms import Variant
+from genai_batch.resources.models import Model
 from genai_batch.resources.tiers import LONG
+from genai_batch.resources.tokens.counting import by_kind
+from genai_batch.resources.tokens.media import See, unseen
 from genai_batch.resources.tokens.text import Share, share
+from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
 
 SMALL = 512 * 1024
 """Bytes of a source of which every row is counted; of a larger one at least as many bytes are."""
@@ -29,21 +33,6 @@ _EDGE = 24
 _APART = 32 * 1024
 Kinds = dict[str, float]
 """Tokens by kind."""
-
-
-class Lesson(Struct, array_like=True):
-    """A variant, and the tokens of its rows but for those of their texts."""
-
-    variant: Variant
-    silent: Kinds
-
-
-class Sample(Struct, array_like=True):
-    """A row that was looked at: the number of its variant, how many rows it stands for, its tokens."""
-
-    number: int
-    weight: float
-    kinds: Kinds
 
 
 def stride(size: int, row: float, part_tokens: float) -> int:
@@ -58,15 +47,16 @@ def stride(size: int, row: float, part_tokens: float) -> int:
     return max(1, int(min(min(row, WINDOW) / portion, 128 * 1024, part_tokens * 3 / _PER_PART)))
 
 
-def rows(block: bytes, offset: int, start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
-    """Where the rows begin and end that lie at every `step`-th byte of a source; the block is at `offset` of it."""
-    if step:
-        seen = -1
-        for place in range(start + -(offset + start) % step, end, step):
-            first = max(start, block.rfind(b"\n", start, place) + 1)
-            if first != seen:
-                seen = first
-                yield first, block.find(b"\n", place) + 1
+def sampled(sizes: Sequence[int], offset: int, step: int) -> Iterator[int]:
+    """The indices of the rows that lie at every `step`-th byte of a source; they are of these sizes, from `offset` on."""
+    if not step:
+        return
+    ends = [*accumulate(sizes)]
+    last = -1
+    for place in range(-offset % step, ends[-1], step):
+        if (index := bisect_right(ends, place)) != last:
+            last = index
+            yield index
 
 
 def weight(size: int, step: int) -> float:
@@ -108,3 +98,35 @@ def _windows(text: str) -> Iterator[str]:
         end = start + WINDOW
         head, tail = text.find(" ", start, start + _EDGE), text.rfind(" ", end - _EDGE, end)
         yield text[head + 1 if head > 0 else start : tail if tail > 0 else end]
+
+
+def of_row(request: dict[str, Any], model: Model, *, whole: bool, see: See = unseen) -> Kinds:
+    """Tokens by kind of a request, every sign of it where `whole`; `see` knows files that are only named."""
+    if whole:
+        return by_kind(request, model, see=see)
+    long: list[str] = []
+    silent = by_kind(_trimmed(request, long.append), model, see=see)
+    return of_texts(long, silent) if long else silent
+
+
+def _trimmed(request: dict[str, Any], keep: Callable[[str], None]) -> dict[str, Any]:
+    """Leave long texts out, handing them over."""
+    name = "contents" if "contents" in request else "content"
+    held = request.get(name)
+    if is_list(held):
+        return {**request, name: [_trimmed_turn(turn, keep) for turn in held]}
+    return {**request, name: _trimmed_turn(held, keep)}
+
+
+def _trimmed_turn(turn: Any, keep: Callable[[str], None]) -> Any:
+    if not is_object(turn):
+        return turn
+    return {**turn, "parts": [_trimmed_part(part, keep) for part in as_list(turn.get("parts"))]}
+
+
+def _trimmed_part(part: Any, keep: Callable[[str], None]) -> Any:
+    text = as_object(part).get("text")
+    if not isinstance(text, str) or len(text) <= 2 * WINDOW:
+        return part
+    keep(text)
+    return {**part, "text": ""}

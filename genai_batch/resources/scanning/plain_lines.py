@@ -1,0 +1,260 @@
+"""Lines that hold a key, turns of text, and members that are judged by `settings`: most lines of most sources.
+
+A typed decoder takes a line without looking at what it does not know. That there is nothing else in it, and no member
+twice, shows in the number of its quotation marks: each name and each string has two, and those inside texts are counted
+where there are any. A line that holds more marks than its decoded parts account for is not plain.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw
+
+from genai_batch.resources import lint
+from genai_batch.resources.models import Model
+from genai_batch.resources.preflight.keys import MAX_KEY
+from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
+from genai_batch.resources.scanning.settings import Entry, Kinds, Settings, SettingsMemo
+from genai_batch.resources.scanning.token_sample import of_texts
+from genai_batch.resources.scanning.turns import Said, TurnsMemo, together
+from genai_batch.resources.tokens.counting import by_kind
+
+LONG = 1_500
+"""Bytes of a line from which on its texts are not decoded."""
+_HEAD = 256
+_NONE = Raw(b"")
+_UNREAD = Entry(None, 0)
+_LEARNED = frozenset({"file_data", "function_call", "function_response"})
+_FRAME = 8
+"""Quotation marks of the key, its name, and the names of the request and its turns."""
+
+
+class Batch(NamedTuple):
+    """Neighbouring lines: of each its decoded row, and what is known of its settings, None if it is not plain."""
+
+    rows: list[Any]
+    entries: list[Entry | None]
+    said: dict[int, Said]
+    """What there is to say of turns that are not of the usual form, by the index of the line."""
+    more: dict[int, tuple[Entry, int]]
+    """Lines that are plain but for columns, if they have any: what is known of their settings, and the quotation marks
+    of what is sent."""
+
+
+class PlainLines:
+    """Reads plain lines of requests to one model."""
+
+    def __init__(self, model: Model, settings: SettingsMemo, turns: TurnsMemo) -> None:
+        """Know the one member that almost every request has."""
+        self._model, self._settings, self._memo = model, settings, turns
+        self._turns = "content" if model.kind == "embedding" else "contents"
+        self._allowed = (lint.EMBEDDING if model.kind == "embedding" else lint.REQUEST) - {"content", "contents"}
+        self._names: list[str] = []
+        self._kinds: list[str] = []
+        """Names of parts that are not text."""
+        self.learn(
+            ("task_type", "taskType") if model.kind == "embedding" else ("generation_config", "generationConfig")
+        )
+
+    def learn(self, names: Iterable[str], parts: Iterable[str] = ()) -> bool:
+        """Look at these members of requests and of parts too from now on, if they are Gemini's; whether any is new."""
+        members = [name for name in names if name not in self._names and lint.snake(name) in self._allowed]
+        kinds = [name for name in parts if name not in self._kinds and lint.snake(name) in _LEARNED]
+        if members or kinds:
+            self._names += members
+            self._kinds += kinds
+            self._members = attrgetter(*(f"member{n}" for n in range(len(self._names))))
+            self._others = attrgetter("text", *(f"part{n}" for n in range(len(self._kinds))))
+            self._no_others = [_NONE] * len(self._kinds)
+            self._short, self._long = self._decoder(str, self._kinds), self._decoder(Raw, [])
+        return bool(members or kinds)
+
+    def _decoder(self, text: Any, kinds: list[str]) -> Callable[[bytes], Any]:
+        some, role = Meta(min_length=1), Literal["user", "model"]
+        text = Annotated[text, some] if text is str else text
+        held: list[Any] = [("text", text, ""), *((f"part{n}", Raw, _NONE) for n in range(len(kinds)))]
+        rename = {f"part{n}": name for n, name in enumerate(kinds)}
+        part = msgspec.defstruct("Part", held if kinds else [("text", text)], gc=False, rename=rename)
+        parts = Annotated[list[part], some]
+        turn = msgspec.defstruct("Turn", [("parts", parts), ("role", role | None, None)], gc=False)
+        turns: Any = turn if self._model.kind == "embedding" else Annotated[list[turn], some]
+        members = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
+        rename = {"turns": self._turns, **{f"member{n}": name for n, name in enumerate(self._names)}}
+        request = msgspec.defstruct("Request", [("turns", turns), *members], gc=False, rename=rename)
+        row = msgspec.defstruct("Row", [("key", str), ("request", request)], gc=False)
+        return msgspec.json.Decoder(row).decode
+
+    def read(self, lines: Sequence[bytes], block: bytes, start: int, end: int) -> Batch:
+        """Read lines together, which are these bytes of a block."""
+        is_long = end - start > LONG * len(lines)
+        rows = _decoded(lines, self._long if is_long else self._short)
+        batch, expected = self._judged(rows, is_long=is_long)
+        entries = batch.entries
+        if not is_long and None not in entries and block.count(b'"', start, end) == sum(expected):
+            if are_plain([row.key for row in rows]):
+                return batch
+        for index, entry in enumerate(entries):
+            if entry is None:
+                continue
+            line, row, marks = lines[index], rows[index], expected[index]
+            if is_long:
+                if _holds_long(line, row, self.texts(row), marks):
+                    continue
+            elif is_good(row.key):
+                if (count := line.count(b'"')) != marks:
+                    marks += row.key.count('"') + sum([text.count('"') for text in self.texts(row)])
+                if count == marks and (b"\\" not in line or b"u0022" not in line):
+                    continue
+                batch.more[index] = entry, marks
+            entries[index] = None
+        return batch
+
+    def kinds(self, row: Any, entry: Entry) -> Kinds:
+        """Tokens of a row of texts, long ones counted by windows."""
+        if entry.kinds is None:
+            members = self._named(self._members(row.request))
+            entry.kinds = by_kind({**decode(encode(members)), self._turns: []}, self._model)
+        texts = self.texts(row)
+        if not isinstance(texts[0], str):
+            texts = [decode(text) for text in texts]
+        kinds = of_texts(texts, entry.kinds)
+        if "turns" in kinds:
+            kinds["turns"] += len(self.turns(row))
+        return kinds
+
+    def texts(self, row: Any) -> list[Any]:
+        """The texts of a row, as they were decoded."""
+        return [part.text for turn in self.turns(row) for part in turn.parts if part.text]
+
+    def turns(self, row: Any) -> Sequence[Any]:
+        """The turns of a row."""
+        turns = row.request.turns
+        return turns if isinstance(turns, list) else (turns,)
+
+    def _judged(self, rows: list[Any], *, is_long: bool) -> tuple[Batch, list[int]]:
+        """Judge decoded rows; and of each the quotation marks that it has if it is plain."""
+        batch, expected = Batch(rows, [], {}, {}), list[int]()
+        entry, last, frame, others, is_list = _UNREAD, None, 0, self._members, self._turns == "contents"
+        kinds = self._kinds and not is_long
+        for row in rows:
+            if row is None:
+                batch.entries.append(None)
+                expected.append(0)
+                continue
+            request = row.request
+            if (members := others(request)) != last:
+                entry, last = self._entry(members), members
+                frame = _FRAME + entry.quotes
+            turns = request.turns if is_list else (request.turns,)
+            marks, settings = frame, entry.settings
+            for turn in turns:
+                marks += (6 if turn.role else 2) + 4 * len(turn.parts)
+            if settings and (kinds or len(turns) > 1 or turn.role == "model"):
+                more = self._said(turns, settings, batch) if kinds else self._order(turns, batch)
+                if more is None:
+                    settings = None
+                else:
+                    marks += more
+            expected.append(marks)
+            batch.entries.append(entry if settings else None)
+        return batch, expected
+
+    def _entry(self, members: tuple[Raw, ...]) -> Entry:
+        return self._settings.of(b"\n".join(members), lambda: self._named(members))
+
+    def _named(self, members: Iterable[Raw]) -> dict[str, Raw]:
+        return {name: raw for name, raw in zip(self._names, members, strict=True) if raw is not _NONE}
+
+    def _order(self, turns: Sequence[Any], batch: Batch) -> int | None:
+        """Note the doubts about the order of turns; None where there is a fault in it."""
+        doubts = self._memo.order(tuple([turn.role or 0 for turn in turns]))
+        if doubts:
+            batch.said[len(batch.entries)] = Said(doubts, {}, is_text=True)
+        return None if doubts is None else 0
+
+    def _said(self, turns: Sequence[Any], settings: Settings, batch: Batch) -> int | None:
+        """Note what there is to say of turns; how many more quotation marks they have than if all were text.
+
+        None where a part is not known well.
+        """
+        more, said, others = 0, list[Said](), self._others
+        for turn in turns:
+            for part in turn.parts:
+                text, *held = others(part)
+                if held == self._no_others:
+                    if not text:
+                        return None
+                    continue
+                if text or (found := self._part(held, settings)) is None:
+                    return None
+                said.append(found[0])
+                more += found[1] - 4
+        if not said:
+            return self._order(turns, batch)
+        doubts = self._memo.order(tuple([turn.role or 0 for turn in turns]))
+        if doubts is None:
+            return None
+        batch.said[len(batch.entries)] = together(said, doubts)
+        return more
+
+    def _part(self, held: list[Raw], settings: Settings) -> tuple[Said, int] | None:
+        """What there is to say of a part that is not text, and its quotation marks."""
+        present = [(name, raw) for name, raw in zip(self._kinds, held, strict=True) if raw is not _NONE]
+        if len(present) != 1:
+            return None
+        name, piece = present[0][0], bytes(present[0][1])
+        said = None if b"local:" in piece else self._memo.piece(name, piece, settings.level)
+        return said and (said, 2 + piece.count(b'"'))
+
+
+def _decoded(lines: Sequence[bytes], decode: Callable[[bytes], Any]) -> list[Any]:
+    """Decode lines; None is one that has another form."""
+    rows: list[Any] = []
+    left = iter(lines)
+    while len(rows) < len(lines):
+        try:
+            rows.extend(map(decode, left))
+        except FAILURES:
+            rows.append(None)
+    return rows
+
+
+def _holds_long(line: bytes, row: Any, texts: list[Raw], marks: int) -> bool:
+    """Whether a line holds so many quotation marks beside its texts, which are strings of UTF-8 not yet decoded.
+
+    Wherever the bytes of a string are met in the line, a quotation mark among them has a backslash before it, so none
+    of them ends a name or a string.
+    """
+    start = 0
+    for text in map(bytes, texts):
+        place = line.find(text[:_HEAD], start)
+        if text[:1] != b'"' or text == b'""' or place < 0 or not line.startswith(text, place):
+            return False
+        marks -= line.count(b'"', start, place + 1)
+        start = place + len(text) - 1
+    return marks == line.count(b'"', start) and is_good(row.key) and is_utf8(line)
+
+
+def is_utf8(line: bytes) -> bool:
+    """Whether these bytes are UTF-8."""
+    if line.isascii():
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_good(key: str) -> bool:
+    """Whether there can be nothing wrong with a key."""
+    return key.isprintable() and bool(key.strip()) and len(key.encode()) <= MAX_KEY
+
+
+def are_plain(keys: list[str]) -> bool:
+    """Whether keys are so simple that there can be nothing wrong with any."""
+    together = "".join(keys)
+    plain = together.isprintable() and " " not in together and all(keys) and max(map(len, keys)) <= MAX_KEY // 4
+    return plain or all(map(is_good, keys))
