@@ -3,9 +3,13 @@
 import json
 import os
 import random
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +291,57 @@ def test_a_damaged_head_is_noticed_wherever_it_points(kept: Kept) -> None:
     for at in range(36):
         index.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         assert read_results(kept.home, job, _all) == told, at
+
+
+def test_an_index_of_an_earlier_form_or_with_changes_of_another_program_is_made_again(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    index = kept.folder / "results.db"
+    for sql in ("UPDATE rows SET outcome = 'ok'", "DELETE FROM rows WHERE line = 7", "PRAGMA journal_mode = WAL"):
+        with closing(sqlite3.connect(index, isolation_level=None)) as other:
+            other.execute(sql)
+            index.with_name("results.db-wal").touch()
+            assert read_results(kept.home, job, _all) == told, sql
+    assert not index.with_name("results.db-wal").exists()
+    for form in (b"genai-batch 01\r\n" + bytes(40_000), b"SQLite format 3\0" + bytes(40_000), b""):
+        index.write_bytes(form)
+        assert read_results(kept.home, job, _all) == told
+    with closing(sqlite3.connect(index)) as made:
+        counts = made.execute("SELECT outcome, count(*) FROM rows GROUP BY outcome").fetchall()
+    assert dict(counts) == told[1]
+
+
+def test_many_make_the_index_at_once(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(5):
+            (kept.folder / "results.db").unlink()
+            readings = [threads.submit(read_results, kept.home, job, _all) for _ in range(6)]
+            assert [reading.result() for reading in readings] == [told] * 6
+    assert not [*kept.folder.glob(".results.db*")]
+
+
+def test_what_each_row_costs_adds_up_to_the_exact_cost(kept: Kept) -> None:
+    again = [answer(key, "x" * n) for n, key in enumerate(KEYS, 1)]
+    job = kept.job([failure(key) for key in KEYS], again)
+    with Results(kept.home, job) as results:
+        costs = [Decimal(entry.cost or "0") for entry in results.page(None, 0, 300)]
+        assert (sum(costs), len(set(costs))) == (results.cost, 300)
+        [total] = results.totals
+    assert (total.rows, total.input, total.output) == (300, 7 * 300, 300 * 301 // 2)
+
+
+def test_keys_of_any_kind_are_found(tmp_path: Path) -> None:
+    keys = ["\0", "a\0b", "a", "A", "%", "_", "a'b", "\U0001f600", "\uffff", "é", "e\u0301", " ", "x" * 64, "é" * 120]
+    kept = Kept(tmp_path, keys)
+    with Results(kept.home, kept.job([answer(key, f"{n}") for n, key in enumerate(keys)])) as results:
+        assert results.counts == {"ok": len(keys)}
+        assert [results.result(results.entry(key)).text for key in keys] == [str(n) for n in range(len(keys))]
+        assert [results.find(key) for key in ("\ud800", "?", "a\0", "")] == [None] * 4
+        assert [set(results.keys(prefix, 50)) for prefix in ("a", "A", "\U0001f600", "")] == [
+            {"a\0b", "a", "a'b"}, {"A"}, {"\U0001f600"}, set(keys),
+        ]  # fmt: skip
 
 
 def test_rows_that_were_lost_are_told_and_found_again_when_they_are_back(kept: Kept) -> None:

@@ -73,7 +73,7 @@ SELECT (SELECT count(*) FROM request) - (SELECT count(*) FROM rows WHERE outcome
 _TOTALS = """
 INSERT INTO totals
 SELECT outcome, error_code, count(*), total(input_tokens), total(output_tokens), total(thinking_tokens),
-       total(cached_tokens), iif(count(cost_usd) = count(*), sum(cost_usd), NULL)
+       total(cached_tokens), iif(count(cost_usd) = count(*), round(sum(cost_usd), 12), NULL)
 FROM rows WHERE outcome <> 'ok' GROUP BY outcome, error_code
 """
 _TOTAL_OF_OK = _TOTALS.replace("<> 'ok' GROUP BY outcome, error_code", "= 'ok' HAVING count(*) > 0")
@@ -281,7 +281,8 @@ class _Loader:
         self, db: sqlite3.Connection, pricing: Pricing, keyless: dict[str, int], attempt: int, lane: Lane
     ) -> None:
         self.count = self.cost = 0
-        self._db, self._pricing, self._keyless, self._attempt, self._lane = db, pricing, keyless, attempt, lane
+        self._db, self._pricing, self._keyless, self._attempt = db, pricing, keyless, attempt
+        self._lane: Lane = lane
         self._rates = pricing.text_rates(lane)
         self._scale = 10**pricing.digits
 
