@@ -56,8 +56,8 @@ VALUES (?, 'ok', 'STOP', ?, ?, ?, ?, ?, 0, ?, ?, ?)
 _OTHER = "INSERT INTO answer VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ANSWER_INDEX = """
 CREATE INDEX temp.answer_key ON answer (
-    key, outcome, finish_reason, error_code, input_tokens, output_tokens, thinking_tokens, cached_tokens, cost_usd,
-    has_media, attempt, offset, length
+    key, attempt DESC, outcome, finish_reason, error_code, input_tokens, output_tokens, thinking_tokens, cached_tokens,
+    cost_usd, has_media, offset, length
 )
 """
 """It holds all columns, since rows that lie in the order of their keys are found in half the time."""
@@ -77,6 +77,7 @@ SELECT outcome, error_code, count(*), total(input_tokens), total(output_tokens),
 FROM rows WHERE outcome <> 'ok' GROUP BY outcome, error_code
 """
 _TOTAL_OF_OK = _TOTALS.replace("<> 'ok' GROUP BY outcome, error_code", "= 'ok' HAVING count(*) > 0")
+_COUNT_UNMATCHED = "SELECT count(*) FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key)"
 _UNMATCHED = """
 SELECT DISTINCT key FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key) ORDER BY key LIMIT ?
 """
@@ -193,7 +194,7 @@ class _Builder:
             load.others([(offset, line)])
 
     def _join(self) -> None:
-        """Make a row of each request, with any of its answers."""
+        """Make a row of each request, with an answer of the latest attempt that has one."""
         self._db.execute(_JOIN)
         try:
             self._db.execute("CREATE UNIQUE INDEX rows_key ON rows (key)")
@@ -206,10 +207,11 @@ class _Builder:
         """Choose where a request has several answers, and count the answers that belong to none."""
         answered = self._db.execute(_ANSWERED).fetchone()[0]
         if answered == self._answers:
-            return Repeats(0, [], 0)
-        repeats = resolve(self._db, Rules(self._is_turned_down, self._content))
-        self._strangers = self._answers - answered - repeats.replaced
-        return repeats
+            return Repeats()
+        self._strangers = self._db.execute(_COUNT_UNMATCHED).fetchone()[0]
+        if answered + self._strangers == self._answers:
+            return Repeats()
+        return resolve(self._db, Rules(self._is_turned_down, self._content, has_checks=self._checks is not None))
 
     def _is_turned_down(self, answer: Answer) -> bool:
         if self._checks is None:

@@ -9,9 +9,16 @@ REPEATED_KEYS = 100
 """Keys answered more than once in an attempt that are kept by name."""
 _GOOD = 2
 _RANKS = {"ok": _GOOD, "truncated": 1}
+_REPEATED = "INSERT OR IGNORE INTO several SELECT key FROM answer GROUP BY key, attempt HAVING count(*) > 1"
+_DOUBTFUL = """
+INSERT OR IGNORE INTO several
+SELECT key FROM (SELECT key, count(*) AS answers, max(attempt), outcome FROM answer GROUP BY key)
+WHERE answers > 1 AND (outcome <> 'ok' OR ?)
+"""
+"""SQLite takes the outcome from the answer of the latest attempt, where it is asked for the maximum."""
 _SEVERAL = """
-SELECT request.line, request.key, request.offset, answer.id, attempt, outcome, answer.offset, length
-FROM request CROSS JOIN several USING (key) CROSS JOIN answer USING (key) ORDER BY request.line
+SELECT rows.line, key, rows.request_offset, answer.id, answer.attempt, answer.outcome, answer.offset, answer.length
+FROM several CROSS JOIN rows USING (key) CROSS JOIN answer USING (key) ORDER BY rows.line
 """
 _REPLACE = """
 UPDATE rows
@@ -37,39 +44,41 @@ class Answer(NamedTuple):
 
 
 class Repeats(NamedTuple):
-    """How many answers came beyond the first to a key in one attempt, the first such keys, and how many gave way."""
+    """How many answers came beyond the first to a key in one attempt, and the first such keys."""
 
-    answers: int
-    keys: list[str]
-    replaced: int
+    answers: int = 0
+    keys: list[str] = []
 
 
 class Rules(NamedTuple):
-    """What must be read to choose: whether a check turns an ok answer down, and the line of an answer."""
+    """What must be read to choose: whether a check turns an ok answer down, and the line of an answer.
+
+    Without `has_checks` none is turned down.
+    """
 
     is_turned_down: Callable[[Answer], bool]
     content: Callable[[Answer], bytes]
+    has_checks: bool
 
 
 def resolve(db: sqlite3.Connection, rules: Rules) -> Repeats:
-    """Put the answer that stands into the row of each request that has several.
+    """Put the answer that stands into the row of each request; the rows hold an answer of the latest attempt.
 
     Within one attempt the answer of the highest rank stands; of equal ones the one whose bytes come first, so that the
     order of the rows decides nothing. The answer of a later attempt replaces an earlier one unless its rank is lower.
     """
-    db.execute("CREATE TEMP TABLE several AS SELECT key FROM answer GROUP BY key HAVING count(*) > 1")
-    db.execute("CREATE UNIQUE INDEX temp.several_key ON several (key)")
-    repeated, keys, replaced, standing = 0, list[str](), 0, list[tuple[int, int]]()
+    db.execute("CREATE TEMP TABLE several (key TEXT PRIMARY KEY) WITHOUT ROWID")
+    db.execute(_REPEATED)
+    db.execute(_DOUBTFUL, (rules.has_checks,))
+    repeated, keys, standing = 0, list[str](), list[tuple[int, int]]()
     for _, group in groupby(map(Answer._make, db.execute(_SEVERAL)), lambda answer: answer.line):
-        answers = sorted(group, key=lambda answer: (answer.attempt, answer.id))
-        stands, beyond = _standing(answers, rules)
+        stands, beyond = _standing(sorted(group, key=lambda answer: (answer.attempt, answer.id)), rules)
         standing.append((stands.id, stands.line))
-        replaced += len(answers) - 1
         repeated += beyond
         if beyond and len(keys) < REPEATED_KEYS:
             keys.append(stands.key)
     db.executemany(_REPLACE, standing)
-    return Repeats(repeated, keys, replaced)
+    return Repeats(repeated, keys)
 
 
 def _standing(answers: list[Answer], rules: Rules) -> tuple[Answer, int]:
