@@ -1,9 +1,11 @@
-"""The documents do not lie: every command, tool call and block in README.md and SKILL.md is run."""
+"""The documents do not lie: every command, tool call and block in README.md, SKILL.md and docs/ is run."""
 
 import ast
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -12,11 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.world import World, call, finish
+from tests.world import World, call, finish, row, start
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "SKILL.md")
+DOCUMENTS = ("README.md", "SKILL.md", "docs/files.md")
+SQLITE3 = """#!{python}
+import sqlite3, sys
+_, option, path, sql = sys.argv
+for row in sqlite3.connect(f"file:{{path}}?mode=ro", uri=True).execute(sql):
+    print(*("" if value is None else value for value in row), sep="|")
+"""
+"""What the documents ask of the program of that name, for machines without it."""
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -51,6 +60,11 @@ async def test_every_command_runs_and_prints_what_is_said(world: World, document
         said.append(lines)
     env = world.env()
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    if shutil.which("sqlite3") is None:
+        (world.home / "bin").mkdir(parents=True)
+        (world.home / "bin" / "sqlite3").write_text(SQLITE3.format(python=sys.executable))
+        (world.home / "bin" / "sqlite3").chmod(0o755)
+        env["PATH"] += f"{os.pathsep}{world.home / 'bin'}"
     done = subprocess.run(
         ["bash", "-eu", "-c", "\n".join(script)],
         capture_output=True,
@@ -72,6 +86,27 @@ async def test_the_readme_installs_the_commands_before_it_uses_them() -> None:
     assert "```" not in before
     assert [line.split()[0] for line in lines] == ["cd", "pipx", "genai-batch"]
     assert "uv tool install" in after.partition("\n## ")[0]
+
+
+async def test_the_index_answers_every_question_and_has_the_columns_that_are_documented(world: World) -> None:
+    await world.arm("row", match={"key": "^k1$"}, outcome="error", code=13)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", [row(f"k{n}") for n in range(4)]))
+        await finish(client, job_id)
+    text = (ROOT / "docs" / "files.md").read_text()
+    with sqlite3.connect(world.home / "jobs" / job_id / "results.db") as index:
+        assert index.execute("select outcome, count(*) from rows group by 1").fetchall() == [("error", 1), ("ok", 3)]
+        for block in blocks("docs/files.md", "sql"):
+            for question in filter(None, map(str.strip, block.split(";"))):
+                assert index.execute(question).fetchall(), question
+        assert index.execute("SELECT key, error_code FROM rows WHERE outcome = 'error'").fetchall() == [("k1", "13")]
+        for table in ("rows", "totals"):
+            described = text[text.index(f"### `{table}`") :]
+            for _, name, kind, *_ in index.execute(f"PRAGMA table_info({table})"):
+                assert f"`{name}`" in described[: described.index("\n### ")], name
+                assert table == "totals" or f"| {kind.lower()} |" in described
+        assert [name for (name,) in index.execute("SELECT name FROM about") if f"`{name}`" not in text] == []
+    index.close()
 
 
 async def test_every_tool_call_of_the_skill_is_answered(world: World) -> None:

@@ -3,30 +3,25 @@
 import json
 import os
 import random
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai_batch.resources.errors import UnknownResult
-from genai_batch.resources.helping import pipe, receive, send
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.results import Entry, Results, read_results
-from genai_batch.resources.results_index import batches, building
-from genai_batch.resources.results_index import rows as rows_of
-from genai_batch.resources.results_index.joining import Matching
-from genai_batch.resources.results_index.laid import Matched, Parts
-from genai_batch.resources.results_index.pieces import Sections, Torn
-from genai_batch.resources.results_index.records import Runs
-from genai_batch.resources.results_index.rows import Rows
-from genai_batch.resources.results_index.runs import parted
-from genai_batch.resources.results_index.spread import Spread
+from genai_batch.resources.results_index import batches
+from genai_batch.resources.results_index.query import Torn
 from tests.world import MODEL, request
 
 KEYS = [f"row {n:03}" for n in range(300)]
@@ -120,84 +115,32 @@ def test_the_order_of_the_rows_decides_nothing(kept: Kept, chance: random.Random
     assert (unmatched[0], repeated, keys) == (152, 9, KEYS[:9])
 
 
-@pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have even few keys laid apart in many parts."""
-
-    def parts_for(_: int) -> int:
-        return 128
-
-    monkeypatch.setattr(building, "parts_for", parts_for)
-
-
-def in_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have even a small index made by two processes."""
-    for name, size in {"LARGE": 0, "MANY": 0, "STRETCH": 3_000}.items():
-        monkeypatch.setattr(building, name, size)
-
-
-PLAIN = [answer(key) for key in KEYS[:-3]]
-
-
-@pytest.mark.usefixtures("parts")
-@pytest.mark.parametrize("rows", [[MIXED], [PLAIN], [[*PLAIN, answer("stranger")]], [PLAIN, MIXED]])
-def test_two_processes_make_the_index_that_one_makes(
-    kept: Kept, rows: list[list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = kept.told(kept.job(*rows))
-    in_two(monkeypatch)
-    assert kept.told(kept.job(*rows)) == first
-
-
-@pytest.mark.usefixtures("parts")
-def test_a_process_that_is_lost_is_done_without(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = kept.told(kept.job(MIXED))
-    in_two(monkeypatch)
-    for name in ("worker", "matcher"):
-        monkeypatch.setattr(f"genai_batch.resources.results_index.{name}.__name__", "no_such_module")
-    assert kept.told(kept.job(MIXED)) == first
-
-
-def test_a_process_beside_matches_what_this_one_would(tmp_path: Path) -> None:
-    keys = [key.encode() for key in KEYS]
-    with Sections(tmp_path) as sections:
-        work = Matching(Spread(sections.new()), Spread(sections.new()), plainly=True)
-        for first in (0, 200):
-            work.asked.add(first, parted(keys[first : first + 200], 4))
-        work.answered.add(0, parted([*keys[::-2], keys[0], keys[0]], 4))
-        tasks = [Parts(part, part + 1) for part in range(4)]
-        with work.start() as process:
-            work.greet(process)
-            for task in tasks:
-                send(pipe(process.stdin), task)
-            pipe(process.stdin).close()
-            told = [(receive(pipe(process.stdout), Parts), receive(pipe(process.stdout), Matched)) for _ in tasks]
-        assert told == [(task, work.do(task)) for task in tasks]
-    odd = crc32(keys[0]) % 4
-    assert [found.plain for _, found in told] == [part != odd for part in range(4)]
-
-
 @settings(max_examples=300)
 @given(
     st.lists(st.integers(0, 40) | st.integers(0, 300), max_size=40),
-    st.integers(1, 300),
     st.integers(1, 60),
     st.sampled_from([b"", b"\n"]),
+    st.data(),
 )
-def test_lines_come_once_wherever_a_file_is_cut(lengths: list[int], step: int, size: int, end: bytes) -> None:
+def test_lines_come_once_however_much_is_read_at_once(
+    lengths: list[int], size: int, end: bytes, data: st.DataObject
+) -> None:
     text = b"".join(b"%d" % (n % 10) * length + b"\n" for n, length in enumerate(lengths))
     text = text[: len(text) - len(end)]
+    lines = text.splitlines(keepends=True)
+    first, last = sorted(data.draw(st.integers(0, len(lines))) for _ in range(2))
+    start, stop = len(b"".join(lines[:first])), len(b"".join(lines[:last]))
     with pytest.MonkeyPatch.context() as patch, tempfile.NamedTemporaryFile() as file:
         for name, value in {"AT_ONCE": size, "_BLOCK": 3 * size, "LONG": 4 * size}.items():
             patch.setattr(batches, name, value)
         file.write(text)
         file.flush()
         found = list[bytes]()
-        for start in range(0, len(text), step):
-            for offset, lines, length in batches.batches(Path(file.name), start, min(len(text), start + step)):
-                assert not lines or text.startswith(b"".join(lines), offset)
-                found += lines or [text[offset : offset + length]]
-    assert found == text.splitlines(keepends=True)
+        for offset, some, length in batches.batches(Path(file.name), start, stop):
+            assert not some or text.startswith(b"".join(some), offset)
+            assert length == len(b"".join(some)) or not some
+            found += some or [text[offset : offset + length]]
+    assert found == lines[first:last]
 
 
 def test_rows_longer_than_what_is_read_at_once_are_judged_like_others(tmp_path: Path) -> None:
@@ -215,12 +158,9 @@ def test_rows_longer_than_what_is_read_at_once_are_judged_like_others(tmp_path: 
 
 
 @pytest.mark.skipif(not IO.exists(), reason="only Linux counts what a process reads")
-def test_a_line_over_many_stretches_is_read_a_few_times_not_once_for_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_line_is_read_a_few_times_not_once_for_each_block_of_it(tmp_path: Path) -> None:
     kept = Kept(tmp_path, KEYS[:2])
     job = kept.job([answer(KEYS[0]), answer(KEYS[1], "é" * 1_000_000)])
-    monkeypatch.setattr(building, "STRETCH", 50_000)
     before = int(IO.read_text().split()[1])
     with Results(kept.home, job) as results:
         assert results.counts == {"ok": 2}
@@ -271,7 +211,7 @@ RANKS = (2, 2, 1, 0)
 @settings(max_examples=60)
 @given(st.data())
 def test_what_stands_is_decided_attempt_by_attempt_wherever_the_rows_lie(kept: Kept, data: st.DataObject) -> None:
-    """Each key gets up to two answers in an attempt, and those that are cut are so long that they are read last."""
+    """Each key gets up to two answers in an attempt, and those that are cut are so long that they are read alone."""
     sent = [data.draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=10)) for _ in range(3)]
     stands, repeated = dict[int, tuple[int, int]](), 0
     for attempt, rows in enumerate(sent, 1):
@@ -281,8 +221,8 @@ def test_what_stands_is_decided_attempt_by_attempt_wherever_the_rows_lie(kept: K
                 stands[key] = (best, attempt)
         repeated += len(rows) - len({key for key, _ in rows})
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"LONG": 188, "_HELD": 3}.items():
-            patch.setattr(rows_of, name, value)
+        patch.setattr(batches, "LONG", 188)
+        patch.setattr(batches, "_BLOCK", 100)
         job = kept.job(*([ANSWERS[each] | {"key": KEYS[key]} for key, each in rows] for rows in sent))
         with Results(kept.home, job) as results:
             found = {key: results.find(KEYS[key]) for key in range(6)}
@@ -353,17 +293,55 @@ def test_a_damaged_head_is_noticed_wherever_it_points(kept: Kept) -> None:
         assert read_results(kept.home, job, _all) == told, at
 
 
-def test_rows_sent_again_do_not_cost_a_look_at_all_runs_each(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks, reader = list[Rows](), Rows.reader
+def test_an_index_of_an_earlier_form_or_with_changes_of_another_program_is_made_again(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    index = kept.folder / "results.db"
+    for sql in ("UPDATE rows SET outcome = 'ok'", "DELETE FROM rows WHERE line = 7", "PRAGMA journal_mode = WAL"):
+        with closing(sqlite3.connect(index, isolation_level=None)) as other:
+            other.execute(sql)
+            index.with_name("results.db-wal").touch()
+            assert read_results(kept.home, job, _all) == told, sql
+    assert not index.with_name("results.db-wal").exists()
+    for form in (b"genai-batch 01\r\n" + bytes(40_000), b"SQLite format 3\0" + bytes(40_000), b""):
+        index.write_bytes(form)
+        assert read_results(kept.home, job, _all) == told
+    with closing(sqlite3.connect(index)) as made:
+        counts = made.execute("SELECT outcome, count(*) FROM rows GROUP BY outcome").fetchall()
+    assert dict(counts) == told[1]
 
-    def counted(rows: Rows) -> Runs:
-        looks.append(rows)
-        return reader(rows)
 
-    monkeypatch.setattr(Rows, "reader", counted)
-    with Results(kept.home, kept.job([failure(key) for key in KEYS], [answer(key) for key in KEYS])) as results:
-        assert results.counts == {"ok": 300}
-    assert len(looks) < 5
+def test_many_make_the_index_at_once(kept: Kept) -> None:
+    job = kept.job(MIXED)
+    told = kept.told(job)
+    with ThreadPoolExecutor(6) as threads:
+        for _ in range(5):
+            (kept.folder / "results.db").unlink()
+            readings = [threads.submit(read_results, kept.home, job, _all) for _ in range(6)]
+            assert [reading.result() for reading in readings] == [told] * 6
+    assert not [*kept.folder.glob(".results.db*")]
+
+
+def test_what_each_row_costs_adds_up_to_the_exact_cost(kept: Kept) -> None:
+    again = [answer(key, "x" * n) for n, key in enumerate(KEYS, 1)]
+    job = kept.job([failure(key) for key in KEYS], again)
+    with Results(kept.home, job) as results:
+        costs = [Decimal(entry.cost or "0") for entry in results.page(None, 0, 300)]
+        assert (sum(costs), len(set(costs))) == (results.cost, 300)
+        [total] = results.totals
+    assert (total.rows, total.input, total.output) == (300, 7 * 300, 300 * 301 // 2)
+
+
+def test_keys_of_any_kind_are_found(tmp_path: Path) -> None:
+    keys = ["\0", "a\0b", "a", "A", "%", "_", "a'b", "\U0001f600", "\uffff", "é", "e\u0301", " ", "x" * 64, "é" * 120]
+    kept = Kept(tmp_path, keys)
+    with Results(kept.home, kept.job([answer(key, f"{n}") for n, key in enumerate(keys)])) as results:
+        assert results.counts == {"ok": len(keys)}
+        assert [results.result(results.entry(key)).text for key in keys] == [str(n) for n in range(len(keys))]
+        assert [results.find(key) for key in ("\ud800", "?", "a\0", "")] == [None] * 4
+        assert [set(results.keys(prefix, 50)) for prefix in ("a", "A", "\U0001f600", "")] == [
+            {"a\0b", "a", "a'b"}, {"A"}, {"\U0001f600"}, set(keys),
+        ]  # fmt: skip
 
 
 def test_rows_that_were_lost_are_told_and_found_again_when_they_are_back(kept: Kept) -> None:

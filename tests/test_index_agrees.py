@@ -10,8 +10,7 @@ from genai_batch.resources import charges, outcomes
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.models import Model
 from genai_batch.resources.prices import Usage
-from genai_batch.resources.results_index import known, plain
-from genai_batch.resources.results_index.rows import read_row
+from genai_batch.resources.results_index.decode import Facts, read_common, read_plain, read_row
 from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
 
 TEXT = {"parts": [{"text": "Fine."}], "role": "model"}
@@ -84,7 +83,7 @@ def lines(draw: st.DrawFn) -> bytes:
     return torn + b"\n"
 
 
-def exactly(line: bytes) -> known.Seen | None:
+def exactly(line: bytes) -> Facts | None:
     """What the exact reader makes of a row that has a key."""
     if (row := read_row(line)) is None:
         return None
@@ -92,7 +91,7 @@ def exactly(line: bytes) -> known.Seen | None:
     response = as_object(row.get("response"))
     error = outcomes.error(row, verdict)
     assert not charges.of_response(response, Model(name="gemini-3.8-flash")), "a row with a fee is read exactly"
-    return known.Seen(
+    return Facts(
         verdict.key or "", verdict.outcome, verdict.finish_reason, str(error.code) if error else None,
         verdict.usage, verdict.thinking, bool(outcomes.media(response)),
     )  # fmt: skip
@@ -101,19 +100,19 @@ def exactly(line: bytes) -> known.Seen | None:
 @settings(max_examples=1_500)
 @given(lines())
 def test_what_is_read_through_types_is_what_is_read_exactly(line: bytes) -> None:
-    if seen := known.see(line):
+    if seen := read_common(line):
         assert _named(seen) == exactly(line), line
-    found, odd = plain.read([b"{}", line, b"\xff"])
+    found, odd = read_plain([b"{}", line, b"\xff"])
     assert odd == ([0, 2] if found else [0, 1, 2])
     for row in found:
         use = row.response.usage_metadata
         written = use.candidates_token_count + use.thoughts_token_count
         usage = Usage(use.prompt_token_count, written, use.cached_content_token_count)
-        seen = known.Seen(row.key, "ok", "STOP", None, usage, use.thoughts_token_count, media=False)
+        seen = Facts(row.key, "ok", "STOP", None, usage, use.thoughts_token_count, media=False)
         assert _named(seen) == exactly(line), line
 
 
-def _named(seen: known.Seen) -> known.Seen:
+def _named(seen: Facts) -> Facts:
     """With a key that is too long left out, as whoever reads through types does."""
     return seen if len(seen.key.encode()) <= MAX_KEY else seen._replace(key="")
 
@@ -123,9 +122,9 @@ def test_the_common_rows_are_read_through_types() -> None:
     candidate: dict[str, Any] = {"content": TEXT, "finishReason": "STOP", "index": 0}
     row: dict[str, Any] = {"key": "k", "response": {"candidates": [candidate]}}
     row["response"]["usageMetadata"] = {"promptTokenCount": 3, "promptTokensDetails": DETAILS[0]}
-    assert plain.read([json.dumps(row).encode()])[1] == []
+    assert read_plain([json.dumps(row).encode()])[1] == []
     for content in (THOUGHT, PICTURE):
         candidate["content"] = content
-        assert known.see(json.dumps(row).encode())
-    assert known.see(b'{"key":"k","error":{"code":13,"message":"No."}}')
-    assert known.see(b'{"key":"k","response":{"tokenCount":"3","embedding":{"values":[0.5]}}}')
+        assert read_common(json.dumps(row).encode())
+    assert read_common(b'{"key":"k","error":{"code":13,"message":"No."}}')
+    assert read_common(b'{"key":"k","response":{"tokenCount":"3","embedding":{"values":[0.5]}}}')

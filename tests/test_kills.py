@@ -19,7 +19,6 @@ import pytest
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.requests import Cut
 from genai_batch.resources.results import read_results
-from genai_batch.resources.results_index import ahead, building
 from tests.drivers import Ask, Dress, Refused, Script, command_line, host, strike, to_the_end, whole
 from tests.killing import Ring
 from tests.world import MODEL, World, row
@@ -80,13 +79,9 @@ def test_killed_drivers_send_each_wave_once(ring: Ring, at_once: int, dress: Dre
 
 
 @as_drivers(ALL[1:2])
-def test_killed_drivers_lose_nothing_of_what_is_read_while_it_arrives(
-    ring: Ring, at_once: int, dress: Dress, kills: int, monkeypatch: pytest.MonkeyPatch
+def test_killed_drivers_lose_nothing_of_what_arrives_slowly_and_leave_no_half_index(
+    ring: Ring, at_once: int, dress: Dress, kills: int
 ) -> None:
-    """As with a large source: a process beside each driver reads rows and requests, and another matches their keys."""
-    for name, value in {"LARGE": 0, "MANY": 0, "STRETCH": 4_000, "REQUESTS": 2_000}.items():
-        for module in (ahead, building):
-            monkeypatch.setattr(module, name, value, raising=False)
     ring.admin("/faults", {"fault": "slow_download", "delay_s": 0.02, "piece_bytes": 8_000, "times": None})
     in_waves(ring, dress)
     while ring.killed < kills:
@@ -96,7 +91,7 @@ def test_killed_drivers_lose_nothing_of_what_is_read_while_it_arrives(
         status = ring.undisturbed(script)
         done_well(ring, status, rows)
         indexed_well(ring, status["job_id"], [each["key"] for each in rows])
-    ring.report(f"read ahead, {at_once} at once, {dress.__name__}")
+    ring.report(f"slow downloads, {at_once} at once, {dress.__name__}")
 
 
 @as_drivers(ALL[1:3])

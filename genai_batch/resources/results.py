@@ -17,17 +17,16 @@ from typing import Any, Self, TypeVar
 
 from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.answers import Answer, brief, short
-from genai_batch.resources.checks.binding import stripped, sum_of
-from genai_batch.resources.checks.checking import UNVERIFIED, Finding, Look
+from genai_batch.resources.checks.binding import stripped
+from genai_batch.resources.checks.checking import UNVERIFIED, Look
 from genai_batch.resources.errors import LedgerError, UnknownResult
 from genai_batch.resources.jobs import Job, Outcome
 from genai_batch.resources.local_files import MARK
 from genai_batch.resources.media.kept import Kept
 from genai_batch.resources.outcomes import MISSING, Media, RowError, Tokens
-from genai_batch.resources.results_index.building import files_of, held_of, made_of, make_index
-from genai_batch.resources.results_index.index import Columns, Entry, Index
-from genai_batch.resources.results_index.pieces import Torn
-from genai_batch.resources.results_index.rows import STRANGER, read_row
+from genai_batch.resources.results_index.build import STRANGER, available_bytes, file_stamps, made_of, make_index
+from genai_batch.resources.results_index.decode import read_row
+from genai_batch.resources.results_index.query import Columns, Entry, Index, Torn, Total
 from genai_batch.resources.status import OFFLINE
 from genai_batch.resources.untyped import as_object
 
@@ -88,7 +87,7 @@ class Results:
     @property
     def cost(self) -> Decimal | None:
         """USD of all rows, failed ones too; None where the model has no known price."""
-        return Decimal(cost) if (cost := self._index.about["cost"]) else None
+        return Decimal(cost) if (cost := self._index.about["cost_usd"]) else None
 
     @property
     def repeated(self) -> int:
@@ -98,21 +97,26 @@ class Results:
     @property
     def repeated_keys(self) -> list[str]:
         """The first keys, a hundred at most, that were answered more than once in an attempt."""
-        return self._index.about["repeated keys"]
+        return self._index.about["repeated_keys"]
 
     @property
     def findings(self) -> dict[str, tuple[int, list[str], str]]:
         """What the checks found, by code: how many answers, the first keys, and the first message."""
         return {code: (count, keys, said) for code, (count, keys, said) in self._index.about["findings"].items()}
 
+    @property
+    def totals(self) -> list[Total]:
+        """How all rows ended, with their tokens; missing ones too."""
+        return self._index.totals()
+
     def columns(self) -> Iterator[Columns]:
-        """What is known of all rows that answer a request, in columns and in the order they came, some at a time."""
+        """What is known of all rows that answer a request, in columns and in the order of the requests."""
         return self._index.columns()
 
     @property
     def loss(self) -> str | None:
         """What to know when rows that were brought home are not there any more; they are shown as missing."""
-        held: int = self._index.about["held"]
+        held: int = self._index.about["results_bytes"]
         then, now = _answered(self.job.counts or {}), _answered(self.counts)
         if held < self.job.results_bytes:
             what = f"was cut: {held:,} of {self.job.results_bytes:,} bytes are left"
@@ -123,14 +127,10 @@ class Results:
         said = f"{self.folder / 'results.jsonl'} {what}, and what was lost counts as missing."
         return f"{said} Put the file back, or resume_job(rows='missing') pays for it again."
 
-    @property
-    def _held(self) -> int:
-        return held_of(self.folder / "results.jsonl", self.job)
-
     def unmatched(self, most: int = 5) -> tuple[int, list[str]]:
         """Count the answers that belong to no request, and say why, with some of their keys."""
         by_reason: dict[str, int] = self._index.about["unmatched"]
-        said = [f"{brief(key, 60)!r} {STRANGER}" for key in self._index.about["strangers"]]
+        said = [f"{brief(key, 60)!r} {STRANGER}" for key in self._index.about["unmatched_keys"]]
         keyless = [why + f" ({count} times)" * (count > 1) for why, count in by_reason.items() if count]
         return sum(by_reason.values()), [*(each for each in keyless if STRANGER not in each), *said][:most]
 
@@ -214,9 +214,8 @@ class Results:
         verdict = outcomes.judge(row)
         if verdict.outcome == entry.outcome or verdict.outcome != "ok":
             return self._with_files(entry, outcomes.error(row, verdict))
-        found = self._found(entry, as_object(row.get("response"))) if self.has_requests else None
-        code, said = found or (entry.error or "error", "The answer does not stand up to a check.")
-        return RowError(code=code, message=said, retryable=True)
+        message = entry.check or "The answer does not stand up to a check."
+        return RowError(code=entry.error or "error", message=message, retryable=True)
 
     def _with_files(self, entry: Entry, error: RowError | None) -> RowError | None:
         """The same; a row that failed for a local file may succeed again, since that is uploaded anew."""
@@ -224,21 +223,13 @@ class Results:
             return error
         return error.model_copy(update={"retryable": MARK in self.request(entry)})
 
-    def _found(self, entry: Entry, response: dict[str, Any]) -> Finding | None:
-        look = Look(self._owner if self.job.is_bound else None)
-        return look.look(entry.key, response, self.request(entry))
-
-    def _owner(self, found: str) -> str | None:
-        total = sum_of(found)
-        return None if total is None else self._index.summed(total)
-
     def _notices(self, entry: Entry, response: dict[str, Any]) -> Iterator[str]:
         if self.job.backend == "emulator":
             yield OFFLINE
         if self.job.is_bound and entry.outcome == "ok":
-            found = self._found(entry, response)
-            if found and found.code == UNVERIFIED:
-                yield found.message
+            finding = Look(_nobody).look(entry.key, response, self.request(entry))
+            if finding and finding.code == UNVERIFIED:
+                yield finding.message
 
     @cached_property
     def _rows(self) -> FileIO:
@@ -247,24 +238,28 @@ class Results:
     def _made_again(self) -> Index:
         try:
             make_index(self._path, self.job, self.folder)
-            return Index(self._path, self.job.begins)
+            return Index(self._path)
+        except FileNotFoundError as error:  # whoever ended the job meanwhile has cleared away what was not finished
+            raise Torn(str(error)) from error
         except (sqlite3.Error, OSError) as error:  # the disk, not the content
             raise _unusable(self.folder, error) from error
 
     def _open(self) -> Index | None:
         try:
-            index = Index(self._path, self.job.begins)
-        except (FileNotFoundError, Torn):
+            index = Index(self._path)
+        except Torn:
             return None
-        if index.about["made of"] == made_of(self.job) and self._is_of_these_files(index):
+        if index.about["made_of"] == made_of(self.job) and self._is_of_these_files(index):
             return index
         index.close()
         return None
 
     def _is_of_these_files(self, index: Index) -> bool:
         """Whether nobody has written to the files since, as far as they say; a row that is read says it for itself."""
-        found = zip(index.about["files"], files_of(self.folder, self.job), strict=True)
-        return index.about["held"] == self._held and all(None in both or both[0] == both[1] for both in found)
+        stamps = zip(index.about["files"], file_stamps(self.folder, self.job), strict=True)
+        if any(None not in both and both[0] != both[1] for both in stamps):
+            return False
+        return index.about["results_bytes"] == available_bytes(self.folder / "results.jsonl", self.job)
 
 
 def read_results(home: Path, job: Job, read: Callable[[Results], T]) -> T:
@@ -291,6 +286,10 @@ def _read(home: Path, job: Job, read: Callable[[Results], T]) -> T:
 def _unusable(folder: Path, error: Exception) -> LedgerError:
     said = f"The index of {folder} cannot be made or read: {error}."
     return LedgerError(f"{said} The results are safe; free space or mend the folder, then try again.")
+
+
+def _nobody(_: str) -> None:
+    """Find no owner of an id: an answer that carries that of another row is not ok, and was found when it came."""
 
 
 def _answered(counts: Mapping[Outcome, int]) -> int:

@@ -5,7 +5,7 @@ a cache, beside which no system instruction may stand. A structured answer gets 
 """
 
 import re
-from base64 import b32decode, b32encode
+from base64 import b32encode
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -31,16 +31,8 @@ class Unbindable(NamedTuple):
 
 
 def ref(key: str) -> str:
-    """The id of a key, the same in every job: its CRC-32, by which the index finds it again."""
+    """The id of a key, the same in every job: its CRC-32."""
     return b32encode(crc32(key.encode()).to_bytes(4, "little")).decode()[:LENGTH].lower()
-
-
-def sum_of(found: str) -> int | None:
-    """The CRC-32 of the key that has an id, or None for what is no id."""
-    try:
-        return int.from_bytes(b32decode(found.upper() + "="), "little")
-    except ValueError:
-        return None
 
 
 def instruction(key: str) -> str:

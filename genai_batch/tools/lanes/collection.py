@@ -19,8 +19,6 @@ from genai_batch.resources.errors import LedgerError, ProviderError
 from genai_batch.resources.jobs import BROKEN, Job, Shard
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.results import Results, read_results
-from genai_batch.resources.results_index.ahead import Ahead, forget_ahead
-from genai_batch.resources.results_index.building import parts_of
 from genai_batch.tools.lanes.downloading import NotWhole
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import Means
@@ -32,6 +30,8 @@ _WHOLE_TRIES = 5
 _LOCK_S = 5
 """Seconds to wait for another process that is storing rows of the job."""
 _PIECE = 1024 * 1024
+_LEFT = ("results.[0-9]*.part", ".results.db.*.part", ".fetching.*", "*.ahead")
+"""What processes that were killed leave in the folder of a job, or those of earlier versions."""
 
 
 async def collect(means: Means, shard: Shard, batch: Batch) -> None:
@@ -46,9 +46,9 @@ async def collect(means: Means, shard: Shard, batch: Batch) -> None:
     folder = jobs.folder(means.ledger.home, shard.job_id)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _part(folder, shard, batch, means.ledger.owner) as part, _ahead(means.ledger, shard, part) as ahead:
-            await _fetch(means.gemini, batch, ahead, whole=shard.shorts < _WHOLE_TRIES)
-            if not await to_thread.run_sync(_store, means, shard, batch, ahead):
+        with _part(folder, shard, batch, means.ledger.owner) as part:
+            await _fetch(means.gemini, batch, part, whole=shard.shorts < _WHOLE_TRIES)
+            if not await to_thread.run_sync(_store, means, shard, batch, part):
                 means.put_off(shard, LedgerError(_TAKEN.format(folder)))
     except NotWhole:
         means.ledger.mark(shard, shorts=shard.shorts + 1)
@@ -84,50 +84,39 @@ def _part(folder: Path, shard: Shard, batch: Batch, owner: str) -> Generator[Pat
         lock.release()
 
 
-def _ahead(ledger: Ledger, shard: Shard, part: Path) -> Ahead:
-    """What reads the rows while they arrive; with the first of a job its requests too."""
-    job = ledger.job(shard.job_id)
-    requests = (jobs.requests_file(ledger.home, job.id), job.bytes) if job.bytes and not job.results_bytes else None
-    return Ahead(part, job.results_bytes, parts_of(job), requests)
-
-
-async def _fetch(gemini: Gemini, batch: Batch, ahead: Ahead, *, whole: bool) -> None:
-    """Bring what the batch has to show to the file of `ahead`.
+async def _fetch(gemini: Gemini, batch: Batch, part: Path, *, whole: bool) -> None:
+    """Bring what the batch has to show to `part`.
 
     Raises:
         NotWhole: `whole` is asked, and the same file may come whole another time.
     """
     rows = batch.done
     if batch.output:
-        rows = await gemini.download(batch.output, ahead.file, ahead.arrived, whole=whole)
+        rows = await gemini.download(batch.output, part, whole=whole)
     elif batch.inline is not None:
         rows = len(batch.inline)
-        await to_thread.run_sync(_write_rows, ahead.file, batch.inline)
+        await to_thread.run_sync(_write_rows, part, batch.inline)
     if batch.has_output and whole and rows < batch.done:
         said = f"The results hold {rows} rows; Gemini says it has finished {batch.done}. They are fetched again."
         raise NotWhole(said, reason="answer")
 
 
-def _store(means: Means, shard: Shard, batch: Batch, ahead: Ahead) -> bool:
+def _store(means: Means, shard: Shard, batch: Batch, part: Path) -> bool:
     """Append and record under a lock of the file itself, in a thread that nothing interrupts; False if it is taken.
 
     A lease lapses while its owner sleeps, and a write that was begun is ended on waking: only a lock that the system
     frees with the process keeps two from writing. Whoever sleeps with it holds up this job, and loses nothing.
     """
-    folder = ahead.file.parent
+    folder = part.parent
     try:
         with FileLock(folder / ".storing", timeout=_LOCK_S), closing(means.ledger.twin()) as ledger:
             if ledger.shard(shard.job_id, shard.number).collected_at or not ledger.claim(shard.job_id, means.now()):
                 return True
-            start = size = at = ledger.job(shard.job_id).results_bytes
-            ahead.end()
+            start = size = ledger.job(shard.job_id).results_bytes
             if batch.has_output:
-                at, size = _append(ahead.file, folder / "results.jsonl", start)
-            if at != start:  # somebody cut the file: what was read of it is not there any more
-                forget_ahead(folder)
+                size = _append(part, folder / "results.jsonl", start)
             output = batch.output or ("inline" if batch.has_output else None)
             ledger.collected(shard, start, size, means.now(), output=output, error=batch.error)
-        ahead.keep(at, f"results.{shard.number}")
     except Timeout:
         return False
     return True
@@ -137,10 +126,10 @@ async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
     """Index what came back and end the job with its counts and cost."""
     folder = jobs.folder(ledger.home, job.id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in (*folder.glob("results.[0-9]*.part"), *folder.glob(".fetching.*")):  # of processes that were killed
-        left.unlink(missing_ok=True)
+    for pattern in _LEFT:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
     counts, cost, said = await to_thread.run_sync(partial(_sum_up, ledger.home, job))
-    forget_ahead(folder)
     notice = short(" ".join(filter(None, (changes.pop("notice", None), said))), 600) or None
     if job.bytes == 0:  # adopted: what came back is all that is known of what was asked
         changes["requests"] = max(job.requests, sum(counts.values()))
@@ -156,17 +145,15 @@ def _write_rows(part: Path, rows: list[Any]) -> None:
             file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")  # escapes even half a surrogate pair
 
 
-def _append(part: Path, results: Path, start: int) -> tuple[int, int]:
-    """Put `part` behind the first `start` bytes of `results`, and return where it begins and ends, all of it on disk.
+def _append(part: Path, results: Path, start: int) -> int:
+    """Put `part` behind the first `start` bytes of `results`, and return where it ends, all of it on disk.
 
     Where somebody has cut `results` shorter than that, what is left of it stays.
     """
-    at = 0
     if start == 0 or not results.exists():
         part.replace(results)
     else:
         _cut_to(results, start)
-        at = results.stat().st_size
         with results.open("ab") as target, part.open("rb") as source:
             while piece := source.read(_PIECE):
                 target.write(piece)
@@ -175,7 +162,7 @@ def _append(part: Path, results: Path, start: int) -> tuple[int, int]:
         os.fsync(file.fileno())
         size = file.seek(0, os.SEEK_END)
     part.unlink(missing_ok=True)
-    return at, size
+    return size
 
 
 def _cut_to(results: Path, start: int) -> None:

@@ -31,21 +31,18 @@ class NotWhole(ProviderError):
 
 
 class Download:
-    """A file that is on its way to `path`; `about` is what the provider says of it, as far as it says anything.
+    """A file that is on its way to `path`; `about` is what the provider says of it, as far as it says anything."""
 
-    `arrived` is told, from a thread, up to where whole lines are here: less than before when it begins anew.
-    """
-
-    def __init__(self, path: Path, about: Mapping[str, Any], arrived: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         """Go on with what lies at `path`."""
-        self._path, self._arrived = path, arrived
+        self._path = path
         given = str(about.get("sizeBytes", ""))
         self._promised = int(given) if given.isdecimal() else None
         self._sum = str(about.get("sha256Hash") or "")
         self._mark: str | None = None
         self._continues = self._here() > 0
         """Whether a process that may have died with its machine has left a part of it."""
-        self._lines, self._size, self._end, self._last = 0, 0, 0, b""
+        self._lines, self._size, self._last = 0, 0, b""
 
     @property
     def lines(self) -> int:
@@ -129,13 +126,10 @@ class Download:
                 taken = file.write(content)
                 self._count(content[:taken])
                 content = content[taken:]
-        self._arrived(self._end)
 
     def _count(self, content: bytes) -> None:
         self._lines += content.count(b"\n")
         self._last = content[-1:] or self._last
-        if end := content.rfind(b"\n") + 1:
-            self._end = self._size + end
         self._size += len(content)
 
     def _count_here(self) -> None:
@@ -143,7 +137,6 @@ class Download:
         with self._path.open("rb", buffering=0) as file:
             while content := file.read(PIECE):
                 self._count(content)
-        self._arrived(self._end)
 
     def _compare(self, whole: int | None) -> None:
         here = self._here()
@@ -158,8 +151,7 @@ class Download:
         return ProviderError(f"The file is fetched from its beginning: {why}.", reason="answer")
 
     def _cut(self) -> None:
-        self._lines, self._size, self._end, self._last = 0, 0, 0, b""
-        self._arrived(0)
+        self._lines, self._size, self._last = 0, 0, b""
         if self._path.exists():
             os.truncate(self._path, 0)
 

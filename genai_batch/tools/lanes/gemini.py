@@ -129,15 +129,12 @@ class Gemini:
         """Ask for a batch to be stopped; rows it has finished may still be charged."""
         await again(partial(self._cancel, name))
 
-    async def download(
-        self, name: str, path: Path, arrived: Callable[[int], None] = lambda _: None, *, whole: bool = True
-    ) -> int:
+    async def download(self, name: str, path: Path, *, whole: bool = True) -> int:
         """Stream a result file to `path`, which holds all of it or the call fails; return how many lines it has.
 
-        After a failure it goes on with what has come. `whole` holds it against the size that the provider states, and
-        `arrived` is told of what comes, see `Download`.
+        After a failure it goes on with what has come. `whole` holds it against the size that the provider states.
         """
-        download = Download(path, await self._about(name) if whole else {}, arrived)
+        download = Download(path, await self._about(name) if whole else {})
         await again(partial(self._download, name, download))
         return download.lines
 
