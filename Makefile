@@ -1,23 +1,28 @@
 # Everything a contributor runs. `make help` lists it.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+# Another environment beside the usual one: `make demo PYTHON=python3.13 VENV=.venv-3.13`.
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
 # One more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
 WORKERS = $(shell $(PYTHON) -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
+PYTHONS = $(shell $(PYTHON) tests/packaging/interpreters.py)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser bench soak check format lock surface clean
+.PHONY: help demo test browser bench soak check dist check-ranges check-pythons format lock surface clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 demo: $(READY) ## the whole job through a real MCP client, offline
 	@$(BIN)/genai-batch demo
 
 test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check and every test
-	$(BIN)/pytest --numprocesses $(WORKERS) --ignore tests/benchmarks
-	$(BIN)/pytest tests/benchmarks
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 browser: ## the Chromium that the report's tests look through, where there is none and apt-get is at hand
 	@command -v chromium chromium-browser google-chrome google-chrome-stable || \
@@ -26,17 +31,27 @@ browser: ## the Chromium that the report's tests look through, where there is no
 soak: $(READY) ## kill several hundred processes at random moments, and count
 	$(BIN)/pytest tests/test_kills.py tests/test_live_kills.py --kills 150 -s
 
-bench: $(READY) ## what preflight, results, lookups and live runs take, against their floors, with the targets
-	$(BIN)/python tests/benchmarks/preflight.py
-	$(BIN)/python tests/benchmarks/results.py
-	$(BIN)/python tests/benchmarks/lookups.py
-	$(BIN)/python tests/benchmarks/live.py
+bench: $(READY) ## how fast everything is, each figure a ratio to a floor of the same run, beside its target
+	$(BIN)/python tests/benchmarks/all.py
 
 check: $(READY) ## ruff, pyright and the import layers, without the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+dist: $(READY) ## the wheel and the source archive, in dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python
+
+check-ranges: dist ## install the wheel without the lock, with the newest and with the lowest releases, and play the demo
+	$(BIN)/python tests/packaging/ranges.py dist
+
+check-pythons: ## play the demo with every Python from 3.11 on that is on this machine
+	@for python in $(PYTHONS); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$version" && $(MAKE) --no-print-directory demo PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	done
 
 format: $(READY) ## let ruff format and fix
 	$(BIN)/ruff check --fix .
@@ -46,21 +61,24 @@ surface: $(READY) ## write the surface snapshot and the README's table after a r
 	$(BIN)/pytest tests/test_surface.py tests/test_documents.py --write-surface --quiet -k 'reviewed or table'
 
 clean: ## remove what make built
-	rm -rf .venv .node
+	rm -rf .venv .venv-* .node build dist
 
-lock: $(READY) ## pin the dependencies again, with hashes and without addresses
-	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+lock: $(READY) ## pin the dependencies again, the newest that the ranges allow, with hashes and without addresses
+	$(BIN)/uv pip compile pyproject.toml --upgrade --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet -o requirements.lock
 
-# The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so pip
-# resolves nothing: a release that came out since cannot change what is installed.
-$(READY): requirements.lock pyproject.toml
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	$(BIN)/pip check --quiet --disable-pip-version-check
+# The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so
+# pip resolves nothing: a release that came out since cannot change what is installed.
+$(LOCKED): requirements.lock
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
+	$(PIP) check
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) check
 	@touch $@
 
 # Foreign MCP clients for the interoperability tests, and the browser's driver; the versions are pinned in tests/node/package.json.

@@ -1,14 +1,18 @@
 """The two commands: `genai-batch` for people and scripts, `genai-batch-mcp` for MCP hosts."""
 
+import os
 import sys
 
 from genai_batch.server.interrupts import interrupts
+
+_COMPLETION = "_GENAI_BATCH_COMPLETE"
+"""The variable by which a shell asks `genai-batch` to complete a command; the words of the command stand in others."""
 
 
 def main() -> None:
     """Run the command line; with no arguments and no terminal on stdin, serve an MCP host."""
     interrupts.listen()
-    if len(sys.argv) == 1 and not sys.stdin.isatty():
+    if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETION not in os.environ:
         serve()
         return
     from genai_batch.server.cli import app  # typer and rich are for people; a host should not wait for them
@@ -17,8 +21,10 @@ def main() -> None:
 
 
 def serve() -> None:
-    """Serve one MCP host over stdin and stdout."""
+    """Serve one MCP host over stdin and stdout; with arguments, answer a person instead."""
     interrupts.listen()
+    if len(sys.argv) > 1:
+        _answer_arguments()
     import anyio
 
     from genai_batch.resources.errors import BatchError, leaves
@@ -31,6 +37,24 @@ def serve() -> None:
         error = next(leaves(group))
         print(f"genai-batch-mcp: {error}", file=sys.stderr)  # noqa: T201 - stderr is where a host looks
         sys.exit(error.exit_code)
+
+
+def _answer_arguments() -> None:
+    """Print the help or the version and leave; any other argument is an error, since the server takes none."""
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    from genai_batch import __version__
+
+    parser = ArgumentParser(
+        prog="genai-batch-mcp",
+        formatter_class=RawDescriptionHelpFormatter,
+        description="The MCP server for bulk generation with Gemini. An MCP host starts it without arguments\n"
+        "and talks to it over stdin and stdout; settings come from the environment (GEMINI_API_KEY,\n"
+        "GENAI_BATCH_ROOTS, GENAI_BATCH_HOME and others, see the README).",
+        epilog="For people and scripts there is genai-batch; `genai-batch serve --http 127.0.0.1:8765` serves HTTP.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"genai-batch-mcp {__version__}")
+    parser.parse_args()
 
 
 if __name__ == "__main__":

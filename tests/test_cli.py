@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from genai_batch import __version__
 from tests.world import MODEL, World, row
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +53,40 @@ async def test_each_command_gives_the_answer_of_its_tool(world: World) -> None:
     assert [line["key"] for line in page["results"]] == ["a", "b"]
     assert answer(run(world, "list", "--json"))["jobs"][0]["name"] == "mine"
     assert answer(run(world, "cancel", job_id, "--json"))["state"] == "JOB_STATE_SUCCEEDED"
+
+
+async def test_the_version_and_the_help_are_told_in_the_usual_ways(world: World) -> None:
+    assert {run(world, asked).stdout for asked in ("--version", "-V", "version")} == {f"{__version__}\n"}
+    for command in ((), ("run",), ("results",)):
+        short, long = run(world, *command, "-h"), run(world, *command, "--help")
+        assert (short.returncode, short.stdout) == (0, long.stdout)
+        assert "Usage: genai-batch" in short.stdout
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h", "--version", "-V", "--port"])
+async def test_the_server_answers_a_person_who_gives_it_arguments_instead_of_waiting_for_a_host(
+    world: World, asked: str
+) -> None:
+    command = [Path(sys.executable).with_name("genai-batch-mcp"), asked]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=world.env()
+    ) as server:
+        assert server.stdout
+        assert server.stderr
+        printed, complaint = server.stdout.read(), server.stderr.read()  # stdin stays open, as with a host
+        assert server.wait(30) == (2 if asked == "--port" else 0)
+    assert {"--port": "", "-V": f"genai-batch-mcp {__version__}\n"}.get(asked, printed) == printed
+    assert ("GEMINI_API_KEY" in printed) == (asked in ("--help", "-h"))
+    assert ("unrecognized arguments" in complaint) == (asked == "--port")
+
+
+async def test_a_shell_completes_commands_and_options_without_a_terminal_on_stdin(world: World) -> None:
+    def completed(words: str) -> list[str]:
+        asked = {"_GENAI_BATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return run(world, **asked).stdout.split()
+
+    assert completed("genai-batch re") == ["results", "report", "resume"]
+    assert "--max-cost-usd" in completed("genai-batch run --ma")
 
 
 async def test_a_command_loads_nothing_of_mcp(world: World) -> None:

@@ -65,6 +65,15 @@ async def test_every_command_runs_and_prints_what_is_said(world: World, document
         assert prints(lines).match(printed), (printed, lines)
 
 
+async def test_the_readme_installs_the_commands_before_it_uses_them() -> None:
+    text = (ROOT / "README.md").read_text()
+    before, _, after = text.partition("\n## Install\n")
+    lines = after.partition("\n```sh\n")[2].partition("```")[0].splitlines()
+    assert "```" not in before
+    assert [line.split()[0] for line in lines] == ["git", "pipx", "genai-batch"]
+    assert "uv tool install" in after.partition("\n## ")[0]
+
+
 async def test_every_tool_call_of_the_skill_is_answered(world: World) -> None:
     names: dict[str, Any] = {}
     for text, _ in commands(blocks("SKILL.md", "console")[0]):
@@ -136,7 +145,7 @@ def _around(text: str) -> tuple[str, str]:
 async def test_every_setting_and_command_is_documented() -> None:
     text = (ROOT / "README.md").read_text()
     source = "".join(path.read_text() for path in (ROOT / "genai_batch").rglob("*.py"))
-    for setting in set(re.findall(r"GENAI_BATCH_[A-Z_]+", source)):
+    for setting in set(re.findall(r"(?<!_)GENAI_BATCH_[A-Z_]+", source)):
         assert f"`{setting}`" in text, setting
 
 

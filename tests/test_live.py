@@ -6,7 +6,7 @@ import pytest
 
 from genai_batch.resources import jobs
 from genai_batch.tools.lanes.live.runner import Limits
-from tests.world import World, call, finish, read, refusal, row, start
+from tests.world import World, call, finish, read, refusal, row, start, stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -108,7 +108,7 @@ async def test_what_no_pause_of_seconds_mends_stops_the_run_and_says_when_it_goe
     await world.arm("http_error", call="generate", after=10, times=None, **fault)
     async with world.client() as client:
         job_id = await start(client, source_of(world, 120), lane="live", concurrency=4)
-        status = await call(client, "check_status", job_id=job_id, wait_s=1)
+        status = await stopped(client, job_id)
         assert (status["state"], status["done"]) == ("JOB_STATE_RUNNING", 10)
         assert said in status["notice"]
         assert await sent(world) <= 14

@@ -19,7 +19,7 @@ from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.means import Pace
 from tests.built import manifest, picture
 from tests.test_media_tokens import mp4
-from tests.world import World, call, finish, refusal, start
+from tests.world import World, call, finish, refusal, start, stopped
 
 pytestmark = pytest.mark.anyio
 LANES = pytest.mark.parametrize("lane", ["batch", "live"])
@@ -143,7 +143,7 @@ async def test_a_missing_file_is_an_error_of_its_rows_in_the_live_lane_and_the_o
     await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=1, times=1)
     async with world.client() as client:
         job_id = await start(client, source, lane="live", concurrency=1)
-        await call(client, "check_status", job_id=job_id, wait_s=1)
+        await stopped(client, job_id)
         (world.work / "in/2.mp4").unlink()
         await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 2, "error": 1}
@@ -194,9 +194,12 @@ async def test_what_was_uploaded_before_a_trouble_is_not_uploaded_again(world: W
 
 async def test_a_file_that_ends_in_a_live_run_is_uploaded_once_more_for_all_rows(world: World) -> None:
     source = shared(world, 40)
-    await world.set(latency_s=0.02)
+    await world.arm("slow", call="generate", after=8, times=4, delay_s=2)
     async with world.client() as client:
         job_id = await start(client, source, lane="live", concurrency=4)
+        with anyio.fail_after(30):
+            while len(await world.calls("generateContent")) < 8:
+                pass  # the call lets others run; after the eighth the run stands still for a moment
         await expire(world)
         assert (await finish(client, job_id))["counts"] == {"ok": 40}
     assert await stored(world) == ["image/png"]

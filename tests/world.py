@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, TextContent, TextResourceContents
@@ -155,6 +156,14 @@ async def finish(client: Client, job_id: str) -> dict[str, Any]:
     """Follow a job to its end."""
     status = await call(client, "check_status", job_id=job_id, wait_s=50)
     assert status["state"] in OVER, status
+    return status
+
+
+async def stopped(client: Client, job_id: str) -> dict[str, Any]:
+    """Follow a live job until it rests: something that no pause of seconds mends has stopped it."""
+    with anyio.fail_after(50):
+        while "Stopped; " not in (status := await call(client, "check_status", job_id=job_id, wait_s=0.1))["notice"]:
+            pass
     return status
 
 

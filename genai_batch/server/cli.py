@@ -59,12 +59,26 @@ from genai_batch.tools.workspace import Workspace
 
 app = typer.Typer(
     name="genai-batch",
-    help="Bulk generation with Gemini: priced before it runs, paid once, every answer kept.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("-V", "--version", help="Print the version", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Bulk generation with Gemini: priced before it runs, paid once, every answer kept."""
 
 
 @app.command()
