@@ -6,8 +6,9 @@ verdict, and the rules run once for all rows that are the same then. A member th
 bytes.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -37,21 +38,36 @@ from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
-_SETTINGS = 16_384
+_SETTINGS, _FRAMES, _NAMES = 16_384, 512, 64
+_NONE = Raw(b"")
 _SCHEMAS = {"response_schema": True, "response_json_schema": False}
 _DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
 _strings = msgspec.json.Decoder(list[str]).decode
 _words = msgspec.json.Decoder(str).decode
 
 
+class Varying(Struct, gc=False):
+    """Values of one row that its verdict does not depend on, or its shape alone."""
+
+    bound: int | None = None
+    budget: int | None = None
+    schema: Facts | None = None
+    is_opaque: bool = False
+    """Whether there is a schema of which nothing is known."""
+    is_sized: bool = True
+    """Whether the schema decides how long an answer is."""
+
+
 class Settings:
     """What rows share that have the same verdict and shape by their members beside the turns, and how many they are."""
 
-    __slots__ = ("doubts", "key", "level", "line", "rows", "shape")
+    __slots__ = ("_doubts", "_shape", "_varying", "key", "level", "line", "rows")
 
-    def __init__(self, doubts: tuple[Fault, ...], shape: Shape, level: Resolution | None) -> None:
-        """Begin with no row."""
-        self.doubts, self.shape, self.level = doubts, shape, level
+    def __init__(
+        self, doubts: tuple[Fault, ...], shape: Shape, level: Resolution | None, varying: "Varying | None" = None
+    ) -> None:
+        """Begin with no row; `doubts` and `shape` are those of rows that differ from these as `varying` says."""
+        self._doubts, self._shape, self.level, self._varying = doubts, shape, level, varying
         self.rows = self.line = 0
         self.key = ""
 
@@ -60,6 +76,31 @@ class Settings:
         if not self.rows or line < self.line:
             self.line, self.key = line, key
         self.rows += rows
+
+    def varied(self, varying: "Varying") -> "Settings":
+        """Settings for rows that differ from these in what their verdict does not depend on."""
+        return Settings(self._doubts, self._shape, self.level, varying)
+
+    @property
+    def doubts(self) -> tuple[Fault, ...]:
+        """The doubts about each row."""
+        if self._varying and (bound := self._varying.bound):
+            return tuple([eaten(bound) if doubt.code == EATEN else doubt for doubt in self._doubts])
+        return self._doubts
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of each row."""
+        if (varying := self._varying) is None:
+            return self._shape
+        changed: dict[str, Any] = {}
+        if varying.bound is not None:
+            changed["bound"] = varying.bound
+        if varying.budget is not None:
+            changed["thinking"] = varying.budget
+        if varying.schema and varying.is_sized:
+            changed["answer"] = rounded(varying.schema.size)
+        return self._shape._replace(**changed)
 
 
 class Entry(Struct, gc=False):
@@ -110,29 +151,82 @@ class _Numbers(Struct, gc=False):
     max_output_tokens: _Most = None
     maxOutputTokens: _Most = None  # noqa: N815 - the same
 
+    def present(self) -> tuple[bool, ...]:
+        """Which are there."""
+        return tuple([number is not None for number in _all_numbers(self)])
+
     def kind(self) -> Hashable:
         """What the rules tell apart."""
         penalties = self.presence_penalty, self.presencePenalty, self.frequency_penalty, self.frequencyPenalty
         return self.temperature is not None and self.temperature < 1, any(penalties)
 
 
-_numbers = msgspec.json.Decoder(_Numbers).decode
+_all_numbers = attrgetter(*_Numbers.__struct_fields__)
 _NUMBERS = frozenset(_Numbers.__struct_fields__)
 
 
-class _Varying(Struct, gc=False):
-    """Values of one row that its verdict does not depend on, or its shape alone."""
-
-    bound: int | None = None
-    budget: int | None = None
-    schema: Facts | None = None
-    is_opaque: bool = False
-    """Whether there is a schema of which nothing is known."""
-    is_sized: bool = True
-    """Whether the schema decides how long an answer is."""
+_USUAL = Varying()
 
 
-_USUAL = _Varying()
+class _Frame(NamedTuple):
+    """What is known of a generation_config without its numbers."""
+
+    kind: Hashable
+    varying: Varying
+    thinking: bytes
+    """Its thinking_config."""
+    quotes: int
+
+
+class Configs:
+    """Decodes each generation_config into its numbers, and into the bytes of the members that were met so far."""
+
+    def __init__(self, reduce: Callable[[str, bytes, Varying], Hashable]) -> None:
+        """Know none yet; `reduce` tells what the verdict on a member depends on."""
+        self._reduce = reduce
+        self._names: list[str] = []
+        self._frames: dict[Hashable, _Frame] = {}
+        self._learn(("response_mime_type", "responseMimeType"))
+
+    def _learn(self, names: Iterable[str]) -> None:
+        self._names += [name for name in names if name not in self._names and name not in _NUMBERS]
+        fields: list[Any] = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
+        rename = {f"member{n}": name for n, name in enumerate(self._names)}
+        config = msgspec.defstruct("Config", fields, bases=(_Numbers,), gc=False, rename=rename)
+        self._decode = msgspec.json.Decoder(config).decode
+        self._members = attrgetter(*rename)
+        self._frames.clear()
+
+    def read(self, piece: bytes) -> tuple[_Frame, _Numbers] | None:
+        """Read one; None where a number is out of its range, or a member may stand twice."""
+        try:
+            config = self._decode(piece)
+        except FAILURES:
+            return None
+        members = self._members(config)
+        present = config.present()
+        frame = self._frame(members, present)
+        if frame.quotes != piece.count(b'"'):
+            named = members_of(piece)
+            if len(self._names) > _NAMES or not named.keys() - {*self._names} - _NUMBERS:
+                return None
+            self._learn(named)
+            return self.read(piece)
+        return frame, config
+
+    def _frame(self, members: tuple[Raw, ...], present: Hashable) -> _Frame:
+        """What is known of members, beside numbers of which these are present."""
+        key = b"\n".join(members), present
+        if (frame := self._frames.get(key)) is None:
+            named = {name: bytes(raw) for name, raw in zip(self._names, members, strict=True) if raw is not _NONE}
+            varying = Varying()
+            kind = [(name, self._reduce(lint.snake(name), piece, varying)) for name, piece in named.items()]
+            thinking = named.get("thinking_config") or named.get("thinkingConfig") or b"null"
+            quotes = 2 * len(named) + b"".join(named.values()).count(b'"') + 2 * sum(present)
+            if len(self._frames) >= _FRAMES:
+                self._frames.clear()
+            frame = self._frames[key] = _Frame((tuple(kind), present), varying, thinking, quotes)
+        return frame
 
 
 class SettingsMemo:
@@ -145,7 +239,8 @@ class SettingsMemo:
         self._size = 0
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
         self._count = 0
-        self._configs: Memo[tuple[Hashable, _Varying]] = Memo(self._reduce_config)
+        self._configs = Configs(self._reduce_member)
+        self._last: tuple[bytes, Hashable, Varying] = b"", None, _USUAL
         self._thoughts = Memo(lambda piece: thought_tokens({"thinking_config": decoded(piece)}, model))
         self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in _SCHEMAS.items()}
 
@@ -182,7 +277,7 @@ class SettingsMemo:
             return Entry(None, quotes)
         return Entry(self._found(kind, members, varying), quotes)
 
-    def _found(self, kind: Hashable, members: dict[str, Raw], varying: _Varying) -> Settings | None:
+    def _found(self, kind: Hashable, members: dict[str, Raw], varying: Varying) -> Settings | None:
         """The settings of a row of a kind; the rules run if it is the first."""
         shaped = varying.bound, varying.budget, varying.schema.size if varying.schema else None
         alike = self._settings.get(kind, self)
@@ -195,7 +290,7 @@ class SettingsMemo:
             return None
         if shaped not in alike:
             self._count += 1
-            alike[shaped] = _varied(next(iter(alike.values())), varying)
+            alike[shaped] = next(iter(alike.values())).varied(varying)
         return alike[shaped]
 
     def _judged(self, members: dict[str, Raw]) -> Settings | None:
@@ -217,43 +312,37 @@ class SettingsMemo:
         doubts = (*row_model(request, self._model), *verdict.doubts)
         return Settings(doubts, shape_of(request, self._model), level)
 
-    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, _Varying]:
+    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, Varying]:
         kind: list[Hashable] = []
         varying = _USUAL
         for name, raw in members.items():
-            plain, piece = lint.snake(name), bytes(raw)
-            if plain == "generation_config":
-                reduced, varying = self._configs[piece]
+            piece = bytes(raw)
+            if name in ("generation_config", "generationConfig"):
+                if piece != self._last[0]:
+                    self._last = piece, *self._reduce_config(piece)
+                _, reduced, varying = self._last
             else:
-                reduced = _reduce(plain, piece)
+                reduced = _reduce(lint.snake(name), piece)
             kind += name, reduced
         return tuple(kind), varying
 
-    def _reduce_config(self, piece: bytes) -> tuple[Hashable, _Varying]:
-        varying = _Varying()
-        return self._reduce_settings(piece, varying), varying
-
-    def _reduce_settings(self, piece: bytes, varying: _Varying) -> Hashable:
-        if not piece.startswith(b"{"):
-            return piece
-        members = members_of(piece)
-        if not is_flat(piece, members):
-            return piece
-        try:
-            numbers = _numbers(piece)
-        except FAILURES:
-            return piece
-        kind: list[Hashable] = [*members, numbers.kind()]
-        if b"null" in piece:
-            kind += [name for name, raw in members.items() if bytes(raw) == b"null"]
-        for name, raw in members.items():
-            if name not in _NUMBERS:
-                kind.append(self._reduce_member(lint.snake(name), bytes(raw), varying))
+    def _reduce_config(self, piece: bytes) -> tuple[Hashable, Varying]:
+        config = self._configs.read(piece) if piece.startswith(b"{") else None
+        if config is None:
+            return piece, _USUAL
+        frame, numbers = config
         most = numbers.max_output_tokens or numbers.maxOutputTokens
-        kind.append(None if most is None else self._reduce_bound(most, members, varying))
-        return tuple(kind)
+        seen = frame.varying
+        if most is None:
+            return (frame.kind, numbers.kind()), seen
+        least = seen.schema.least if seen.schema else 0
+        if most > self._model.most_output or seen.is_opaque or least > most:
+            return piece, _USUAL
+        thought = self._thoughts[frame.thinking] if seen.budget is None else seen.budget
+        varying = Varying(most, seen.budget, seen.schema, is_sized=seen.is_sized)
+        return (frame.kind, numbers.kind(), thought >= most), varying
 
-    def _reduce_member(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_member(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
         """Reduce a member that is no number."""
         if plain in _SCHEMAS:
             return self._reduce_schema(plain, piece, varying)
@@ -265,7 +354,7 @@ class SettingsMemo:
             varying.is_sized = not _is_enum(piece)
         return _reduce(plain, piece)
 
-    def _reduce_schema(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_schema(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
         facts = self._facts[plain].of(piece)
         if facts is None or varying.schema:
             varying.is_opaque = True
@@ -273,7 +362,7 @@ class SettingsMemo:
         varying.schema = facts
         return facts.additional
 
-    def _reduce_thinking(self, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_thinking(self, piece: bytes, varying: Varying) -> Hashable:
         """Leave a budget out that is within the range of the model."""
         model = self._model
         low, high = (1, 2**31) if model.era >= 3 else model.budget or (1, 0)
@@ -286,38 +375,10 @@ class SettingsMemo:
                     return tuple((other, None if other == name else bytes(members[other])) for other in members)
         return piece
 
-    def _reduce_bound(self, most: int, members: dict[str, Raw], varying: _Varying) -> Hashable:
-        """Leave `max_output_tokens` out, but for whether an answer has room beside thinking and for its schema."""
-        least = varying.schema.least if varying.schema else 0
-        if most > self._model.most_output or varying.is_opaque or least > most:
-            room = (*_SCHEMAS, "thinking_config")
-            return most, *(bytes(raw) for name, raw in members.items() if lint.snake(name) in room)
-        varying.bound = most
-        return self._thought(members, varying) >= most
-
-    def _thought(self, members: dict[str, Raw], varying: _Varying) -> float:
-        if varying.budget is not None:
-            return varying.budget
-        config = members.get("thinking_config") or members.get("thinkingConfig") or b"null"
-        return self._thoughts[bytes(config)]
-
 
 def _reduce(plain: str, piece: bytes) -> Hashable:
     reduce = _REDUCE.get(plain)
     return reduce(piece) if reduce else piece
-
-
-def _varied(settings: Settings, varying: _Varying) -> Settings:
-    """Settings like these, for rows that differ in what their verdict does not depend on."""
-    doubts, shape = settings.doubts, settings.shape
-    if varying.bound is not None:
-        shape = shape._replace(bound=varying.bound)
-        doubts = tuple([eaten(varying.bound) if doubt.code == EATEN else doubt for doubt in doubts])
-    if varying.budget is not None:
-        shape = shape._replace(thinking=varying.budget)
-    if varying.schema and varying.is_sized:
-        shape = shape._replace(answer=rounded(varying.schema.size))
-    return Settings(doubts, shape, settings.level)
 
 
 def _integer(piece: bytes) -> int | None:
