@@ -38,7 +38,7 @@ from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
-_SETTINGS, _FRAMES, _NAMES = 16_384, 512, 64
+_SETTINGS, _NAMES = 16_384, 64
 _NONE = Raw(b"")
 _SCHEMAS = {"response_schema": True, "response_json_schema": False}
 _DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
@@ -56,26 +56,37 @@ class Varying(Struct, gc=False):
     """Whether there is a schema of which nothing is known."""
     is_sized: bool = True
     """Whether the schema decides how long an answer is."""
+    thinking: bytes = b"null"
+    """The thinking_config."""
+
+    def joined(self, other: "Varying") -> "Varying":
+        """What varies by this and another member of one generation_config."""
+        return Varying(
+            None, self.budget or other.budget, self.schema or other.schema,
+            self.is_opaque or other.is_opaque or bool(self.schema and other.schema),
+            self.is_sized and other.is_sized, self.thinking if other.thinking == b"null" else other.thinking,
+        )  # fmt: skip
 
 
 class Settings:
     """What rows share that have the same verdict and shape by their members beside the turns, and how many they are."""
 
-    __slots__ = ("_doubts", "_shape", "_varying", "key", "level", "line", "rows")
+    __slots__ = ("_doubts", "_shape", "_varying", "alike", "key", "level", "line", "rows")
 
     def __init__(
         self, doubts: tuple[Fault, ...], shape: Shape, level: Resolution | None, varying: "Varying | None" = None
     ) -> None:
         """Begin with no row; `doubts` and `shape` are those of rows that differ from these as `varying` says."""
         self._doubts, self._shape, self.level, self._varying = doubts, shape, level, varying
-        self.rows = self.line = 0
+        self.rows = self.alike = self.line = 0
         self.key = ""
 
     def add(self, rows: int, line: int, key: str) -> None:
-        """Count rows; `line` and `key` are those of their first."""
-        if not self.rows or line < self.line:
+        """Count rows that are alike in all their doubts; `line` and `key` are those of their first."""
+        if not self.alike or line < self.line:
             self.line, self.key = line, key
         self.rows += rows
+        self.alike += rows
 
     def varied(self, varying: "Varying") -> "Settings":
         """Settings for rows that differ from these in what their verdict does not depend on."""
@@ -168,65 +179,68 @@ _NUMBERS = frozenset(_Numbers.__struct_fields__)
 _USUAL = Varying()
 
 
-class _Frame(NamedTuple):
-    """What is known of a generation_config without its numbers."""
+class _Member(NamedTuple):
+    """What verdict and shape depend on of a member of a generation_config that is no number."""
 
     kind: Hashable
-    varying: Varying
-    thinking: bytes
-    """Its thinking_config."""
+    varying: Varying | None
     quotes: int
 
 
 class Configs:
-    """Decodes each generation_config into its numbers, and into the bytes of the members that were met so far."""
+    """Takes each generation_config apart: into its numbers, and into the members that were met so far."""
 
     def __init__(self, reduce: Callable[[str, bytes, Varying], Hashable]) -> None:
         """Know none yet; `reduce` tells what the verdict on a member depends on."""
         self._reduce = reduce
         self._names: list[str] = []
-        self._frames: dict[Hashable, _Frame] = {}
+        self._known: list[Memo[_Member]] = []
         self._learn(("response_mime_type", "responseMimeType"))
 
     def _learn(self, names: Iterable[str]) -> None:
-        self._names += [name for name in names if name not in self._names and name not in _NUMBERS]
+        for name in names:
+            if name not in self._names and name not in _NUMBERS:
+                self._names.append(name)
+                self._known.append(Memo(self._member(name)))
         fields: list[Any] = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
         rename = {f"member{n}": name for n, name in enumerate(self._names)}
         config = msgspec.defstruct("Config", fields, bases=(_Numbers,), gc=False, rename=rename)
         self._decode = msgspec.json.Decoder(config).decode
         self._members = attrgetter(*rename)
-        self._frames.clear()
 
-    def read(self, piece: bytes) -> tuple[_Frame, _Numbers] | None:
-        """Read one; None where a number is out of its range, or a member may stand twice."""
+    def _member(self, name: str) -> Callable[[bytes], _Member]:
+        def known(piece: bytes) -> _Member:
+            varying = Varying()
+            kind = name, self._reduce(lint.snake(name), piece, varying)
+            if lint.snake(name) == "thinking_config":
+                varying.thinking = piece
+            return _Member(kind, None if varying == _USUAL else varying, 2 + piece.count(b'"'))
+
+        return known
+
+    def read(self, piece: bytes) -> tuple[list[Hashable], Varying, _Numbers] | None:
+        """Its kind, what varies, and its numbers; None where one is out of its range, or a member may stand twice."""
         try:
             config = self._decode(piece)
         except FAILURES:
             return None
-        members = self._members(config)
         present = config.present()
-        frame = self._frame(members, present)
-        if frame.quotes != piece.count(b'"'):
-            named = members_of(piece)
-            if len(self._names) > _NAMES or not named.keys() - {*self._names} - _NUMBERS:
-                return None
-            self._learn(named)
-            return self.read(piece)
-        return frame, config
-
-    def _frame(self, members: tuple[Raw, ...], present: Hashable) -> _Frame:
-        """What is known of members, beside numbers of which these are present."""
-        key = b"\n".join(members), present
-        if (frame := self._frames.get(key)) is None:
-            named = {name: bytes(raw) for name, raw in zip(self._names, members, strict=True) if raw is not _NONE}
-            varying = Varying()
-            kind = [(name, self._reduce(lint.snake(name), piece, varying)) for name, piece in named.items()]
-            thinking = named.get("thinking_config") or named.get("thinkingConfig") or b"null"
-            quotes = 2 * len(named) + b"".join(named.values()).count(b'"') + 2 * sum(present)
-            if len(self._frames) >= _FRAMES:
-                self._frames.clear()
-            frame = self._frames[key] = _Frame((tuple(kind), present), varying, thinking, quotes)
-        return frame
+        kind: list[Hashable] = [present]
+        varying, quotes = _USUAL, 2 * sum(present)
+        for known, raw in zip(self._known, self._members(config), strict=True):
+            if raw is not _NONE:
+                member = known[bytes(raw)]
+                kind.append(member.kind)
+                quotes += member.quotes
+                if member.varying:
+                    varying = member.varying if varying is _USUAL else varying.joined(member.varying)
+        if quotes == piece.count(b'"'):
+            return kind, varying, config
+        named = members_of(piece)
+        if len(self._names) > _NAMES or not named.keys() - {*self._names} - _NUMBERS:
+            return None
+        self._learn(named)
+        return self.read(piece)
 
 
 class SettingsMemo:
@@ -330,17 +344,15 @@ class SettingsMemo:
         config = self._configs.read(piece) if piece.startswith(b"{") else None
         if config is None:
             return piece, _USUAL
-        frame, numbers = config
-        most = numbers.max_output_tokens or numbers.maxOutputTokens
-        seen = frame.varying
-        if most is None:
-            return (frame.kind, numbers.kind()), seen
-        least = seen.schema.least if seen.schema else 0
-        if most > self._model.most_output or seen.is_opaque or least > most:
-            return piece, _USUAL
-        thought = self._thoughts[frame.thinking] if seen.budget is None else seen.budget
-        varying = Varying(most, seen.budget, seen.schema, is_sized=seen.is_sized)
-        return (frame.kind, numbers.kind(), thought >= most), varying
+        kind, varying, numbers = config
+        kind.append(numbers.kind())
+        if (most := numbers.max_output_tokens or numbers.maxOutputTokens) is not None:
+            if most > self._model.most_output or varying.is_opaque or (varying.schema and varying.schema.least > most):
+                return piece, _USUAL
+            thought = self._thoughts[varying.thinking] if varying.budget is None else varying.budget
+            kind.append(thought >= most)
+            varying = Varying(most, varying.budget, varying.schema, is_sized=varying.is_sized)
+        return tuple(kind), varying
 
     def _reduce_member(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
         """Reduce a member that is no number."""
