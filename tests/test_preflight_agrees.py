@@ -359,7 +359,7 @@ def test_the_pass_says_of_any_rows_what_the_exact_reader_says(
     lines = [drawn(chance, number) for number in range(count)]
     if sound:
         lines = good(lines, model)
-    assume(lines and not lines[0].startswith(b"["))
+    assume(not b"\n".join(lines).lstrip().startswith(b"["))
     agree(tmp_path / "a.jsonl", lines, model)
 
 
@@ -380,7 +380,7 @@ def test_of_many_rows_all_verdicts_are_those_of_the_exact_reader_and_few_good_on
 
     monkeypatch.setattr(scanner, "parse", watched)
     found = agree(tmp_path / "a.jsonl", lines, model)
-    assert not sound or len(parsed) < found.requests / 50
+    assert not sound or len(parsed) < found.requests / 20
 
 
 def test_tokens_by_kind_of_a_large_source_lie_within_what_the_sample_leaves_unsure(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from statistics import median
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
-from preflight import held, say, tell
+from forms import held, say, tell
 
 MODEL = "gemini-3.8-flash"
 ROWS = 1_000_000

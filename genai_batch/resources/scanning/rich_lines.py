@@ -51,7 +51,7 @@ class RichLines:
     def __init__(self, model: Model, settings: SettingsMemo, turns: TurnsMemo, files: LocalFiles | None) -> None:
         """Know nothing yet."""
         self._settings, self._turns, self._files = settings, turns, files
-        self._turns_in = "content" if model.kind == "embedding" else "contents"
+        self._turns_in, self._other = ("content", "contents") if model.kind == "embedding" else ("contents", "content")
         self._columns: dict[tuple[str, ...], Verdict] = {}
 
     def read(self, line: bytes) -> Rich | None:
@@ -63,7 +63,7 @@ class RichLines:
         if not is_object(value):
             return None
         key, request = value.get("key"), value.get("request")
-        if not isinstance(key, str) or not is_good(key) or not is_object(request):
+        if not isinstance(key, str) or not is_good(key) or not is_object(request) or self._other in request:
             return None
         beside = self._beside(tuple(value))
         members = {name: member for name, member in request.items() if name != self._turns_in}

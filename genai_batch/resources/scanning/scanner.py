@@ -170,7 +170,8 @@ class Scanner:
         request: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """Count a row that may hold media, and have doubts of its own, said before and after those of its settings."""
-        is_counted = not self._step or sum(said.media.values()) + len(run.lines[index]) > LONG
+        media = sum(said.media.values()) if said.media else 0
+        is_counted = not self._step or media + len(run.lines[index]) > LONG
         if before or said.doubts or is_counted:
             self._doubts.add((*before, *settings.doubts, *said.doubts), run.first + index, key)
         else:
@@ -180,7 +181,7 @@ class Scanner:
             run.counted[index] = self._tally.count(self._kinds(request, run.sizes[index]), settings.shape)
             return
         if before or said.doubts:
-            self._tally.rows(1, settings.shape)
+            settings.rows += 1
         run.rows[index] = settings, said
         if said.media:
             run.media[index] = self._tally.media(said.media)
@@ -257,7 +258,8 @@ class Scanner:
         """Add up what rows of equal settings have in common."""
         for settings in self._settings.take():
             self._tally.rows(settings.rows, settings.shape)
-            self._doubts.add(settings.doubts, settings.line, settings.key, settings.rows)
+            if settings.alike:
+                self._doubts.add(settings.doubts, settings.line, settings.key, settings.alike)
 
     def forget(self, raw: bytes) -> None:
         """Take out a row whose key was taken already, if it was good."""

@@ -6,8 +6,9 @@ verdict, and the rules run once for all rows that are the same then. A member th
 bytes.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -37,29 +38,80 @@ from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
-_SETTINGS = 16_384
+_SETTINGS, _NAMES = 16_384, 64
+_NONE = Raw(b"")
 _SCHEMAS = {"response_schema": True, "response_json_schema": False}
 _DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
 _strings = msgspec.json.Decoder(list[str]).decode
 _words = msgspec.json.Decoder(str).decode
 
 
+class Varying(Struct, gc=False):
+    """Values of one row that its verdict does not depend on, or its shape alone."""
+
+    bound: int | None = None
+    budget: int | None = None
+    schema: Facts | None = None
+    is_opaque: bool = False
+    """Whether there is a schema of which nothing is known."""
+    is_sized: bool = True
+    """Whether the schema decides how long an answer is."""
+    thinking: bytes = b"null"
+    """The thinking_config."""
+
+    def joined(self, other: "Varying") -> "Varying":
+        """What varies by this and another member of one generation_config."""
+        return Varying(
+            None, self.budget or other.budget, self.schema or other.schema,
+            self.is_opaque or other.is_opaque or bool(self.schema and other.schema),
+            self.is_sized and other.is_sized, self.thinking if other.thinking == b"null" else other.thinking,
+        )  # fmt: skip
+
+
 class Settings:
     """What rows share that have the same verdict and shape by their members beside the turns, and how many they are."""
 
-    __slots__ = ("doubts", "key", "level", "line", "rows", "shape")
+    __slots__ = ("_doubts", "_shape", "_varying", "alike", "key", "level", "line", "rows")
 
-    def __init__(self, doubts: tuple[Fault, ...], shape: Shape, level: Resolution | None) -> None:
-        """Begin with no row."""
-        self.doubts, self.shape, self.level = doubts, shape, level
-        self.rows = self.line = 0
+    def __init__(
+        self, doubts: tuple[Fault, ...], shape: Shape, level: Resolution | None, varying: "Varying | None" = None
+    ) -> None:
+        """Begin with no row; `doubts` and `shape` are those of rows that differ from these as `varying` says."""
+        self._doubts, self._shape, self.level, self._varying = doubts, shape, level, varying
+        self.rows = self.alike = self.line = 0
         self.key = ""
 
     def add(self, rows: int, line: int, key: str) -> None:
-        """Count rows; `line` and `key` are those of their first."""
-        if not self.rows or line < self.line:
+        """Count rows that are alike in all their doubts; `line` and `key` are those of their first."""
+        if not self.alike or line < self.line:
             self.line, self.key = line, key
         self.rows += rows
+        self.alike += rows
+
+    def varied(self, varying: "Varying") -> "Settings":
+        """Settings for rows that differ from these in what their verdict does not depend on."""
+        return Settings(self._doubts, self._shape, self.level, varying)
+
+    @property
+    def doubts(self) -> tuple[Fault, ...]:
+        """The doubts about each row."""
+        if self._varying and (bound := self._varying.bound):
+            return tuple([eaten(bound) if doubt.code == EATEN else doubt for doubt in self._doubts])
+        return self._doubts
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of each row."""
+        if (varying := self._varying) is None:
+            return self._shape
+        changed: dict[str, Any] = {}
+        if varying.bound is not None:
+            changed["bound"] = varying.bound
+        if varying.budget is not None:
+            changed["thinking"] = varying.budget
+        if varying.schema and varying.is_sized:
+            changed["answer"] = rounded(varying.schema.size)
+        return self._shape._replace(**changed)
 
 
 class Entry(Struct, gc=False):
@@ -110,29 +162,85 @@ class _Numbers(Struct, gc=False):
     max_output_tokens: _Most = None
     maxOutputTokens: _Most = None  # noqa: N815 - the same
 
+    def present(self) -> tuple[bool, ...]:
+        """Which are there."""
+        return tuple([number is not None for number in _all_numbers(self)])
+
     def kind(self) -> Hashable:
         """What the rules tell apart."""
         penalties = self.presence_penalty, self.presencePenalty, self.frequency_penalty, self.frequencyPenalty
         return self.temperature is not None and self.temperature < 1, any(penalties)
 
 
-_numbers = msgspec.json.Decoder(_Numbers).decode
+_all_numbers = attrgetter(*_Numbers.__struct_fields__)
 _NUMBERS = frozenset(_Numbers.__struct_fields__)
 
 
-class _Varying(Struct, gc=False):
-    """Values of one row that its verdict does not depend on, or its shape alone."""
-
-    bound: int | None = None
-    budget: int | None = None
-    schema: Facts | None = None
-    is_opaque: bool = False
-    """Whether there is a schema of which nothing is known."""
-    is_sized: bool = True
-    """Whether the schema decides how long an answer is."""
+_USUAL = Varying()
 
 
-_USUAL = _Varying()
+class _Member(NamedTuple):
+    """What verdict and shape depend on of a member of a generation_config that is no number."""
+
+    kind: Hashable
+    varying: Varying | None
+    quotes: int
+
+
+class Configs:
+    """Takes each generation_config apart: into its numbers, and into the members that were met so far."""
+
+    def __init__(self, reduce: Callable[[str, bytes, Varying], Hashable]) -> None:
+        """Know none yet; `reduce` tells what the verdict on a member depends on."""
+        self._reduce = reduce
+        self._names: list[str] = []
+        self._known: list[Memo[_Member]] = []
+        self._learn(("response_mime_type", "responseMimeType"))
+
+    def _learn(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._names and name not in _NUMBERS:
+                self._names.append(name)
+                self._known.append(Memo(self._member(name)))
+        fields: list[Any] = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
+        rename = {f"member{n}": name for n, name in enumerate(self._names)}
+        config = msgspec.defstruct("Config", fields, bases=(_Numbers,), gc=False, rename=rename)
+        self._decode = msgspec.json.Decoder(config).decode
+        self._members = attrgetter(*rename)
+
+    def _member(self, name: str) -> Callable[[bytes], _Member]:
+        def known(piece: bytes) -> _Member:
+            varying = Varying()
+            kind = name, self._reduce(lint.snake(name), piece, varying)
+            if lint.snake(name) == "thinking_config":
+                varying.thinking = piece
+            return _Member(kind, None if varying == _USUAL else varying, 2 + piece.count(b'"'))
+
+        return known
+
+    def read(self, piece: bytes) -> tuple[list[Hashable], Varying, _Numbers] | None:
+        """Its kind, what varies, and its numbers; None where one is out of its range, or a member may stand twice."""
+        try:
+            config = self._decode(piece)
+        except FAILURES:
+            return None
+        present = config.present()
+        kind: list[Hashable] = [present]
+        varying, quotes = _USUAL, 2 * sum(present)
+        for known, raw in zip(self._known, self._members(config), strict=True):
+            if raw is not _NONE:
+                member = known[bytes(raw)]
+                kind.append(member.kind)
+                quotes += member.quotes
+                if member.varying:
+                    varying = member.varying if varying is _USUAL else varying.joined(member.varying)
+        if quotes == piece.count(b'"'):
+            return kind, varying, config
+        named = members_of(piece)
+        if len(self._names) > _NAMES or not named.keys() - {*self._names} - _NUMBERS:
+            return None
+        self._learn(named)
+        return self.read(piece)
 
 
 class SettingsMemo:
@@ -145,7 +253,8 @@ class SettingsMemo:
         self._size = 0
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
         self._count = 0
-        self._configs: Memo[tuple[Hashable, _Varying]] = Memo(self._reduce_config)
+        self._configs = Configs(self._reduce_member)
+        self._last: tuple[bytes, Hashable, Varying] = b"", None, _USUAL
         self._thoughts = Memo(lambda piece: thought_tokens({"thinking_config": decoded(piece)}, model))
         self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in _SCHEMAS.items()}
 
@@ -182,7 +291,7 @@ class SettingsMemo:
             return Entry(None, quotes)
         return Entry(self._found(kind, members, varying), quotes)
 
-    def _found(self, kind: Hashable, members: dict[str, Raw], varying: _Varying) -> Settings | None:
+    def _found(self, kind: Hashable, members: dict[str, Raw], varying: Varying) -> Settings | None:
         """The settings of a row of a kind; the rules run if it is the first."""
         shaped = varying.bound, varying.budget, varying.schema.size if varying.schema else None
         alike = self._settings.get(kind, self)
@@ -195,7 +304,7 @@ class SettingsMemo:
             return None
         if shaped not in alike:
             self._count += 1
-            alike[shaped] = _varied(next(iter(alike.values())), varying)
+            alike[shaped] = next(iter(alike.values())).varied(varying)
         return alike[shaped]
 
     def _judged(self, members: dict[str, Raw]) -> Settings | None:
@@ -217,43 +326,35 @@ class SettingsMemo:
         doubts = (*row_model(request, self._model), *verdict.doubts)
         return Settings(doubts, shape_of(request, self._model), level)
 
-    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, _Varying]:
+    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, Varying]:
         kind: list[Hashable] = []
         varying = _USUAL
         for name, raw in members.items():
-            plain, piece = lint.snake(name), bytes(raw)
-            if plain == "generation_config":
-                reduced, varying = self._configs[piece]
+            piece = bytes(raw)
+            if name in ("generation_config", "generationConfig"):
+                if piece != self._last[0]:
+                    self._last = piece, *self._reduce_config(piece)
+                _, reduced, varying = self._last
             else:
-                reduced = _reduce(plain, piece)
+                reduced = _reduce(lint.snake(name), piece)
             kind += name, reduced
         return tuple(kind), varying
 
-    def _reduce_config(self, piece: bytes) -> tuple[Hashable, _Varying]:
-        varying = _Varying()
-        return self._reduce_settings(piece, varying), varying
+    def _reduce_config(self, piece: bytes) -> tuple[Hashable, Varying]:
+        config = self._configs.read(piece) if piece.startswith(b"{") else None
+        if config is None:
+            return piece, _USUAL
+        kind, varying, numbers = config
+        kind.append(numbers.kind())
+        if (most := numbers.max_output_tokens or numbers.maxOutputTokens) is not None:
+            if most > self._model.most_output or varying.is_opaque or (varying.schema and varying.schema.least > most):
+                return piece, _USUAL
+            thought = self._thoughts[varying.thinking] if varying.budget is None else varying.budget
+            kind.append(thought >= most)
+            varying = Varying(most, varying.budget, varying.schema, is_sized=varying.is_sized)
+        return tuple(kind), varying
 
-    def _reduce_settings(self, piece: bytes, varying: _Varying) -> Hashable:
-        if not piece.startswith(b"{"):
-            return piece
-        members = members_of(piece)
-        if not is_flat(piece, members):
-            return piece
-        try:
-            numbers = _numbers(piece)
-        except FAILURES:
-            return piece
-        kind: list[Hashable] = [*members, numbers.kind()]
-        if b"null" in piece:
-            kind += [name for name, raw in members.items() if bytes(raw) == b"null"]
-        for name, raw in members.items():
-            if name not in _NUMBERS:
-                kind.append(self._reduce_member(lint.snake(name), bytes(raw), varying))
-        most = numbers.max_output_tokens or numbers.maxOutputTokens
-        kind.append(None if most is None else self._reduce_bound(most, members, varying))
-        return tuple(kind)
-
-    def _reduce_member(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_member(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
         """Reduce a member that is no number."""
         if plain in _SCHEMAS:
             return self._reduce_schema(plain, piece, varying)
@@ -265,7 +366,7 @@ class SettingsMemo:
             varying.is_sized = not _is_enum(piece)
         return _reduce(plain, piece)
 
-    def _reduce_schema(self, plain: str, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_schema(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
         facts = self._facts[plain].of(piece)
         if facts is None or varying.schema:
             varying.is_opaque = True
@@ -273,7 +374,7 @@ class SettingsMemo:
         varying.schema = facts
         return facts.additional
 
-    def _reduce_thinking(self, piece: bytes, varying: _Varying) -> Hashable:
+    def _reduce_thinking(self, piece: bytes, varying: Varying) -> Hashable:
         """Leave a budget out that is within the range of the model."""
         model = self._model
         low, high = (1, 2**31) if model.era >= 3 else model.budget or (1, 0)
@@ -286,38 +387,10 @@ class SettingsMemo:
                     return tuple((other, None if other == name else bytes(members[other])) for other in members)
         return piece
 
-    def _reduce_bound(self, most: int, members: dict[str, Raw], varying: _Varying) -> Hashable:
-        """Leave `max_output_tokens` out, but for whether an answer has room beside thinking and for its schema."""
-        least = varying.schema.least if varying.schema else 0
-        if most > self._model.most_output or varying.is_opaque or least > most:
-            room = (*_SCHEMAS, "thinking_config")
-            return most, *(bytes(raw) for name, raw in members.items() if lint.snake(name) in room)
-        varying.bound = most
-        return self._thought(members, varying) >= most
-
-    def _thought(self, members: dict[str, Raw], varying: _Varying) -> float:
-        if varying.budget is not None:
-            return varying.budget
-        config = members.get("thinking_config") or members.get("thinkingConfig") or b"null"
-        return self._thoughts[bytes(config)]
-
 
 def _reduce(plain: str, piece: bytes) -> Hashable:
     reduce = _REDUCE.get(plain)
     return reduce(piece) if reduce else piece
-
-
-def _varied(settings: Settings, varying: _Varying) -> Settings:
-    """Settings like these, for rows that differ in what their verdict does not depend on."""
-    doubts, shape = settings.doubts, settings.shape
-    if varying.bound is not None:
-        shape = shape._replace(bound=varying.bound)
-        doubts = tuple([eaten(varying.bound) if doubt.code == EATEN else doubt for doubt in doubts])
-    if varying.budget is not None:
-        shape = shape._replace(thinking=varying.budget)
-    if varying.schema and varying.is_sized:
-        shape = shape._replace(answer=rounded(varying.schema.size))
-    return Settings(doubts, shape, settings.level)
 
 
 def _integer(piece: bytes) -> int | None:

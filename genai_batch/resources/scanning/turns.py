@@ -14,7 +14,7 @@ from genai_batch.resources import lint
 from genai_batch.resources.lint import Fault, media
 from genai_batch.resources.lint.fields import KINDS, OPEN, PART
 from genai_batch.resources.lint.turns import sequence
-from genai_batch.resources.local_files import is_local
+from genai_batch.resources.local_files import PREFIX
 from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
@@ -139,9 +139,7 @@ class TurnsMemo:
         try:
             if (plain := lint.snake(name)) == "file_data":
                 file = _file(piece)
-                if piece.count(b'"') != 4 * len(file):
-                    return None
-                return self._file({name: file}, (name,), file, level)
+                return self._file({name: file}, (name,), file, level) if piece.count(b'"') == 4 * len(file) else None
             call = _call(piece)
         except FAILURES:
             return None
@@ -153,7 +151,7 @@ class TurnsMemo:
         self, part: dict[str, Any], names: tuple[str, ...], file: dict[str, Any], level: Resolution | None
     ) -> Said | None:
         uri = field(file, "file_uri")
-        if not isinstance(uri, str) or not _are_flat(file.values()) or is_local(uri):
+        if not isinstance(uri, str) or not _are_flat(file.values()) or uri.startswith(PREFIX):
             return self._media(part, level)
         kind = names, tuple(file), field(file, "mime_type"), _place(uri), level
         if kind not in self._files:
