@@ -70,7 +70,8 @@ def finished_job(home: Path, rows: int) -> Job:
         known = ledger.record(_job(rows, *sizes), [], again=True)
     ledger.close()
     (folder(home, JOB) / "results.db").unlink(missing_ok=True)  # one that another commit made may be of another form
-    with Results(home, known):
+    with Results(home, known) as results:
+        assert results.counts == known.counts
         return known
 
 
