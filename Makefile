@@ -30,6 +30,7 @@ bench: $(READY) ## what preflight, results, lookups and live runs take, against 
 	$(BIN)/python tests/benchmarks/preflight.py
 	$(BIN)/python tests/benchmarks/results.py
 	$(BIN)/python tests/benchmarks/lookups.py
+	$(BIN)/python tests/benchmarks/scans.py
 	$(BIN)/python tests/benchmarks/live.py
 
 check: $(READY) ## ruff, pyright and the import layers, without the tests
