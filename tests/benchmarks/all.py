@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("cold_start", "forms", "results", "lookups", "exports", "report", "live")
+BENCHMARKS = ("cold_start", "forms", "scans", "results", "lookups", "exports", "report", "live")
 
 
 def main() -> None:
