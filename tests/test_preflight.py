@@ -101,8 +101,7 @@ class Reader:
         self.settings = SettingsMemo(HERE)
         turns = TurnsMemo(HERE)
         self.plain = PlainLines(HERE, self.settings, turns)
-        self.rich = RichLines(HERE, self.settings, turns, None)
-        self.plain.learn(["systemInstruction", "model"], ["file_data", "functionCall"])
+        self.rich = RichLines(HERE, self.settings, turns, self.plain)
         for line in lines:
             assert not parse(line, HERE).faults
             assert self.accepts(line)

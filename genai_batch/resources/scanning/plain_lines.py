@@ -5,17 +5,15 @@ twice, shows in the number of its quotation marks: each name and each string has
 where there are any. A line that holds more marks than its decoded parts account for is not plain.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
-from genai_batch.resources import lint
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
+from genai_batch.resources.scanning.line_form import ABSENT, Form, Names
 from genai_batch.resources.scanning.settings import Entry, Kinds, Settings, SettingsMemo
 from genai_batch.resources.scanning.token_sample import of_texts
 from genai_batch.resources.scanning.turns import Said, TurnsMemo, together
@@ -24,9 +22,7 @@ from genai_batch.resources.tokens.counting import by_kind
 LONG = 1_500
 """Bytes of a line from which on its texts are not decoded."""
 _HEAD = 256
-_NONE = Raw(b"")
 _UNREAD = Entry(None, 0)
-_LEARNED = frozenset({"file_data", "function_call", "function_response"})
 _FRAME = 8
 """Quotation marks of the key, its name, and the names of the request and its turns."""
 
@@ -41,59 +37,35 @@ class Batch(NamedTuple):
     more: dict[int, tuple[Entry, int]]
     """Lines that are plain but for columns, if they have any: what is known of their settings, and the quotation marks
     of what is sent."""
+    form: Form
 
 
 class PlainLines:
     """Reads plain lines of requests to one model."""
 
     def __init__(self, model: Model, settings: SettingsMemo, turns: TurnsMemo) -> None:
-        """Know the one member that almost every request has."""
+        """Know no member yet but the turns."""
         self._model, self._settings, self._memo = model, settings, turns
-        self._turns = "content" if model.kind == "embedding" else "contents"
-        self._allowed = (lint.EMBEDDING if model.kind == "embedding" else lint.REQUEST) - {"content", "contents"}
-        self._names: list[str] = []
-        self._kinds: list[str] = []
-        """Names of parts that are not text."""
-        self.learn(
-            ("task_type", "taskType") if model.kind == "embedding" else ("generation_config", "generationConfig")
-        )
+        self._is_embedding = model.kind == "embedding"
+        self.form = Form(Names(), is_embedding=self._is_embedding)
 
-    def learn(self, names: Iterable[str], parts: Iterable[str] = ()) -> bool:
-        """Look at these members of requests and of parts too from now on, if they are Gemini's; whether any is new."""
-        members = [name for name in names if name not in self._names and lint.snake(name) in self._allowed]
-        kinds = [name for name in parts if name not in self._kinds and lint.snake(name) in _LEARNED]
-        if members or kinds:
-            self._names += members
-            self._kinds += kinds
-            self._members = attrgetter(*(f"member{n}" for n in range(len(self._names))))
-            self._others = attrgetter("text", *(f"part{n}" for n in range(len(self._kinds))))
-            self._no_others = [_NONE] * len(self._kinds)
-            self._short, self._long = self._decoder(str, self._kinds), self._decoder(Raw, [])
-        return bool(members or kinds)
-
-    def _decoder(self, text: Any, kinds: list[str]) -> Callable[[bytes], Any]:
-        some, role = Meta(min_length=1), Literal["user", "model"]
-        text = Annotated[text, some] if text is str else text
-        held: list[Any] = [("text", text, ""), *((f"part{n}", Raw, _NONE) for n in range(len(kinds)))]
-        rename = {f"part{n}": name for n, name in enumerate(kinds)}
-        part = msgspec.defstruct("Part", held if kinds else [("text", text)], gc=False, rename=rename)
-        parts = Annotated[list[part], some]
-        turn = msgspec.defstruct("Turn", [("parts", parts), ("role", role | None, None)], gc=False)
-        turns: Any = turn if self._model.kind == "embedding" else Annotated[list[turn], some]
-        members = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
-        rename = {"turns": self._turns, **{f"member{n}": name for n, name in enumerate(self._names)}}
-        request = msgspec.defstruct("Request", [("turns", turns), *members], gc=False, rename=rename)
-        row = msgspec.defstruct("Row", [("key", str), ("request", request)], gc=False)
-        return msgspec.json.Decoder(row).decode
+    def learn(self, request: Mapping[str, Any]) -> bool:
+        """Look at the members of this request too from now on, as far as they are Gemini's; whether any is new."""
+        names = self.form.names.with_those_of(request, is_embedding=self._is_embedding)
+        if names == self.form.names:
+            return False
+        self.form = Form(names, is_embedding=self._is_embedding)
+        return True
 
     def read(self, lines: Sequence[bytes], block: bytes, start: int, end: int) -> Batch:
         """Read lines together, which are these bytes of a block."""
         is_long = end - start > LONG * len(lines)
-        rows = _decoded(lines, self._long if is_long else self._short)
+        rows = _decoded(lines, self.form.long if is_long else self.form.short)
         batch, expected = self._judged(rows, is_long=is_long)
         entries = batch.entries
         if not is_long and None not in entries and block.count(b'"', start, end) == sum(expected):
-            if are_plain([row.key for row in rows]):
+            has_escapes = block.find(b"\\", start, end) >= 0
+            if (not has_escapes or block.find(b"u0022", start, end) < 0) and are_plain([row.key for row in rows]):
                 return batch
         for index, entry in enumerate(entries):
             if entry is None:
@@ -111,11 +83,11 @@ class PlainLines:
             entries[index] = None
         return batch
 
-    def kinds(self, row: Any, entry: Entry) -> Kinds:
+    def kinds(self, row: Any, entry: Entry, form: Form) -> Kinds:
         """Tokens of a row of texts, long ones counted by windows."""
         if entry.kinds is None:
-            members = self._named(self._members(row.request))
-            entry.kinds = by_kind({**decode(encode(members)), self._turns: []}, self._model)
+            members = decode(encode(form.named(form.members(row.request))))
+            entry.kinds = by_kind({**members, "content" if self._is_embedding else "contents": []}, self._model)
         texts = self.texts(row)
         if not isinstance(texts[0], str):
             texts = [decode(text) for text in texts]
@@ -135,9 +107,9 @@ class PlainLines:
 
     def _judged(self, rows: list[Any], *, is_long: bool) -> tuple[Batch, list[int]]:
         """Judge decoded rows; and of each the quotation marks that it has if it is plain."""
-        batch, expected = Batch(rows, [], {}, {}), list[int]()
-        entry, last, frame, others, is_list = _UNREAD, None, 0, self._members, self._turns == "contents"
-        kinds = self._kinds and not is_long
+        batch, expected = Batch(rows, [], {}, {}, self.form), list[int]()
+        form, is_list, entry, last, frame = self.form, not self._is_embedding, _UNREAD, None, 0
+        kinds, others = form.names.parts and not is_long, form.members
         for row in rows:
             if row is None:
                 batch.entries.append(None)
@@ -145,7 +117,7 @@ class PlainLines:
                 continue
             request = row.request
             if (members := others(request)) != last:
-                entry, last = self._entry(members), members
+                entry, last = self._settings.of(form, members), members
                 frame = _FRAME + entry.quotes
             turns = request.turns if is_list else (request.turns,)
             marks, settings = frame, entry.settings
@@ -161,12 +133,6 @@ class PlainLines:
             batch.entries.append(entry if settings else None)
         return batch, expected
 
-    def _entry(self, members: tuple[Raw, ...]) -> Entry:
-        return self._settings.of(b"\n".join(members), lambda: self._named(members))
-
-    def _named(self, members: Iterable[Raw]) -> dict[str, Raw]:
-        return {name: raw for name, raw in zip(self._names, members, strict=True) if raw is not _NONE}
-
     def _order(self, turns: Sequence[Any], batch: Batch) -> int | None:
         """Note the doubts about the order of turns; None where there is a fault in it."""
         doubts = self._memo.order(tuple([turn.role or 0 for turn in turns]))
@@ -179,11 +145,11 @@ class PlainLines:
 
         None where a part is not known well.
         """
-        more, said, others = 0, list[Said](), self._others
+        more, said, form = 0, list[Said](), self.form
         for turn in turns:
             for part in turn.parts:
-                text, *held = others(part)
-                if held == self._no_others:
+                text, *held = form.parts(part)
+                if tuple(held) == form.no_parts:
                     if not text:
                         return None
                     continue
@@ -201,7 +167,7 @@ class PlainLines:
 
     def _part(self, held: list[Raw], settings: Settings) -> tuple[Said, int] | None:
         """What there is to say of a part that is not text, and its quotation marks."""
-        present = [(name, raw) for name, raw in zip(self._kinds, held, strict=True) if raw is not _NONE]
+        present = [(name, raw) for name, raw in zip(self.form.names.parts, held, strict=True) if raw is not ABSENT]
         if len(present) != 1:
             return None
         name, piece = present[0][0], bytes(present[0][1])

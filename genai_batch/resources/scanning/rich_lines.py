@@ -12,10 +12,9 @@ from genai_batch.resources.scanning.json_pieces import (
     decode,
     encode,
     is_deep,
-    members_of,
     repeats_member,
 )
-from genai_batch.resources.scanning.plain_lines import is_good
+from genai_batch.resources.scanning.plain_lines import PlainLines, is_good
 from genai_batch.resources.scanning.settings import Entry, SettingsMemo
 from genai_batch.resources.scanning.turns import Said, TurnsMemo
 from genai_batch.resources.untyped import is_object
@@ -48,9 +47,11 @@ class Columns(NamedTuple):
 class RichLines:
     """Reads lines of requests to one model, which may name `files`."""
 
-    def __init__(self, model: Model, settings: SettingsMemo, turns: TurnsMemo, files: LocalFiles | None) -> None:
-        """Know nothing yet."""
-        self._settings, self._turns, self._files = settings, turns, files
+    def __init__(
+        self, model: Model, settings: SettingsMemo, turns: TurnsMemo, plain: PlainLines, files: LocalFiles | None = None
+    ) -> None:
+        """Know nothing yet; `plain` knows which members there are, and is told of more."""
+        self._settings, self._turns, self._plain, self._files = settings, turns, plain, files
         self._turns_in, self._other = ("content", "contents") if model.kind == "embedding" else ("contents", "content")
         self._columns: dict[tuple[str, ...], Verdict] = {}
 
@@ -67,8 +68,7 @@ class RichLines:
             return None
         beside = self._beside(tuple(value))
         members = {name: member for name, member in request.items() if name != self._turns_in}
-        encoded = encode(members)
-        entry = self._settings.of(b"\x00" + encoded, lambda: members_of(encoded))
+        entry = self._entry(encode(members), request)
         if beside.faults or entry.settings is None:
             return None
         turns = request.get(self._turns_in)
@@ -79,6 +79,21 @@ class RichLines:
         if not self._is_exact(line, value, sent, extra):
             return None
         return Rich(key, request, entry, said, beside.doubts, sent, extra)
+
+    def _entry(self, members: bytes, request: dict[str, Any]) -> Entry:
+        """What is known of the members of a request, encoded without its turns."""
+        quotes = members.count(b'"')
+        is_new = True
+        while is_new:
+            form = self._plain.form
+            try:
+                entry = self._settings.of(form, form.members(form.alone(members)))
+            except FAILURES:
+                break
+            if entry.settings and entry.quotes == quotes:
+                return entry
+            is_new = self._plain.learn(request)
+        return self._settings.of_bytes(members)
 
     def columns(self, line: bytes, quotes: int) -> Columns | None:
         """Part a line of which the request is known to be good, if `quotes` marks are all that is sent with its key."""

@@ -55,7 +55,7 @@ class Scanner:
         self._settings = SettingsMemo(model)
         turns = TurnsMemo(model, files.seen if files else unseen)
         self._plain = PlainLines(model, self._settings, turns)
-        self._rich = RichLines(model, self._settings, turns, files)
+        self._rich = RichLines(model, self._settings, turns, self._plain, files)
         self._hash = blake3()
         self._doubts = lint.Tally()
         self._offset = self._blank = 0
@@ -115,7 +115,7 @@ class Scanner:
             self._take_settings()
         if self._rich_runs:
             nothing: list[Any] = [None] * len(run.lines)
-            batch = Batch(nothing, nothing.copy(), {}, {})
+            batch = Batch(nothing, nothing.copy(), {}, {}, self._plain.form)
         else:
             batch = self._plain.read(run.lines, block, start, end)
         rest = [index for index, entry in enumerate(batch.entries) if entry is None] if None in batch.entries else []
@@ -128,7 +128,7 @@ class Scanner:
                 max(0, self._rich_runs - 1) if run.rich <= len(run.lines) // 2 or self._rich_runs else _RICH
             )
             self._sample(run, batch, self._offset + start)
-            if self._plain.learn(run.names, run.parts):
+            if self._plain.form is not batch.form:
                 self._rich_runs = 0
         self._tally.lay(run.sizes, run.sampled, run.counted, run.media)
 
@@ -195,8 +195,6 @@ class Scanner:
             return
         self.keys.add((rich.key,))
         run.rich += bool(rich.sent) or not rich.said.is_text
-        if not run.names:
-            run.names, run.parts = {*rich.request}, _names_of_parts(rich.request)
         if rich.extra:
             run.send(index, rich.sent + b"\n")
             if self._extras:
@@ -246,7 +244,7 @@ class Scanner:
             settings, said = run.rows.get(index, (None, _NOTHING))
             entry = batch.entries[index]
             if entry and entry.settings and said.is_text:
-                kinds = self._plain.kinds(batch.rows[index], entry)
+                kinds = self._plain.kinds(batch.rows[index], entry, batch.form)
                 run.sampled += self._tally.sample(kinds, weight, entry.settings.shape)
             elif settings:
                 kinds = self._kinds(decode(run.lines[index])["request"], run.sizes[index])
@@ -269,11 +267,6 @@ class Scanner:
             self._tally.forget(size, self._kinds(line.request, size), shape_of(line.request, self._model))
 
 
-def _names_of_parts(request: dict[str, Any]) -> set[str]:
-    turns = request["contents"] if "contents" in request else [request["content"]]
-    return {name for turn in turns for part in turn["parts"] for name in part}
-
-
 class _Run:
     """Lines that are read together, and what is known of each by its index."""
 
@@ -289,9 +282,6 @@ class _Run:
         """Tokens of the media of others."""
         self.rows: dict[int, tuple[Settings, Said]] = {}
         """What is known of rows that are not of the usual form."""
-        self.names: set[str] = set()
-        self.parts: set[str] = set()
-        """Members of a request, and of its parts, that was not plain."""
         self.rich = 0
         """Lines that hold more than text, or columns."""
         self.sampled = 0.0

@@ -6,12 +6,11 @@ verdict, and the rules run once for all rows that are the same then. A member th
 bytes.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from operator import attrgetter
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from genai_batch.resources import lint
 from genai_batch.resources.lines import row_model
@@ -29,43 +28,29 @@ from genai_batch.resources.scanning.json_pieces import (
     members_of,
     repeats_member,
 )
+from genai_batch.resources.scanning.line_form import ABSENT, SCHEMAS, Form, System
 from genai_batch.resources.scanning.memo import Memo
-from genai_batch.resources.scanning.schema_facts import Facts, SchemaFacts
+from genai_batch.resources.scanning.schema_facts import SchemaFacts
 from genai_batch.resources.schema_sizes import rounded
 from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tokens.media import Resolution, level_of
+from genai_batch.resources.triples import Triple
 from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
-_SETTINGS, _NAMES = 16_384, 64
-_NONE = Raw(b"")
-_SCHEMAS = {"response_schema": True, "response_json_schema": False}
+_SETTINGS = 16_384
 _DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
 _strings = msgspec.json.Decoder(list[str]).decode
 _words = msgspec.json.Decoder(str).decode
 
 
-class Varying(Struct, gc=False):
-    """Values of one row that its verdict does not depend on, or its shape alone."""
+class Varying(NamedTuple):
+    """Values of a row that its shape depends on and its verdict does not."""
 
-    bound: int | None = None
-    budget: int | None = None
-    schema: Facts | None = None
-    is_opaque: bool = False
-    """Whether there is a schema of which nothing is known."""
-    is_sized: bool = True
-    """Whether the schema decides how long an answer is."""
-    thinking: bytes = b"null"
-    """The thinking_config."""
-
-    def joined(self, other: "Varying") -> "Varying":
-        """What varies by this and another member of one generation_config."""
-        return Varying(
-            None, self.budget or other.budget, self.schema or other.schema,
-            self.is_opaque or other.is_opaque or bool(self.schema and other.schema),
-            self.is_sized and other.is_sized, self.thinking if other.thinking == b"null" else other.thinking,
-        )  # fmt: skip
+    bound: int | None
+    budget: int | None
+    size: Triple | None
 
 
 class Settings:
@@ -109,8 +94,8 @@ class Settings:
             changed["bound"] = varying.bound
         if varying.budget is not None:
             changed["thinking"] = varying.budget
-        if varying.schema and varying.is_sized:
-            changed["answer"] = rounded(varying.schema.size)
+        if varying.size is not None:
+            changed["answer"] = rounded(varying.size)
         return self._shape._replace(**changed)
 
 
@@ -125,122 +110,22 @@ class Entry(Struct, gc=False):
     """Their tokens, once they have been counted."""
 
 
-class _Text(Struct, forbid_unknown_fields=True, gc=False):
-    text: str
-
-
-class _System(Struct, forbid_unknown_fields=True, gc=False):
-    parts: list[_Text]
-
-
-_system = msgspec.json.Decoder(_System).decode
-
-
-_Share = Annotated[float, Meta(ge=0, le=1)] | None
-_Penalty = Annotated[float, Meta(ge=-2, le=2)] | None
-_Count = Annotated[float, Meta(ge=0, le=10**6)] | None
-_Most = Annotated[int, Meta(ge=1, le=2**31 - 1)] | None
-
-
-class _Numbers(Struct, gc=False):
-    """The numbers of a generation_config in either spelling, each in the range that `lint.sampling` gives it.
-
-    In it the verdict on a number is the same, but for what `_Numbers.kind` tells apart.
-    """
-
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: _Share = None
-    topP: _Share = None  # noqa: N815 - as Gemini spells it
-    top_k: _Count = None
-    topK: _Count = None  # noqa: N815 - the same
-    seed: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
-    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    presence_penalty: _Penalty = None
-    presencePenalty: _Penalty = None  # noqa: N815 - the same
-    frequency_penalty: _Penalty = None
-    frequencyPenalty: _Penalty = None  # noqa: N815 - the same
-    max_output_tokens: _Most = None
-    maxOutputTokens: _Most = None  # noqa: N815 - the same
-
-    def present(self) -> tuple[bool, ...]:
-        """Which are there."""
-        return tuple([number is not None for number in _all_numbers(self)])
-
-    def kind(self) -> Hashable:
-        """What the rules tell apart."""
-        penalties = self.presence_penalty, self.presencePenalty, self.frequency_penalty, self.frequencyPenalty
-        return self.temperature is not None and self.temperature < 1, any(penalties)
-
-
-_all_numbers = attrgetter(*_Numbers.__struct_fields__)
-_NUMBERS = frozenset(_Numbers.__struct_fields__)
-
-
-_USUAL = Varying()
+_ODD = Entry(None, 0)
 
 
 class _Member(NamedTuple):
-    """What verdict and shape depend on of a member of a generation_config that is no number."""
+    """What verdict and shape depend on of members that are no numbers, no schemas and no system instruction."""
 
     kind: Hashable
-    varying: Varying | None
     quotes: int
-
-
-class Configs:
-    """Takes each generation_config apart: into its numbers, and into the members that were met so far."""
-
-    def __init__(self, reduce: Callable[[str, bytes, Varying], Hashable]) -> None:
-        """Know none yet; `reduce` tells what the verdict on a member depends on."""
-        self._reduce = reduce
-        self._names: list[str] = []
-        self._known: list[Memo[_Member]] = []
-        self._learn(("response_mime_type", "responseMimeType"))
-
-    def _learn(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self._names and name not in _NUMBERS:
-                self._names.append(name)
-                self._known.append(Memo(self._member(name)))
-        fields: list[Any] = [(f"member{n}", Raw, _NONE) for n in range(len(self._names))]
-        rename = {f"member{n}": name for n, name in enumerate(self._names)}
-        config = msgspec.defstruct("Config", fields, bases=(_Numbers,), gc=False, rename=rename)
-        self._decode = msgspec.json.Decoder(config).decode
-        self._members = attrgetter(*rename)
-
-    def _member(self, name: str) -> Callable[[bytes], _Member]:
-        def known(piece: bytes) -> _Member:
-            varying = Varying()
-            kind = name, self._reduce(lint.snake(name), piece, varying)
-            if lint.snake(name) == "thinking_config":
-                varying.thinking = piece
-            return _Member(kind, None if varying == _USUAL else varying, 2 + piece.count(b'"'))
-
-        return known
-
-    def read(self, piece: bytes) -> tuple[list[Hashable], Varying, _Numbers] | None:
-        """Its kind, what varies, and its numbers; None where one is out of its range, or a member may stand twice."""
-        try:
-            config = self._decode(piece)
-        except FAILURES:
-            return None
-        present = config.present()
-        kind: list[Hashable] = [present]
-        varying, quotes = _USUAL, 2 * sum(present)
-        for known, raw in zip(self._known, self._members(config), strict=True):
-            if raw is not _NONE:
-                member = known[bytes(raw)]
-                kind.append(member.kind)
-                quotes += member.quotes
-                if member.varying:
-                    varying = member.varying if varying is _USUAL else varying.joined(member.varying)
-        if quotes == piece.count(b'"'):
-            return kind, varying, config
-        named = members_of(piece)
-        if len(self._names) > _NAMES or not named.keys() - {*self._names} - _NUMBERS:
-            return None
-        self._learn(named)
-        return self.read(piece)
+    budget: int | None
+    """The thinking budget, where that is remarkable in no way."""
+    thought: float
+    """Tokens that thinking may well take."""
+    is_opaque: bool
+    """Whether there is a schema of which nothing is known."""
+    is_sized: bool
+    """Whether the schema decides how long an answer is."""
 
 
 class SettingsMemo:
@@ -249,25 +134,15 @@ class SettingsMemo:
     def __init__(self, model: Model) -> None:
         """Know none yet."""
         self._model = model
-        self._entries: dict[bytes, Entry] = {}
-        self._size = 0
+        self._budgets = (1, 2**31) if model.era >= 3 else model.budget or (1, 0)
+        self._form: Form | None = None
+        self._members: dict[bytes, _Member | None] = {}
+        self._bytes = 0
+        self._reduced: dict[str, Memo[Hashable]] = {}
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
+        self._odd: Memo[Settings | None] = Memo(lambda piece: self._judged(members_of(piece)))
         self._count = 0
-        self._configs = Configs(self._reduce_member)
-        self._last: tuple[bytes, Hashable, Varying] = b"", None, _USUAL
-        self._thoughts = Memo(lambda piece: thought_tokens({"thinking_config": decoded(piece)}, model))
-        self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in _SCHEMAS.items()}
-
-    def of(self, joined: bytes, members: Callable[[], dict[str, Raw]]) -> Entry:
-        """The entry of members; `joined` are their bytes, in which their names are told apart."""
-        if (entry := self._entries.get(joined)) is None:
-            entry = self._work_out(members())
-            self._size += len(joined)
-            if len(self._entries) >= _ENTRIES or self._size > _BYTES:
-                self._entries.clear()
-                self._size = len(joined)
-            self._entries[joined] = entry
-        return entry
+        self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in SCHEMAS.items()}
 
     @property
     def is_full(self) -> bool:
@@ -277,41 +152,90 @@ class SettingsMemo:
     def take(self) -> Iterator[Settings]:
         """All settings that rows were counted for, which are forgotten here."""
         alike = [*self._settings.values()]
+        odd = [*self._odd.values()]
         self._settings.clear()
-        self._entries.clear()
+        self._odd.clear()
         self._count = 0
         for each in alike:
             yield from (settings for settings in (each or {}).values() if settings.rows)
+        yield from (settings for settings in odd if settings and settings.rows)
 
-    def _work_out(self, members: dict[str, Raw]) -> Entry:
-        quotes = 2 * len(members) + b"".join(members.values()).count(b'"')
-        try:
-            kind, varying = self._reduce_request(members)
-        except FAILURES:
-            return Entry(None, quotes)
-        return Entry(self._found(kind, members, varying), quotes)
+    def of_bytes(self, piece: bytes) -> Entry:
+        """The entry of members that no form decodes, by their bytes."""
+        return Entry(self._odd[piece], piece.count(b'"'))
 
-    def _found(self, kind: Hashable, members: dict[str, Raw], varying: Varying) -> Settings | None:
+    def of(self, form: Form, members: tuple[Any, ...]) -> Entry:
+        """The entry of members that a form has decoded."""
+        if self._form is not form:
+            self._form = form
+            self._members.clear()
+        config, camel, system, camelled, *raws = members if form.has_settings else (None, None, None, None, *members)
+        spelled = config is None, system is None
+        if (config and camel) or (system and camelled):
+            return _ODD
+        config, system = config or camel, system or camelled
+        if config:
+            raws += form.others_of(config)
+        joined = b"\n".join(raws)
+        if (held := self._members.get(joined, self)) is self:
+            held = self._remember(joined, self._take_apart(form, raws, has_config=bool(config)))
+        if not isinstance(held, _Member):
+            return _ODD
+        quotes, has_system = held.quotes, None
+        if system:
+            if (marks := _system_quotes(system)) is None:
+                return _ODD
+            quotes, has_system = quotes + marks, True
+        if not config:
+            kind = held.kind, spelled, has_system
+            return Entry(self._found(kind, None, None, held, form, members), quotes)
+        numbers = form.numbers_of(config)
+        present = tuple([number if number is UNSET or number is None else 0 for number in numbers])
+        quotes += 2 * (len(present) - present.count(UNSET)) + 2
+        facts, schema = None, None
+        for name, raw in zip(form.schemas, form.schemas_of(config), strict=True):
+            if raw is not ABSENT:
+                piece = bytes(raw)
+                if facts or (facts := self._facts[lint.snake(name)].of(piece)) is None:
+                    return _ODD
+                quotes += 2 + piece.count(b'"')
+                schema = name, facts.additional
+        bound, temperature, penalties = form.remarkable(numbers)
+        is_eaten = None
+        if bound is not None:
+            if bound > self._model.most_output or held.is_opaque or (facts and facts.least > bound):
+                return _ODD
+            is_eaten = held.thought >= bound
+        kind = (held.kind, spelled, has_system, present, schema, is_eaten, temperature, penalties)
+        size = facts.size if facts and held.is_sized else None
+        return Entry(self._found(kind, bound, size, held, form, members), quotes)
+
+    def _found(
+        self,
+        kind: Hashable,
+        bound: int | None,
+        size: Triple | None,
+        held: _Member,
+        form: Form,
+        members: tuple[Any, ...],
+    ) -> Settings | None:
         """The settings of a row of a kind; the rules run if it is the first."""
-        shaped = varying.bound, varying.budget, varying.schema.size if varying.schema else None
-        alike = self._settings.get(kind, self)
-        if alike is self:
+        if (alike := self._settings.get(kind, self)) is self:
             self._count += 1
-            first = self._judged(members)
-            self._settings[kind] = first and {shaped: first}
+            first = self._judged(form.named(members))
+            self._settings[kind] = first and {(bound, size, held.budget): first}
             return first
         if not isinstance(alike, dict):
             return None
-        if shaped not in alike:
+        shaped = bound, size, held.budget
+        if (settings := alike.get(shaped)) is None:
             self._count += 1
-            alike[shaped] = next(iter(alike.values())).varied(varying)
-        return alike[shaped]
+            settings = alike[shaped] = next(iter(alike.values())).varied(Varying(bound, held.budget, size))
+        return settings
 
-    def _judged(self, members: dict[str, Raw]) -> Settings | None:
+    def _judged(self, members: dict[str, Any]) -> Settings | None:
         """Judge members by the rules themselves; None where one of them finds a fault."""
         piece = encode(members)
-        if MARK in piece:
-            return None
         try:
             request = decode(piece)
         except FAILURES:
@@ -320,95 +244,74 @@ class SettingsMemo:
         if form.clash or form.depth > MAX_BRACKETS or repeats_member(piece, encode(request).count(b'"')):
             return None
         verdict = lint.settings(request, self._model)
-        if verdict.faults:
+        if verdict.faults or MARK in piece:
             return None
         level = level_of(field(as_object(field(request, "generation_config")), "media_resolution"))
         doubts = (*row_model(request, self._model), *verdict.doubts)
         return Settings(doubts, shape_of(request, self._model), level)
 
-    def _reduce_request(self, members: dict[str, Raw]) -> tuple[Hashable, Varying]:
+    def _remember(self, joined: bytes, member: _Member | None) -> _Member | None:
+        self._bytes += len(joined)
+        if len(self._members) >= _ENTRIES or self._bytes > _BYTES:
+            self._members.clear()
+            self._bytes = len(joined)
+        self._members[joined] = member
+        return member
+
+    def _take_apart(self, form: Form, raws: list[Raw], *, has_config: bool) -> _Member | None:
+        """Reduce members to what their verdict depends on."""
+        names = [*form.names.members, *(form.others if has_config else ())]
         kind: list[Hashable] = []
-        varying = _USUAL
-        for name, raw in members.items():
-            piece = bytes(raw)
-            if name in ("generation_config", "generationConfig"):
-                if piece != self._last[0]:
-                    self._last = piece, *self._reduce_config(piece)
-                _, reduced, varying = self._last
-            else:
-                reduced = _reduce(lint.snake(name), piece)
-            kind += name, reduced
-        return tuple(kind), varying
+        quotes, budget, is_opaque, is_sized = 0, None, False, True
+        thinking: dict[str, Any] = {}
+        try:
+            for name, raw in zip(names, raws, strict=True):
+                if raw is ABSENT:
+                    continue
+                plain, piece = lint.snake(name), bytes(raw)
+                if plain == "thinking_config":
+                    reduced, budget = self._reduce_thinking(piece)
+                    thinking = {plain: decoded(piece)}
+                else:
+                    if plain not in self._reduced:
+                        self._reduced[plain] = Memo(_REDUCE.get(plain, _as_it_is))
+                    reduced = self._reduced[plain][piece]
+                is_opaque = is_opaque or plain == "_response_json_schema"
+                is_sized = is_sized and not (plain == "response_mime_type" and _is_enum(piece))
+                quotes += 2 + piece.count(b'"')
+                kind += name, reduced
+        except FAILURES:
+            return None
+        thought = thought_tokens(thinking, self._model)
+        return _Member(tuple(kind), quotes, budget, thought, is_opaque, is_sized)
 
-    def _reduce_config(self, piece: bytes) -> tuple[Hashable, Varying]:
-        config = self._configs.read(piece) if piece.startswith(b"{") else None
-        if config is None:
-            return piece, _USUAL
-        kind, varying, numbers = config
-        kind.append(numbers.kind())
-        if (most := numbers.max_output_tokens or numbers.maxOutputTokens) is not None:
-            if most > self._model.most_output or varying.is_opaque or (varying.schema and varying.schema.least > most):
-                return piece, _USUAL
-            thought = self._thoughts[varying.thinking] if varying.budget is None else varying.budget
-            kind.append(thought >= most)
-            varying = Varying(most, varying.budget, varying.schema, is_sized=varying.is_sized)
-        return tuple(kind), varying
-
-    def _reduce_member(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
-        """Reduce a member that is no number."""
-        if plain in _SCHEMAS:
-            return self._reduce_schema(plain, piece, varying)
-        if plain == "thinking_config":
-            return self._reduce_thinking(piece, varying)
-        if plain == "_response_json_schema":
-            varying.is_opaque = True
-        elif plain == "response_mime_type":
-            varying.is_sized = not _is_enum(piece)
-        return _reduce(plain, piece)
-
-    def _reduce_schema(self, plain: str, piece: bytes, varying: Varying) -> Hashable:
-        facts = self._facts[plain].of(piece)
-        if facts is None or varying.schema:
-            varying.is_opaque = True
-            return piece
-        varying.schema = facts
-        return facts.additional
-
-    def _reduce_thinking(self, piece: bytes, varying: Varying) -> Hashable:
+    def _reduce_thinking(self, piece: bytes) -> tuple[Hashable, int | None]:
         """Leave a budget out that is within the range of the model."""
-        model = self._model
-        low, high = (1, 2**31) if model.era >= 3 else model.budget or (1, 0)
         members = members_of(piece) if piece.startswith(b"{") else {}
         for name, raw in members.items():
             if lint.snake(name) == "thinking_budget" and is_flat(piece, members):
                 budget = _integer(bytes(raw))
-                if budget is not None and low <= budget <= high:
-                    varying.budget = budget
-                    return tuple((other, None if other == name else bytes(members[other])) for other in members)
-        return piece
+                if budget is not None and self._budgets[0] <= budget <= self._budgets[1]:
+                    others = tuple((other, None if other == name else bytes(members[other])) for other in members)
+                    return others, budget
+        return piece, None
 
 
-def _reduce(plain: str, piece: bytes) -> Hashable:
-    reduce = _REDUCE.get(plain)
-    return reduce(piece) if reduce else piece
+def _system_quotes(system: System) -> int | None:
+    """Quotation marks of a system instruction; None where it says nothing."""
+    text = "".join([part.text for part in system.parts])
+    if not text.strip():
+        return None
+    return 4 + 4 * len(system.parts) + text.count('"') + (0 if system.role is UNSET else 4)
+
+
+def _as_it_is(piece: bytes) -> Hashable:
+    return piece
 
 
 def _integer(piece: bytes) -> int | None:
     digits = piece.removeprefix(b"-")
     return int(piece) if digits.isdigit() and len(digits) < 12 else None
-
-
-def _reduce_system(piece: bytes) -> Hashable:
-    """Leave the words out."""
-    try:
-        system = _system(piece)
-    except FAILURES:
-        return piece
-    text = "".join([part.text for part in system.parts])
-    inside = text.count('"')
-    if not text.strip() or piece.count(b'"') != 2 + 4 * len(system.parts) + inside or (inside and b"u0022" in piece):
-        return piece
-    return None
 
 
 def _is_enum(piece: bytes) -> bool:
@@ -451,6 +354,6 @@ def _reduce_title(piece: bytes) -> Hashable:
 
 
 _REDUCE: Mapping[str, Callable[[bytes], Hashable]] = {
-    "system_instruction": _reduce_system, "tools": _reduce_tools, "labels": _reduce_labels,
+    "tools": _reduce_tools, "labels": _reduce_labels,
     "stop_sequences": _reduce_stops, "title": _reduce_title,
 }  # fmt: skip
