@@ -82,6 +82,8 @@ class BatchLane:
     def due(self, job: Job, gap: float) -> bool:
         """Whether there is a shard whose last word is older than `gap` seconds and that is not left alone just now."""
         now, shards = self.now(), [each for each in self.ledger.shards(job.id) if each.collected_at is None]
+        if self.ledger.is_orphaned(job.id, now):
+            return True
         unsent = [shard for shard in shards if shard.batch is None][:1]  # those behind it wait for it
         return not shards or any(
             now - ((shard.polled_at if shard.batch else shard.sent_at) or 0) >= gap and (shard.next_try_at or 0) <= now
@@ -150,6 +152,8 @@ class BatchLane:
         """Take one shard further; after a failure it is left alone for a while."""
         stop = self.ledger.job(shard.job_id).cancelled_at is not None
         recent = shard.polled_at is not None and self.now() - shard.polled_at < self.pace.fresh
+        if recent and self.ledger.is_orphaned(shard.job_id, self.now()):
+            recent = False  # who asked has ended before it could act on the answer
         if (shard.next_try_at or 0) > self.now() or (recent and shard.batch and not stop):
             return
         try:

@@ -81,12 +81,7 @@ class Lanes:
                 shards = [self._durable(job, each, found.back) for each in shards]
         told = JobStatus.of(job, shards, self.means.now(), existing=existing, counts=counts)
         pulse = None if job.is_over else self.pulse(job)
-        notice = " ".join(filter(None, (told.notice, self.orphaned(job)))) or None
-        return told.model_copy(update={"live": pulse, "notice": notice})
-
-    def orphaned(self, job: Job) -> str | None:
-        """Say of a live job whose process was killed until when it waits, and what happens then."""
-        return None if job.is_over or job.lane_now == "batch" else self.live.orphaned(job)
+        return told.model_copy(update={"live": pulse})
 
     async def rest(self, job: Job) -> None:
         """Send nothing more of a job from here, and wait until what is in flight is stored."""

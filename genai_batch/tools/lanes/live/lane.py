@@ -7,8 +7,7 @@ who lost its lease while it slept still keeps others from writing.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.jobs import Backend, Job, Shard
-from genai_batch.resources.ledger import LEASE_S
 from genai_batch.resources.status import Pulse
 from genai_batch.tools.lanes.live.pace import Pace
 from genai_batch.tools.lanes.live.run import Run
@@ -32,10 +30,6 @@ _CLOSE_S = 5
 """Seconds that what is in flight has to come home when the process ends."""
 _BEGIN_S = 0.25
 """Seconds that whoever begins a run waits for it: a refusal, or a small job, is over by then."""
-
-
-_SETTLES_S = 0.5
-"""Seconds after which whoever has taken a lease has the lock too, or does not live."""
 
 
 class _Work(NamedTuple):
@@ -65,8 +59,14 @@ class LiveLane:
         return self._means.ledger.job(job.id)
 
     def due(self, job: Job, gap: float) -> bool:
-        """Whether nobody here runs the job, it does not rest, and it is `gap` seconds since this was last tried."""
-        return job.id not in self._runs and self._is_due(job) and self._means.now() - self._tried.get(job.id, 0) >= gap
+        """Whether nobody here runs the job, it does not rest, and it is `gap` seconds since this was last tried.
+
+        A job whose process has ended is due at once.
+        """
+        if job.id in self._runs or not self._is_due(job):
+            return False
+        now = self._means.now()
+        return now - self._tried.get(job.id, 0) >= gap or self._means.ledger.is_orphaned(job.id, now)
 
     def gap(self, job: Job) -> float:  # noqa: ARG002 - the lanes are asked alike
         """Seconds between two looks whether a job that nobody here runs is free."""
@@ -89,25 +89,6 @@ class LiveLane:
         self._means.ledger.advance(job.id, self._means.now(), notice=None)
         await self.step(self._means.ledger.job(job.id))
         return True
-
-    def orphaned(self, job: Job) -> str | None:
-        """Say that the process that ran the job is gone, and until when its lease keeps others away; or nothing.
-
-        A process that lives holds the lock of the folder too, but for a moment at the beginning and the end.
-        """
-        now = self._means.now()
-        held = None if job.id in self._runs else self._means.ledger.held(job.id, now)
-        if held is None or held[1] - now > LEASE_S - _SETTLES_S:
-            return None
-        with suppress(OSError), _locked(jobs.folder(self._means.ledger.home, job.id) / ".storing") as free:
-            if free:
-                until = datetime.fromtimestamp(held[1], UTC)
-                return (
-                    f"The process that ran this job ({held[0].partition('-')[0]}) was ended. It holds the job until "
-                    f"{until:%H:%M:%S} UTC; whoever is at work here then, a server or status --wait, goes on with it. "
-                    "What is stored is not sent again."
-                )
-        return None
 
     def pulse(self, job_id: str) -> Pulse | None:
         """How the run of a job here goes; None where there is none."""
