@@ -20,12 +20,17 @@ from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.redaction import redact
 
 
 class BatchError(Exception):
     """A failure the caller can act on. `exit_code` is what the command line ends with."""
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str = "") -> None:
+        """Say what went wrong; an API key in it is left out, whoever put it there."""
+        super().__init__(redact(message))
 
 
 class InvalidRequests(BatchError):

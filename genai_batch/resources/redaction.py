@@ -109,7 +109,7 @@ def _without_keys(make: Any) -> Any:
     import traceback
 
     def make_record(*args: Any, **kwargs: Any) -> "logging.LogRecord":
-        record: "logging.LogRecord" = make(*args, **kwargs)
+        record: logging.LogRecord = make(*args, **kwargs)
         try:
             text = record.getMessage()
         except (TypeError, ValueError, KeyError):  # the handler reports it

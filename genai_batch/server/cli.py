@@ -284,7 +284,7 @@ def serve(
     from genai_batch.server.app import build_server, serve_http, serve_stdio
 
     try:
-        server = build_server(Settings.read())
+        server = build_server(Settings.read(serving=True))
         anyio.run(serve_http, server, http) if http else anyio.run(serve_stdio, server)
     except* BatchError as group:
         fail(next(leaves(group)), json=False)

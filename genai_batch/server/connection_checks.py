@@ -33,8 +33,10 @@ _KEY_PROBLEMS: tuple[tuple[str, Callable[[str], object]], ...] = (
 
 
 def key_in(env: Mapping[str, str]) -> tuple[str, str]:
-    """The variable that holds the API key and its value; white space around the value, such as the newline of a file
-    that it was read from, is left out. Both are empty where none is set."""
+    """Return the variable that holds the API key and its value, both empty where none is set.
+
+    White space around the value, such as the last newline of a file that it was read from, is left out.
+    """
     name = next((name for name in KEYS if env.get(name)), "")
     return name, env.get(name, "").strip()
 
@@ -83,14 +85,14 @@ def _certificate_problem(env: Mapping[str, str]) -> str | None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         if (path := env.get(name)) and not Path(path).exists():
             return f"{name} names {path[:200]}, which does not exist; correct it, or unset it."
-    if folders := env.get("SSL_CERT_DIR"):
-        if not any(Path(folder).is_dir() for folder in folders.split(os.pathsep) if folder):
-            return f"SSL_CERT_DIR names {folders[:200]}, which is no folder; correct it, or unset it."
+    folders = env.get("SSL_CERT_DIR", "")
+    if folders and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep) if folder):
+        return f"SSL_CERT_DIR names {folders[:200]}, which is no folder; correct it, or unset it."
     if path := env.get("SSL_CERT_FILE"):
         try:
             ssl.create_default_context(cafile=path)
         except (OSError, ValueError):  # an SSLError is an OSError
-            return f"SSL_CERT_FILE names {path[:200]}, which cannot be read as certificates (PEM); correct it, or unset it."
+            return f"SSL_CERT_FILE names {path[:200]}, which holds no certificates (PEM); correct it, or unset it."
     return None
 
 

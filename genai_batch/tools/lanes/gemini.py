@@ -22,6 +22,7 @@ import anyio
 import httpx2
 from anyio import to_thread
 
+from genai_batch.resources import redaction
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import ProviderError, ProviderReason
 from genai_batch.resources.untyped import as_list, as_object, is_object
@@ -248,6 +249,8 @@ async def connect(api_key: str, offline: Callable[[], object] | None = None) -> 
 
     Nothing is loaded before the first call.
     """
+    if offline is None:
+        redaction.protect(api_key)
     gemini = Gemini(api_key, offline)
     try:
         yield gemini
