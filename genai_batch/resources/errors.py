@@ -113,7 +113,8 @@ class PathNotAllowed(BatchError):
     """A tool may not read or write there."""
 
 
-ProviderReason = Literal["invalid", "key", "permission", "missing", "quota", "outage", "answer"]
+ProviderReason = Literal["invalid", "key", "permission", "missing", "quota", "day", "outage", "answer"]
+"""`key` meets every call of this key until somebody puts it right; `day` passes at midnight Pacific time."""
 
 
 class ProviderError(BatchError):
@@ -136,7 +137,7 @@ class ProviderError(BatchError):
     @property
     def passing(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.reason in ("quota", "outage", "answer")
+        return self.reason in ("quota", "day", "outage", "answer")
 
 
 class FileUnusable(BatchError):

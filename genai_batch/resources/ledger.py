@@ -229,7 +229,7 @@ class Ledger(Database):
     def accepted(self, shard: Shard, batch: str, state: str, done: int, now: float) -> bool:
         """Record the batch that was made of a shard; False when it has become another, or was given up, meanwhile."""
         told = {"batch": batch, "state": state, "done": done, "polled_at": now, "changed_at": now}
-        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None}
+        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None, "stopped_at": None}
         with self.writing():
             known = self.shard(shard.job_id, shard.number)
             if known.batch not in (None, batch) or known.collected_at is not None:

@@ -273,7 +273,8 @@ def resume(
 
     answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
-    raise typer.Exit(exit_code(answer) if answer.is_over else 5 if answer.state == "JOB_STATE_QUEUED" else 0)
+    waits = answer.state == "JOB_STATE_QUEUED" or answer.lane == "live"
+    raise typer.Exit(exit_code(answer) if answer.is_over else 5 if waits else 0)
 
 
 @app.command()

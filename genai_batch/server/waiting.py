@@ -74,4 +74,6 @@ def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     if job.lane_now == "live":
         done = workspace.lane.stand(job).done  # what is whole on the disk: a run that was given up has not counted it
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
+    if job.state == "JOB_STATE_QUEUED":
+        return f"Gemini has not accepted the job yet: genai-batch status {named} --wait 3600 sends it."
     return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"

@@ -125,14 +125,20 @@ class Workspace:
         except FileUnusable:  # the job has stopped, and its notice says why
             return self.ledger.job(job.id), None
         except ProviderError as error:
-            return self.ledger.job(job.id), short(f"Last known state. {error}", 450)
+            job = self.ledger.job(job.id)
+            if error.reason == "key" and not any(shard.batch for shard in self.ledger.shards(job.id)):
+                return job, None  # the job has stopped, and its notice says why
+            return job, short(f"Last known state. {error}", 450)
 
     def need_results(self, job: Job) -> None:
         """Refuse to show results of a job that is still under way, or rests until later.
 
         Raises:
             NotFinished: with when to ask again.
+            ProviderError: the job has stopped.
         """
+        if self.lane.is_stopped(job) and not job.attempt:
+            raise ProviderError(self._stopped(job), reason="key")
         until = self.lane.rests_until(job)
         pages.need_results(job, pages.Rest(self.lane.stand(job).done, until) if until else None)
 
@@ -144,6 +150,29 @@ class Workspace:
         """
         if not self.lane.is_mine(job):
             raise BatchError(self._foreign(job))
+
+    def take_over(self, job: Job) -> Job:
+        """Make a stopped job one of this key, since a new key is what mends some refusals.
+
+        One of which Gemini may have a batch stays with the key that made that.
+        """
+        shards = [shard for shard in self.ledger.shards(job.id) if shard.collected_at is None]
+        is_sent = any(shard.batch or (shard.sent_at and job.lane_now == "batch") for shard in shards)
+        if job.account == self.lane.gemini.account or job.backend != self.backend or is_sent:
+            return job
+        if not self.lane.is_stopped(job):
+            return job
+        for shard in shards:
+            self.ledger.mark(shard, upload=None)  # which only the other key sees
+        return self.ledger.advance(job.id, self.now(), job.attempt, account=self.lane.gemini.account)
+
+    def _stopped(self, job: Job) -> str:
+        """Say that a job has stopped, why, and what can be done."""
+        stored = f"{self.lane.stand(job).done:,} of {job.requests:,} rows are stored"
+        return (
+            f"{job.id} has stopped, and {stored}. {job.notice or ''} At the command line genai-batch resume {job.id} "
+            f"goes on; genai-batch cancel {job.id} ends it, and what is stored can be read."
+        )
 
     def _foreign(self, job: Job) -> str:
         if job.backend != self.backend:

@@ -5,7 +5,7 @@ import logging
 from genai_batch.resources.errors import ProviderError
 from genai_batch.resources.jobs import BROKEN, FINISHED, Shard
 from genai_batch.tools.lanes.collection import collect
-from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.means import LONGEST_PAUSE_S, Means
 from genai_batch.tools.lanes.states import state_of
 from genai_batch.tools.lanes.wire import Batch
 
@@ -72,5 +72,6 @@ async def _bring_home(means: Means, shard: Shard, batch: Batch) -> None:
 def _make_room(means: Means, job_id: str) -> None:
     """A batch has ended: whatever waits for room is tried at once."""
     for shard in means.ledger.shards(job_id):
-        if shard.batch is None and shard.next_try_at is not None:
+        pause = (shard.next_try_at or 0) - means.now()
+        if shard.batch is None and shard.next_try_at is not None and pause <= 2 * LONGEST_PAUSE_S:
             means.ledger.mark(shard, next_try_at=None)

@@ -21,8 +21,11 @@ def status(workspace: Workspace, job: Job, whole: Pipeline | None = None, *, exi
     if whole is None:
         return told.model_copy(update={"pipeline": PipelineStatus(id=pipeline.id, stage=named)})
     shown = _whole(workspace, stages).model_copy(update={"stage": named})
-    notices = f"{short(told.notice or '', 260)} {short(' '.join(filter(None, _notices(stages))), 420)}".strip()
-    return told.model_copy(update={"pipeline": shown, "notice": notices or None, "next": _next(stages, shown)})
+    stopped = bool(stages.open) and all(workspace.lane.is_stopped(each) for each in stages.open)
+    own = short(told.notice or "", 400 if stopped else 260)
+    notices = f"{own} {short(' '.join(filter(None, _notices(stages))), 420)}".strip()
+    then = told.next.replace(told.job_id, stages.pipeline.id) if stopped else _next(stages, shown)
+    return told.model_copy(update={"pipeline": shown, "notice": notices or None, "next": then, "stopped": stopped})
 
 
 def latest(workspace: Workspace, pipeline: Pipeline, *, existing: bool = False) -> JobStatus:

@@ -82,10 +82,11 @@ class LiveLane:
         return shard.next_try_at if shard and (shard.next_try_at or 0) > self._means.now() else None
 
     async def wake(self, job: Job) -> bool:
-        """Let an open job that rests go on at once; False where it does not rest."""
-        if (shard := self._open(job)) is None or self.rests_until(job) is None:
+        """Let an open job that rests or has stopped go on at once; False where it does neither."""
+        shard = self._open(job)
+        if shard is None or (shard.stopped_at is None and self.rests_until(job) is None):
             return False
-        self._means.ledger.mark(shard, next_try_at=None, trouble=None)
+        self._means.ledger.mark(shard, next_try_at=None, stopped_at=None, trouble=None)
         self._means.ledger.advance(job.id, self._means.now(), notice=None)
         await self.step(self._means.ledger.job(job.id))
         return True
@@ -105,7 +106,7 @@ class LiveLane:
         """Stop a job: what is in flight comes home and is kept. The wish is recorded first, for whoever runs it."""
         self._means.ledger.advance(job.id, self._means.now(), cancelled_at=self._means.now())
         if shard := self._open(job):
-            self._means.ledger.mark(shard, next_try_at=None)
+            self._means.ledger.mark(shard, next_try_at=None, stopped_at=None)
         if run := self._runs.get(job.id):
             run.stop.set()
             await asyncio.wait([run.task])
@@ -154,7 +155,10 @@ class LiveLane:
             log.debug("%s: %s", job_id, error)
 
     def _is_due(self, job: Job) -> bool:
-        return not job.is_over and job.backend == self._backend and self.rests_until(job) is None
+        if job.is_over or job.backend != self._backend or self.rests_until(job) is not None:
+            return False
+        shard = self._open(job)
+        return shard is None or shard.stopped_at is None
 
     def _open(self, job: Job) -> Shard | None:
         """The part of the job's latest attempt that is not home; a live attempt has one."""
