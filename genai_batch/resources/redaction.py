@@ -15,7 +15,7 @@ from genai_batch.resources.untyped import is_list, is_object
 if TYPE_CHECKING:  # what follows is imported late: most of it is needed only once there is a key
     import logging
 
-MARK = "[API key]"
+MARK = "[key removed]"
 _WHOLE, _PART = 6, 8
 """Characters from which a key or a line of it, and another part of it, is looked for."""
 _NAMES = frozenset({"GEMINI_API_KEY", "GOOGLE_API_KEY"})
@@ -131,7 +131,7 @@ def _secrets(key: str) -> Iterator[str]:
     """The key and the parts of it that may be quoted alone."""
     lines = [line.strip() for line in key.splitlines()]
     yield from (part for part in (key, key.strip(), *lines) if len(part.strip()) >= _WHOLE)
-    for part in re.findall(r"[A-Za-z0-9_.~+/-]+", key):
+    for part in (*re.findall(r"[A-Za-z0-9_.~+/-]+", key), *re.findall(r"[A-Za-z0-9_-]+", key)):
         if len(part) >= _PART and part not in _NAMES and not _WORD.fullmatch(part):
             yield part
 
