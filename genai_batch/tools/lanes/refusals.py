@@ -196,10 +196,11 @@ def certificate_problem(error: BaseException) -> str | None:
     """Say that the server's certificate is not trusted, where a connection failed for that."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            why = short(str(getattr(cause, "verify_message", "") or "not trusted"), 100)
+            reason = short(str(getattr(cause, "verify_message", "")), 100)
+            shown = f"The certificate that was shown for Gemini is not trusted{f' ({reason})' if reason else ''}"
             return (
-                f"The certificate that was shown for Gemini is not trusted ({why}): set SSL_CERT_FILE to the "
-                "certificates of the authority of your network (PEM), or correct GOOGLE_GEMINI_BASE_URL."
+                f"{shown}: set SSL_CERT_FILE to the certificates of the authority of your network (PEM), or correct "
+                "GOOGLE_GEMINI_BASE_URL."
             )
         if "407" in str(cause) and "prox" in f"{type(cause).__name__} {cause}".lower():
             return "The proxy wants a login (407): put name and password into the address in HTTPS_PROXY."
