@@ -52,11 +52,15 @@ FINE = [
 ]
 
 
+def no_package(_: str) -> None:
+    """Find no package of any name."""
+
+
 @pytest.mark.parametrize(("env", "words"), BROKEN, ids=[words for _, words in BROKEN])
 async def test_what_makes_every_call_impossible_is_one_sentence_everywhere(
     world: World, env: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_checks, "find_spec", lambda _: None)  # nothing speaks SOCKS
+    monkeypatch.setattr(connection_checks, "find_spec", no_package)  # nothing speaks SOCKS
     given = {**world.env(GENAI_BATCH_BACKEND="gemini"), **KEY, **env}
     with pytest.raises(BatchError, match="Nothing was sent") as caught:
         Settings.read(given, person=True)

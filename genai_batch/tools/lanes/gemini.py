@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -340,7 +340,7 @@ _UNREADABLE = (ValueError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidU
 def _refusal(error: Any, call: Call, charge: str) -> ProviderError:
     """Say what a refusal is, after the table that all lanes share."""
     code, details = int(error.code or 0), as_object(error.details)
-    headers = getattr(error.response, "headers", None) or {}
+    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
     about = as_object(details.get("error")) or details
     title = page_title(str(about.get("message", "")), str(headers.get("content-type", "")))
     waits = str(headers.get("retry-after", ""))
