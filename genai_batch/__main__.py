@@ -12,6 +12,7 @@ _COMPLETION = "_GENAI_BATCH_COMPLETE"
 def main() -> None:
     """Run the command line; with no arguments and no terminal on stdin, serve an MCP host."""
     interrupts.listen()
+    _guard_tracebacks()
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     if len(sys.argv) == 1 and not is_terminal and _COMPLETION not in os.environ:
         serve()
@@ -24,6 +25,7 @@ def main() -> None:
 def serve() -> None:
     """Serve one MCP host over stdin and stdout; with arguments, answer a person instead."""
     interrupts.listen()
+    _guard_tracebacks()
     if len(sys.argv) > 1:
         _answer_arguments()
     if sys.stdin is None or sys.stdout is None:
@@ -35,11 +37,18 @@ def serve() -> None:
     from genai_batch.server.settings import Settings
 
     try:
-        anyio.run(serve_stdio, build_server(Settings.read()))
+        anyio.run(serve_stdio, build_server(Settings.read(serving=True)))
     except* BatchError as group:
         error = next(leaves(group))
         print(f"genai-batch-mcp: {error}", file=sys.stderr)  # noqa: T201 - stderr is where a host looks
         sys.exit(error.exit_code)
+
+
+def _guard_tracebacks() -> None:
+    """Let no traceback show an API key."""
+    from genai_batch.resources.redaction import guard_tracebacks
+
+    guard_tracebacks()
 
 
 def _answer_arguments() -> None:

@@ -78,7 +78,7 @@ def heard(url: str) -> dict[str, int]:
 
 
 def at_work(ring: Ring) -> None:
-    """Wait until rows are stored: until the lease of the dead lapses a kill hits nothing."""
+    """Wait until rows are stored: until the next has taken over a kill hits nothing."""
 
     def size() -> int:
         return sum(each.stat().st_size for each in ring.world.home.glob("jobs/*/results.jsonl"))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def test_the_whole_job_runs_against_a_base_url(world: World, emulator_url: str, version: str) -> None:
     env = {
         "GENAI_BATCH_BACKEND": "gemini",
-        "GEMINI_API_KEY": "any key",
+        "GEMINI_API_KEY": "any-key",
         "GOOGLE_GEMINI_BASE_URL": emulator_url,
         "GOOGLE_GENAI_API_VERSION": version,
     }

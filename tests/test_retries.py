@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import httpx2
 import pytest
 import stamina
-from google.genai import errors
 
 from genai_batch.resources.errors import ProviderError
 from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes import gemini, retrying
+from genai_batch.tools.lanes.refusals import classify
 from tests.world import World, call, finish, row, start
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +75,5 @@ async def test_a_create_is_never_repeated_blindly(world: World, fault: str) -> N
     ids=["seconds", "date", "neither"],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, least: float, most: float) -> None:
-    reply = httpx2.Response(503, headers={"Retry-After": header})
-    error = errors.ServerError(503, {"error": {"message": "busy"}}, reply)
-    assert least <= (gemini.retry_after(error) or 0) <= most
+    refusal = classify(503, {"message": "busy"}, call="other", retry_after=header)
+    assert least <= (refusal.wait_s or 0) <= most

@@ -7,10 +7,14 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import to_json
 
+from genai_batch.resources.redaction import redact
+
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 """What moves a cursor, turns text around or is not seen at all; the last are letters that only a model reads."""
+_LONGEST_KEY = 1_000
+"""Characters behind a cut in which an API key is looked for, so that no part of one is left before the cut."""
 
 
 class Answer(BaseModel):
@@ -28,7 +32,7 @@ class Answer(BaseModel):
 
     def compact(self) -> str:
         """Write the answer as one line of JSON, control characters of every kind escaped."""
-        return _CONTROL.sub(_escaped, self.model_dump_json())
+        return redact(_CONTROL.sub(_escaped, self.model_dump_json()))
 
     def size(self) -> int:
         """Bytes of the compact form, which is what a reader pays for."""
@@ -60,7 +64,7 @@ class Range(Answer):
 
 def brief(text: str, most: int) -> str:
     """Shorten `text` to at most `most` characters, with control characters made visible."""
-    shown = printable(text[: most + 1])
+    shown = printable(redact(text[: most + _LONGEST_KEY])[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genai_batch.resources.errors import LedgerError
+from genai_batch.resources.redaction import redact_in
 
 BUSY_S = 10
 """Seconds to wait for another process that is writing."""
@@ -73,11 +74,13 @@ class Database:
                     self._insert("migration", {"name": name})
 
     def _insert(self, table: str, values: dict[str, Any]) -> None:
+        values = redact_in(values)
         names = ", ".join(values)
         marks = ", ".join(f":{name}" for name in values)
         self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
 
     def _update(self, table: str, values: dict[str, Any], where: str) -> None:
+        values = redact_in(values)
         sets = ", ".join(f"{name} = :{name}" for name in values)
         self._db.execute(f"UPDATE {table} SET {sets} WHERE {where}", values)
 

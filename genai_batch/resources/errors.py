@@ -20,12 +20,17 @@ from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.redaction import redact
 
 
 class BatchError(Exception):
     """A failure the caller can act on. `exit_code` is what the command line ends with."""
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str = "") -> None:
+        """Say what went wrong; an API key in it is left out, whoever put it there."""
+        super().__init__(redact(message))
 
 
 class InvalidRequests(BatchError):
@@ -108,7 +113,8 @@ class PathNotAllowed(BatchError):
     """A tool may not read or write there."""
 
 
-ProviderReason = Literal["invalid", "key", "permission", "missing", "quota", "outage", "answer"]
+ProviderReason = Literal["invalid", "key", "permission", "missing", "quota", "day", "outage", "answer"]
+"""`key` meets every call of this key until somebody puts it right; `day` passes at midnight Pacific time."""
 
 
 class ProviderError(BatchError):
@@ -131,7 +137,7 @@ class ProviderError(BatchError):
     @property
     def passing(self) -> bool:
         """Whether the same call may succeed later."""
-        return self.reason in ("quota", "outage", "answer")
+        return self.reason in ("quota", "day", "outage", "answer")
 
 
 class FileUnusable(BatchError):

@@ -147,6 +147,7 @@ class Shard(BaseModel):
     tries: int = 0
     next_try_at: float | None = None
     trouble: str | None = None
+    stopped_at: float | None = None
 
     @property
     def was_sent(self) -> bool:
@@ -184,6 +185,13 @@ def requests_file(home: Path, job_id: str, attempt: int = 0) -> Path:
 def requests_of(folder: Path, attempt: int = 0) -> Path:
     """The same, from the folder of a job."""
     return folder / (f"requests.{attempt}.jsonl" if attempt else "requests.jsonl")
+
+
+def is_stopped(job: Job, shards: list[Shard]) -> bool:
+    """Whether nothing of an open job moves before it is resumed: what is not home is refused to this key."""
+    waiting = [shard for shard in latest(job, shards) if shard.collected_at is None]
+    at_work = [shard for shard in waiting if shard.batch and not shard.stopped_at]
+    return not job.is_over and not at_work and any(shard.stopped_at for shard in waiting)
 
 
 def latest(job: Job, shards: list[Shard]) -> list[Shard]:

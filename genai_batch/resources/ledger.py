@@ -1,14 +1,12 @@
 """The SQLite record of jobs, shards and every change of state. Several processes use one ledger at once."""
 
 import json
-import os
-import secrets
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genai_batch.resources import spend
+from genai_batch.resources import owners, spend
 from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
 from genai_batch.resources.database import Database
@@ -67,15 +65,27 @@ class Ledger(Database):
             LedgerError: the home cannot be used.
         """
         super().__init__(home)
-        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = owners.Owner(home)
+        self._is_twin = False
         self.begun: str | None = None
         """The job that was recorded or opened again here last."""
 
     def twin(self) -> "Ledger":
         """The same ledger, and the same owner of leases, through a connection of its own: for use in a thread."""
         made = Ledger(self.home)
-        made.owner = self.owner
+        made._owner, made._is_twin = self._owner, True
         return made
+
+    def close(self) -> None:
+        """Let go of the file, and of the leases that may be left."""
+        super().close()
+        if not self._is_twin:
+            self._owner.close()
+
+    @property
+    def owner(self) -> str:
+        """The name of this process as an owner of leases."""
+        return self._owner.id
 
     def record(
         self, job: Job, shards: list[Shard], *, again: bool, budget: Budget | None = None, also: Also | None = None
@@ -235,7 +245,7 @@ class Ledger(Database):
     def accepted(self, shard: Shard, batch: str, state: str, done: int, now: float) -> bool:
         """Record the batch that was made of a shard; False when it has become another, or was given up, meanwhile."""
         told = {"batch": batch, "state": state, "done": done, "polled_at": now, "changed_at": now}
-        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None}
+        calm = {"error": None, "tries": 0, "next_try_at": None, "trouble": None, "denied_at": None, "stopped_at": None}
         with self.writing():
             known = self.shard(shard.job_id, shard.number)
             if known.batch not in (None, batch) or known.collected_at is not None:
@@ -293,11 +303,11 @@ class Ledger(Database):
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
-    def make_room(self, job_id: str) -> None:
-        """Let the shards of a job that wait to be sent be tried at once."""
-        waiting = "batch IS NULL AND collected_at IS NULL AND next_try_at IS NOT NULL"
+    def make_room(self, job_id: str, until: float) -> None:
+        """Let the shards of a job that wait to be sent, no longer than `until`, be tried at once."""
+        waiting = "batch IS NULL AND collected_at IS NULL AND next_try_at <= ?"
         with self.writing():
-            self._db.execute(f"UPDATE shard SET next_try_at = NULL WHERE job_id = ? AND {waiting}", (job_id,))
+            self._db.execute(f"UPDATE shard SET next_try_at = NULL WHERE job_id = ? AND {waiting}", (job_id, until))
 
     def by_display_name(self, name: str) -> Shard | None:
         """Find a shard by the unique name it was sent under."""
@@ -305,12 +315,36 @@ class Ledger(Database):
         return _shard(rows[0]) if rows else None
 
     def claim(self, job_id: str, now: float) -> bool:
-        """Take or renew the lease on a job; False while another living process has it."""
-        free = "lease_owner IS NULL OR lease_owner = :me OR lease_until < :now"
+        """Take or renew the lease on a job; False while another living process has it.
+
+        An owner on this machine that has ended is known at once; any other by the time of its lease.
+        """
+        self._owner.hold()
+        if self._claimed(job_id, now, gone=None):
+            return True
+        holder = self.held(job_id, now)
+        return holder is not None and self.is_gone(holder[0]) and self._claimed(job_id, now, gone=holder[0])
+
+    def _claimed(self, job_id: str, now: float, gone: str | None) -> bool:
+        """Write the lease down where it is free, or held by the owner that is gone."""
+        free = "lease_owner IS NULL OR lease_owner IN (:me, :gone) OR lease_until < :now"
         sql = f"UPDATE job SET lease_owner = :me, lease_until = :until WHERE id = :id AND ({free})"
+        values = {"id": job_id, "me": self.owner, "gone": gone, "now": now, "until": now + LEASE_S}
         with self.writing():
-            asked = {"id": job_id, "me": self.owner, "now": now, "until": now + LEASE_S}
-            return self._db.execute(sql, asked).rowcount == 1
+            return self._db.execute(sql, values).rowcount == 1
+
+    def hold(self) -> None:
+        """Make this process known as living before it takes a lease."""
+        self._owner.hold()
+
+    def is_gone(self, owner: str) -> bool:
+        """Whether the owner of a lease is a process of this machine that has ended."""
+        return owners.is_dead(self.home, owner)
+
+    def is_orphaned(self, job_id: str, now: float) -> bool:
+        """Whether the lease on a job is held by a process of this machine that has ended."""
+        holder = self.held(job_id, now)
+        return holder is not None and self.is_gone(holder[0])
 
     def held(self, job_id: str, now: float) -> tuple[str, float] | None:
         """Which other process has the lease on a job, and until when; None where none has."""

@@ -202,3 +202,8 @@ CREATE TABLE upload (
 -- step: 017_pilot_rows
 -- Of how many rows a pilot was: one of fewer does not answer for one of more.
 ALTER TABLE piloted ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
+
+-- step: 018_stopped
+-- Since when every call for a batch is refused to this key (no money, no rights, the wrong address); NULL otherwise. What
+-- is not sent yet is left alone until somebody resumes the job.
+ALTER TABLE shard ADD COLUMN stopped_at REAL;

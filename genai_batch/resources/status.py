@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.jobs import (
@@ -16,6 +17,7 @@ from genai_batch.resources.jobs import (
     Outcome,
     Shard,
     State,
+    is_stopped,
     latest,
 )
 from genai_batch.resources.prices import Lane
@@ -104,12 +106,14 @@ class JobStatus(Answer):
     notice: str | None = None
     uri: str
     next: str
+    stopped: Annotated[SkipJsonSchema[bool], Field(exclude=True)] = False
+    """Whether nothing more of it is sent until it is resumed; `notice` says why and `next` how."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens by itself: to the job, or to the pipeline that it stands for."""
         whole = self.pipeline.state if self.pipeline else None
-        return (whole or self.state) in FINISHED | BROKEN or whole == "JOB_STATE_PENDING"
+        return self.stopped or (whole or self.state) in FINISHED | BROKEN or whole == "JOB_STATE_PENDING"
 
     def fitted(self) -> Self:
         """Leave out more and more of stages other than the one shown, the first first, until it fits an answer."""
@@ -151,7 +155,8 @@ class JobStatus(Answer):
             existing=existing or None,
             notice=notice(job),
             uri=job.uri,
-            next=_next(job),
+            next=_next(job, shards),
+            stopped=is_stopped(job, shards),
         )
 
 
@@ -212,7 +217,11 @@ def _eta(job: Job, shards: list[Shard], now: float) -> float | None:
     return round((now - began) / done * max(0, requests - done), 1) if done else None
 
 
-def _next(job: Job) -> str:
+def _next(job: Job, shards: list[Shard]) -> str:
+    if is_stopped(job, shards):
+        return f"Put right what notice says, then resume_job(job_id='{job.id}'); cancel_job ends it with what is here."
+    if job.state == "JOB_STATE_QUEUED" and job.lane_now == "batch":
+        return f"check_status(job_id='{job.id}', wait_s=50), or do other work; Gemini has not accepted it yet."
     if not job.is_over:
         return f"check_status(job_id='{job.id}', wait_s=50), or do other work; the job goes on by itself."
     counts = job.counts or {}

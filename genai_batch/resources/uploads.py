@@ -31,14 +31,23 @@ def claim(ledger: Ledger, file: LocalFile, account: str, now: float) -> bool:
 
     Who sleeps through its lease may find that another has uploaded the same: a second upload is a nuisance, no loss.
     """
+    ledger.hold()
     given = {"content": file.content, "account": account, "mime_type": file.mime_type, "size": file.size}
     names = "content, account, mime_type, size"
     new = f"INSERT OR IGNORE INTO upload ({names}) VALUES (:content, :account, :mime_type, :size)"
-    free = "lease_owner IS NULL OR lease_owner = :me OR lease_until < :now"
+    free = "lease_owner IS NULL OR lease_owner IN (:me, :gone) OR lease_until < :now"
     sql = f"UPDATE upload SET lease_owner = :me, lease_until = :until WHERE {_THIS} AND ({free})"
+    lease = {"me": ledger.owner, "gone": _gone(ledger, file.content, account), "now": now, "until": now + LEASE_S}
     with ledger.writing() as db:
         db.execute(new, given)
-        return db.execute(sql, given | {"me": ledger.owner, "now": now, "until": now + LEASE_S}).rowcount == 1
+        return db.execute(sql, given | lease).rowcount == 1
+
+
+def _gone(ledger: Ledger, content: str, account: str) -> str | None:
+    """The owner of the right to upload a file, where that is a process of this machine that has ended."""
+    sql = "SELECT lease_owner FROM upload WHERE content = ? AND account = ? AND lease_owner NOT IN (?, '')"
+    rows = ledger.rows(sql, content, account, ledger.owner)
+    return rows[0]["lease_owner"] if rows and ledger.is_gone(rows[0]["lease_owner"]) else None
 
 
 def release(ledger: Ledger, content: str, account: str) -> None:

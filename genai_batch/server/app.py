@@ -99,6 +99,7 @@ def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchSe
     )
     media(read.media)
     server.completion()(read.complete)
+    server.problem = settings.problem
     return server
 
 
@@ -140,7 +141,8 @@ async def _serving(settings: Settings, now: Callable[[], float], server: Any) ->
     """Open the workspace, drive its jobs, and tell watchers what changes, for as long as the server runs."""
     async with open_workspace(settings, now) as workspace, anyio.create_task_group() as tasks:
         server.workspace = workspace
-        tasks.start_soon(background.run, server, workspace)
+        if settings.problem is None:
+            tasks.start_soon(background.run, server, workspace)
         try:
             yield workspace
         finally:

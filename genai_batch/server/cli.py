@@ -273,7 +273,8 @@ def resume(
 
     answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
-    raise typer.Exit(exit_code(answer) if answer.is_over else 5 if answer.state == "JOB_STATE_QUEUED" else 0)
+    waits = answer.state == "JOB_STATE_QUEUED" or answer.lane == "live"
+    raise typer.Exit(exit_code(answer) if answer.is_over else 5 if waits else 0)
 
 
 @app.command()
@@ -284,7 +285,7 @@ def serve(
     from genai_batch.server.app import build_server, serve_http, serve_stdio
 
     try:
-        server = build_server(Settings.read())
+        server = build_server(Settings.read(serving=True))
         anyio.run(serve_http, server, http) if http else anyio.run(serve_stdio, server)
     except* BatchError as group:
         fail(next(leaves(group)), json=False)

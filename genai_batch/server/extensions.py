@@ -49,9 +49,12 @@ class BatchServer(MCPServer[Workspace]):
         """Take what `MCPServer` takes."""
         self.bus = InMemorySubscriptionBus()
         self.workspace: Workspace | None = None
+        self.problem: str | None = None
+        """What in the settings makes every tool useless, and how to mend it."""
         self._watchers: dict[str, set[Any]] = {}
         self._hosts: set[Any] = set()
-        super().__init__(*args, subscriptions=self.bus, extensions=[StrictArguments(self._tool_input_schema)], **kwargs)
+        strict = StrictArguments(self._tool_input_schema, lambda: self.problem)
+        super().__init__(*args, subscriptions=self.bus, extensions=[strict], **kwargs)
         low = self._lowlevel_server
         low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
         low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)

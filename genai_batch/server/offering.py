@@ -22,6 +22,7 @@ from mcp_types import (
 from genai_batch.resources import uris
 from genai_batch.resources.answers import Answer, brief
 from genai_batch.resources.errors import BatchError
+from genai_batch.resources.redaction import redact, redact_in
 from genai_batch.resources.untyped import is_list, is_object
 from genai_batch.server.filling import fill
 
@@ -39,9 +40,9 @@ class StrictArguments(Extension):
 
     identifier = "io.github.genai-batch/strict-arguments"
 
-    def __init__(self, schema: Callable[[str], dict[str, Any] | None]) -> None:
-        """Look the input schema of a tool up with `schema`."""
-        self._schema = schema
+    def __init__(self, schema: Callable[[str], dict[str, Any] | None], problem: Callable[[], str | None]) -> None:
+        """Look the input schema of a tool up with `schema`; where `problem` says something, every call is refused."""
+        self._schema, self._problem = schema, problem
 
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -49,6 +50,8 @@ class StrictArguments(Extension):
         """Check the names, then go on."""
         if (schema := self._schema(params.name)) is None:
             raise MCPError(code=INVALID_PARAMS, message=f"Unknown tool: {brief(params.name, 80)}")
+        if problem := self._problem():
+            return _error(problem)
         known = list(schema.get("properties", {}))
         for name in params.arguments or {}:
             if name not in known:
@@ -62,7 +65,7 @@ class StrictArguments(Extension):
 
 
 def _error(text: str) -> CallToolResult:
-    return CallToolResult(is_error=True, content=[TextContent(type="text", text=_cut(text))])
+    return CallToolResult(is_error=True, content=[TextContent(type="text", text=_cut(redact(text)))])
 
 
 def _cut(text: str) -> str:
@@ -82,7 +85,7 @@ def told(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Any]
         except TimeoutError as error:
             raise ToolError(_LATE) from error
         content: list[ContentBlock] = [TextContent(type="text", text=answer.compact()), *_links(answer)]
-        return CallToolResult(content=content, structured_content=answer.model_dump(mode="json"))
+        return CallToolResult(content=content, structured_content=redact_in(answer.model_dump(mode="json")))
 
     fill(tell, verb)
     return tell

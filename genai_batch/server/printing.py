@@ -3,12 +3,14 @@
 import os
 import sys
 
+from genai_batch.resources.redaction import redact
+
 
 def put(text: str, *, err: bool = False) -> None:
-    """Print a line to stdout, or stderr; once nobody reads that any more, to nowhere."""
+    """Print a line without API keys to stdout, or stderr; once nobody reads that any more, to nowhere."""
     stream = sys.stderr if err else sys.stdout
     try:
-        print(text, file=stream, flush=True)
+        print(redact(text), file=stream, flush=True)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # what is in the buffer still is written when the process ends

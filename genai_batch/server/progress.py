@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from genai_batch.resources.answers import Answer, dollars, printable
+from genai_batch.resources.redaction import redact
 from genai_batch.resources.status import JobStatus
 from genai_batch.server.printing import put
 
@@ -194,7 +195,7 @@ class Bar(Lines):
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(printable(text), markup=False, highlight=False)
+        self._bar.console.print(printable(redact(text)), markup=False, highlight=False)
 
 
 def _state(status: JobStatus) -> str:

@@ -13,6 +13,7 @@ from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError, Unknown
 from genai_batch.resources.jobs import OUTCOMES, Job, Snapshot
 from genai_batch.resources.pages import Wanted
+from genai_batch.resources.redaction import redact
 from genai_batch.resources.report import History, markdown
 from genai_batch.resources.results import Entry, Results
 from genai_batch.server.content import Content
@@ -111,7 +112,7 @@ class Reading:
         job, workspace = self._job(job_id), self._workspace
         history = History.of(workspace.ledger, job, workspace.now())
         text = await self._in_results(job_id, partial(markdown, history=history))
-        return Content(text, _fresh_ms(job, final=_all_ok(job)))
+        return Content(redact(text), _fresh_ms(job, final=_all_ok(job)))
 
     async def complete(
         self, _ref: object, argument: CompletionArgument, context: CompletionContext | None

@@ -3,15 +3,17 @@
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 
+from genai_batch.resources import redaction
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Backend
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.requests import Cut
+from genai_batch.server.connection_checks import KEYS, connection_problem, key_in
 from genai_batch.tools.lanes.batch import BatchLane
 from genai_batch.tools.lanes.both import Lanes
 from genai_batch.tools.lanes.gemini import connect
@@ -27,10 +29,13 @@ OFFLINE_PACE = Pace(fresh=0.25, least=0.25, most=1)
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one process. `roots` None means any path, which is for a person at the command line."""
+    """Settings of one process. `roots` None means any path, which is for a person at the command line.
+
+    `problem` says what makes every call to Gemini impossible, in a server, which starts all the same to tell it.
+    """
 
     backend: Backend
-    api_key: str
+    api_key: str = field(repr=False)
     home: Path
     roots: tuple[Path, ...] | None
     max_cost_usd: float = 5.0
@@ -39,16 +44,25 @@ class Settings:
     cut: Cut | None = None
     max_cost_usd_per_day: float | None = None
     live: Limits = LIMITS
+    problem: str | None = None
 
     @classmethod
-    def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False) -> "Settings":
+    def read(cls, env: Mapping[str, str] = os.environ, *, person: bool = False, serving: bool = False) -> "Settings":
         """Read the environment; `person` lifts the limit on paths.
+
+        A key, an address, certificates or a proxy with which no call can succeed are refused; for a server, `serving`,
+        they become its `problem`, since its host would show nobody why it does not start.
 
         Raises:
             BatchError: a setting makes no sense; the message names it.
         """
-        key = env.get("GOOGLE_API_KEY") or env.get("GEMINI_API_KEY") or ""
-        backend = _backend(env.get("GENAI_BATCH_BACKEND") or ("gemini" if key else "emulator"), key)
+        for each in KEYS:
+            redaction.protect(env.get(each, ""))
+        name, key = key_in(env)
+        backend = _backend(env.get("GENAI_BATCH_BACKEND") or ("gemini" if name else "emulator"), name)
+        problem = connection_problem(env) if backend == "gemini" else None
+        if problem and not serving:
+            raise BatchError(problem)
         folders = env.get("GENAI_BATCH_ROOTS") or str(Path.cwd())
         roots = tuple(Path(folder).expanduser().resolve() for folder in folders.split(os.pathsep) if folder)
         return cls(
@@ -59,6 +73,7 @@ class Settings:
             max_cost_usd=_dollars("GENAI_BATCH_MAX_COST_USD", env, "5") or 0,
             tier=_tier(env.get("GENAI_BATCH_TIER") or "1"),
             max_cost_usd_per_day=_dollars("GENAI_BATCH_MAX_COST_USD_PER_DAY", env),
+            problem=problem,
         )
 
 

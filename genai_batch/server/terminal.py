@@ -111,7 +111,12 @@ def show(answer: Answer, lines: list[str], json: bool) -> None:
 
 
 def exit_code(status: JobStatus) -> int:
-    """What the design promises for how a job ended; of the stages of a pipeline the worst counts."""
+    """What the design promises for how a job ended; of the stages of a pipeline the worst counts.
+
+    One that has stopped until it is resumed has failed, for who waits for it.
+    """
+    if status.stopped:
+        return 4
     if status.pipeline and status.pipeline.stages:
         return _of_stages(status.pipeline)
     if status.state in BROKEN:

@@ -71,9 +71,10 @@ def _rests(workspace: Workspace, job_id: str) -> bool:
 def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     """Which commands come back to a job that goes on elsewhere, or not at all until then."""
     snapshot = workspace.ledger.snapshot(status.job_id)
-    if snapshot.job.lane_now == "live":
-        done = workspace.lane.stand(
-            snapshot
-        ).done  # what is whole on the disk: a run that was given up has not counted it
+    job = snapshot.job
+    if job.lane_now == "live":
+        done = workspace.lane.stand(snapshot).done  # what is whole on the disk: a run that was given up has not counted
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
+    if job.state == "JOB_STATE_QUEUED":
+        return f"Gemini has not accepted the job yet: genai-batch status {named} --wait 3600 sends it."
     return f"The job goes on at Gemini: genai-batch status {named} --wait 3600, then genai-batch results {named}"

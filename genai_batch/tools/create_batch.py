@@ -100,7 +100,10 @@ async def create_batch(
                 job = record(workspace, draft, again=again)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
-        await (workspace.look(workspace.ledger.snapshot(job.id)) if existing else workspace.lane.step(job))
+        if existing and workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
+            await workspace.lane.wake(job)
+        else:
+            await (workspace.look(workspace.ledger.snapshot(job.id)) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)
     reason = None if existing else f"{told} {draft.reason or ''}".strip()
     return _told(status, renewed or reason, found.about.warnings)

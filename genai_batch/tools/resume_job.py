@@ -32,7 +32,7 @@ from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 
 SEND_S = 25
 _UNDER_WAY = (
-    "{} is still under way in the live lane; nothing was sent. resume_job without rows and lane goes on with all that "
+    "{} is still under way in the {} lane; nothing was sent. resume_job without rows and lane goes on with all that "
     "is left; after cancel_job, which keeps what is answered, it sends the rows and takes the lane that you name."
 )
 
@@ -73,6 +73,7 @@ async def resume_job(
     Truncated rows get twice the output; rows that would fail again are left out. A pipeline goes on.
     """
     job, whole = await workspace.named(job_id)
+    job = workspace.take_over(job)
     workspace.need_to_own(job)
     if whole:
         lost = None
@@ -82,9 +83,9 @@ async def resume_job(
             return telling.latest(workspace, whole)
         job = lost
     again = _Again(workspace, job.id, rows, lane)
-    if not job.is_over and job.lane_now == "live":
-        if rows != "unfinished" or lane == "batch":
-            raise BatchError(_UNDER_WAY.format(job.id))
+    if not job.is_over and (job.lane_now == "live" or workspace.lane.rests(job)):
+        if rows != "unfinished" or lane not in (None, job.lane_now):
+            raise BatchError(_UNDER_WAY.format(job.id, job.lane_now))
         if not await workspace.lane.wake(job):
             await workspace.lane.step(job)
         return _status(workspace, job, whole)

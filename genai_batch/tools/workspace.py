@@ -140,7 +140,10 @@ class Workspace:
         except FileUnusable:  # the job has stopped, and its notice says why
             return self.ledger.snapshot(job.id), None
         except ProviderError as error:
-            return self.ledger.snapshot(job.id), short(f"Last known state. {error}", 450)
+            snapshot = self.ledger.snapshot(job.id)
+            if error.reason == "key" and not any(shard.batch for shard in snapshot.shards):
+                return snapshot, None  # the job has stopped, and its notice says why
+            return snapshot, short(f"Last known state. {error}", 450)
         return Snapshot(job, self.ledger.shards(job.id)), None
 
     async def with_results(self, job_id: str) -> Job:
@@ -149,6 +152,7 @@ class Workspace:
         Raises:
             UnknownJob: there is none.
             NotFinished: with when to ask again.
+            ProviderError: the job has stopped.
         """
         job = await self.job(job_id)
         (job, _), _ = await self.look(Snapshot(job, self.ledger.shards(job.id)))
@@ -160,10 +164,13 @@ class Workspace:
 
         Raises:
             NotFinished: with when to ask again.
+            ProviderError: the job has stopped.
         """
         rest = None
-        if not job.is_over and job.lane_now == "live":
+        if not job.is_over:
             snapshot = Snapshot(job, self.ledger.shards(job.id))
+            if self.lane.is_stopped(snapshot) and not job.attempt:
+                raise ProviderError(self._stopped(job), reason="key")
             if until := self.lane.rests_until(snapshot):
                 rest = pages.Rest(self.lane.stand(snapshot).done, until)
         pages.need_results(job, rest)
@@ -176,6 +183,29 @@ class Workspace:
         """
         if not self.lane.is_mine(job):
             raise BatchError(self._foreign(job))
+
+    def take_over(self, job: Job) -> Job:
+        """Make a stopped job one of this key, since a new key is what mends some refusals.
+
+        One of which Gemini may have a batch stays with the key that made that.
+        """
+        shards = [shard for shard in self.ledger.shards(job.id) if shard.collected_at is None]
+        is_sent = any(shard.batch or (shard.sent_at and job.lane_now == "batch") for shard in shards)
+        if job.account == self.lane.gemini.account or job.backend != self.backend or is_sent:
+            return job
+        if not self.lane.is_stopped(Snapshot(job, shards)):
+            return job
+        for shard in shards:
+            self.ledger.mark(shard, upload=None)  # which only the other key sees
+        return self.ledger.advance(job.id, self.now(), job.attempt, account=self.lane.gemini.account)
+
+    def _stopped(self, job: Job) -> str:
+        """Say that a job has stopped, why, and what can be done."""
+        stored = f"{self.lane.stand(self.ledger.snapshot(job.id)).done:,} of {job.requests:,} rows are stored"
+        return (
+            f"{job.id} has stopped, and {stored}. {job.notice or ''} At the command line genai-batch resume {job.id} "
+            f"goes on; genai-batch cancel {job.id} ends it, and what is stored can be read."
+        )
 
     def _foreign(self, job: Job) -> str:
         if job.backend != self.backend:

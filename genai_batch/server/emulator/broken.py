@@ -1,8 +1,10 @@
 """Calls that go wrong: how each fault of the stage `call` is carried out."""
 
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+from urllib.parse import quote, quote_plus
 
 import anyio
 import msgspec
@@ -43,18 +45,33 @@ MESSAGES = {
 async def http_error(struck: Struck) -> Response:
     """An error reply; `body` replaces the JSON when given."""
     code = int(struck.params["code"])
+    echo = _echo(struck.call.request) if struck.params.get("echo") else ""
     if struck.params.get("body") is not None:
-        return Response(str(struck.params["body"]), code, media_type="text/html")
+        return Response(f"{struck.params['body']}{echo}", code, media_type=str(struck.params["content_type"]))
     message = struck.params.get("message") or MESSAGES.get(code, "The emulator was told to refuse.")
+    message = f"{message}{echo}"
     raise ApiError(code, str(message), status=struck.params.get("status"), details=_details(code, struck.params))
+
+
+def _echo(request: Request) -> str:
+    """The key of a request as servers and libraries quote it: plain, as Python, JSON, URL and base64."""
+    key = request.headers.get("x-goog-api-key", "")
+    basic = b64encode(f"user:{key}".encode()).decode()
+    forms = [key, repr(dict(request.headers)), repr(request.headers.raw), quote(key, safe=""), quote_plus(key)]
+    forms += [quote(key, safe="").lower(), msgspec.json.encode(key).decode(), f"Basic {basic}"]
+    forms += [b64encode(key.encode()).decode(), urlsafe_b64encode(f"ab{key}".encode()).decode().rstrip("=")]
+    return f" Headers were {' | '.join(forms)}"
 
 
 def _details(code: int, params: Object) -> list[Object]:
     details: list[Object] = as_list(params.get("details")).copy()
     if params.get("quota_id"):
-        violation = {"quotaMetric": "generativelanguage.googleapis.com/requests", "quotaId": params["quota_id"]}
+        metric = "generativelanguage.googleapis.com/requests"
+        violation: Object = {"quotaMetric": metric, "quotaId": params["quota_id"]}
+        if params.get("quota_value") is not None:
+            violation["quotaValue"] = params["quota_value"]
         details.append({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]})
-    if code == 429:
+    if code == 429 and params.get("help", True):
         details.append(HELP)
     if params.get("retry_delay_s") is not None:
         delay = f"{params['retry_delay_s']:g}s"

@@ -49,9 +49,11 @@ CATALOGUE = {
     fault.name: fault
     for fault in (
         Fault(
-            "http_error", "call", "The call is refused; with 429 RetryInfo if retry_delay_s is set.",
+            "http_error", "call",
+            "The call is refused; with 429 RetryInfo if retry_delay_s is set. `echo` quotes the key that came.",
             {"call": "any", "code": 503, "status": None, "message": None, "retry_delay_s": None, "quota_id": None,
-             "details": None, "body": None},
+             "quota_value": None, "help": True, "details": None, "body": None, "content_type": "text/html",
+             "echo": False},
         ),
         Fault("drop_before", "call", "The connection breaks before the request is accepted.", {"call": "any"}),
         Fault("drop_after", "call", "The request is carried out, then the connection breaks.", {"call": "create"}),

@@ -17,7 +17,7 @@ from genai_batch.resources.ledger import Ledger
 from genai_batch.tools.lanes import following, sending
 from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.gemini import Gemini
-from genai_batch.tools.lanes.means import Means, Pace
+from genai_batch.tools.lanes.means import LONGEST_PAUSE_S, Means, Pace
 from genai_batch.tools.lanes.states import outcome, standing
 from genai_batch.tools.lanes.uploading import Uploads
 from genai_batch.tools.lanes.wire import Batch
@@ -62,8 +62,26 @@ class BatchLane:
         """
         self.ledger.advance(job.id, self.now(), cancelled_at=self.now())
         for shard in self.ledger.shards(job.id):  # what was left alone is looked at now
-            self.ledger.mark(shard, next_try_at=None)
+            self.ledger.mark(shard, next_try_at=None, stopped_at=None)
         return await self.alone(job.id, lambda: self._step(job.id))
+
+    async def wake(self, job: Job) -> bool:
+        """Let what was not sent of a job go on at once; False where nothing of it rests.
+
+        Raises:
+            ProviderError: Gemini still refuses.
+        """
+        shards = [each for each in self.ledger.shards(job.id) if each.collected_at is None]
+        resting = [each for each in shards if each.stopped_at or (not each.batch and self.rests(each))]
+        for shard in resting:
+            self.ledger.mark(shard, next_try_at=None, stopped_at=None)
+        if resting:
+            await self.step(self._tell(self.ledger.snapshot(job.id)))
+        return bool(resting)
+
+    def rests(self, shard: Shard) -> bool:
+        """Whether a shard is left alone for longer than a pause lasts: until the quota of the day begins anew."""
+        return (shard.next_try_at or 0) - self.now() > 2 * LONGEST_PAUSE_S
 
     async def alone(self, job_id: str, work: Callable[[], Coroutine[Any, Any, Job]]) -> Job:
         """Do something with a job when nothing else in this process is at it."""
@@ -82,7 +100,10 @@ class BatchLane:
     def due(self, snapshot: Snapshot, gap: float) -> bool:
         """Whether there is a shard whose last word is older than `gap` seconds and that is not left alone just now."""
         now, shards = self.now(), [shard for shard in snapshot.shards if shard.collected_at is None]
-        unsent = [shard for shard in shards if shard.batch is None][:1]  # those behind it wait for it
+        if self.ledger.is_orphaned(snapshot.job.id, now):
+            return True
+        first = [shard for shard in shards if shard.batch is None][:1]  # those behind it wait for it
+        unsent = [shard for shard in first if shard.stopped_at is None]
         return not shards or any(
             now - ((shard.polled_at if shard.batch else shard.sent_at) or 0) >= gap and (shard.next_try_at or 0) <= now
             for shard in [*unsent, *(shard for shard in shards if shard.batch)]
@@ -140,6 +161,9 @@ class BatchLane:
                 job, shard = self.ledger.job(job.id), self.ledger.shard(job.id, shard.number)
             if shard.collected_at is not None or (shard.batch is None and (full or shard.attempt != job.attempt)):
                 continue
+            if shard.batch is None and shard.stopped_at is not None and job.cancelled_at is None:
+                full = True
+                continue
             try:
                 await self._further(shard, stop=job.cancelled_at is not None)
             except BatchError as error:
@@ -155,6 +179,8 @@ class BatchLane:
     async def _further(self, shard: Shard, *, stop: bool) -> None:
         """Take one shard further; after a failure it is left alone for a while."""
         recent = shard.polled_at is not None and self.now() - shard.polled_at < self.pace.fresh
+        if recent and self.ledger.is_orphaned(shard.job_id, self.now()):
+            recent = False  # who asked has ended before it could act on the answer
         if (shard.next_try_at or 0) > self.now() or (recent and shard.batch and not stop):
             return
         try:
@@ -164,9 +190,13 @@ class BatchLane:
                 await following.ask(self.means, shard, stop=stop)
         except ProviderError as error:
             self.means.put_off(shard, error)
+            if error.reason == "key":
+                self.means.stop(shard, error)
             raise
-        if shard.tries and self.ledger.shard(shard.job_id, shard.number).tries == shard.tries:
-            self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None)
+        if shard.tries:
+            current = self.ledger.shard(shard.job_id, shard.number)
+            if current.tries == shard.tries:
+                self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None, stopped_at=None)
 
     def _tell(self, snapshot: Snapshot) -> Job:
         """Make a job's state and notice out of those of its shards; where they are that already, nothing is written."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from genai_batch.resources import jobs
 from genai_batch.resources.jobs import Job, Shard, Snapshot
 from genai_batch.resources.standing import Standing
 from genai_batch.resources.status import JobStatus, Pulse
@@ -61,8 +62,24 @@ class Lanes:
         return await self._of(job).alone(job.id, work)
 
     async def wake(self, job: Job) -> bool:
-        """Let an open job that rests go on at once; False where none does."""
-        return job.lane_now == "live" and not job.is_over and await self.live.wake(job)
+        """Let an open job that rests or has stopped go on at once; False where it does neither.
+
+        Raises:
+            ProviderError: Gemini still refuses.
+        """
+        return not job.is_over and await self._of(job).wake(job)
+
+    def rests(self, job: Job) -> bool:
+        """Whether something of an open job is not sent until it is resumed, or until the quota of the day is back."""
+        if job.is_over:
+            return False
+        shards = [shard for shard in self.means.ledger.shards(job.id) if shard.collected_at is None]
+        unsent = [shard for shard in shards if job.lane_now == "live" or shard.batch is None]
+        return any(shard.stopped_at for shard in shards) or any(self.batch.rests(shard) for shard in unsent)
+
+    def is_stopped(self, snapshot: Snapshot) -> bool:
+        """Whether nothing more of an open job happens until it is resumed."""
+        return jobs.is_stopped(*snapshot)
 
     def rests_until(self, snapshot: Snapshot) -> float | None:
         """When a job that the provider has stopped goes on by itself, in seconds since 1970; None where none is."""
@@ -82,12 +99,7 @@ class Lanes:
                 shards = [self._durable(job, each, found.back) for each in shards]
         told = JobStatus.of(job, shards, self.means.now(), existing=existing, counts=counts)
         pulse = None if job.is_over else self.pulse(job)
-        notice = " ".join(filter(None, (told.notice, self.orphaned(job)))) or None
-        return told.model_copy(update={"live": pulse, "notice": notice})
-
-    def orphaned(self, job: Job) -> str | None:
-        """Say of a live job whose process was killed until when it waits, and what happens then."""
-        return None if job.is_over or job.lane_now == "batch" else self.live.orphaned(job)
+        return told.model_copy(update={"live": pulse})
 
     async def rest(self, job: Job) -> None:
         """Send nothing more of a job from here, and wait until what is in flight is stored."""

@@ -5,7 +5,7 @@ import logging
 from genai_batch.resources.errors import ProviderError
 from genai_batch.resources.jobs import BROKEN, FINISHED, Shard
 from genai_batch.tools.lanes.collection import collect
-from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.means import LONGEST_PAUSE_S, Means
 from genai_batch.tools.lanes.states import state_of
 from genai_batch.tools.lanes.wire import Batch
 
@@ -28,7 +28,7 @@ async def ask(means: Means, shard: Shard, *, stop: bool) -> None:
     late = means.now() - (shard.finished_at or 0) >= _OUTPUT_S
     if _over(batch) and (batch.has_output or state_of(batch.state) in BROKEN or late):
         await _bring_home(means, shard, batch)
-        means.ledger.make_room(shard.job_id)
+        means.ledger.make_room(shard.job_id, means.now() + 2 * LONGEST_PAUSE_S)  # but for the quota of the day
 
 
 def _over(batch: Batch) -> bool:

@@ -7,9 +7,8 @@ twice.
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -21,14 +20,16 @@ import anyio
 import httpx2
 from anyio import to_thread
 
+from genai_batch.resources import redaction
 from genai_batch.resources.answers import brief
-from genai_batch.resources.errors import ProviderError, ProviderReason
+from genai_batch.resources.errors import ProviderError
 from genai_batch.resources.untyped import as_list, as_object, is_object
 from genai_batch.tools.lanes.aside import aside
 from genai_batch.tools.lanes.downloading import Download
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
+from genai_batch.tools.lanes.refusals import Call, certificate_problem, classify, page_title, reason_of
 from genai_batch.tools.lanes.retrying import again
-from genai_batch.tools.lanes.wire import Batch, Endpoint, Stored, batch_of, seconds_in, stored_of
+from genai_batch.tools.lanes.wire import Batch, Endpoint, Stored, batch_of, stored_of
 
 TIMEOUT_S = 120
 CREATE_S = 30
@@ -66,7 +67,7 @@ class Gemini:
         """Where and how the SDK would post to a path and wait so long, for a client that sends raw bytes there."""
         client = await self._client()
         request = client._api_client._build_request("post", path, {}, {"timeout": 1000 * seconds})  # noqa: SLF001 - the public call costs five times the time
-        return Endpoint(request.url, request.headers, self._http if self._offline else None)
+        return Endpoint(request.url, request.headers, self._http, is_offline=self._offline is not None)
 
     async def upload(self, opened: Callable[[], RawIOBase], display_name: str) -> str:
         """Upload JSONL, which `opened` opens, in pieces and return its name, `files/…`; it lives 48 h."""
@@ -142,7 +143,10 @@ class Gemini:
         """The SDK's async client. Importing the SDK takes a second, so it happens at the first call and in a thread."""
         async with self._loading:
             if self._sdk is None:
-                self._sdk = await to_thread.run_sync(self._load)
+                try:
+                    self._sdk = await to_thread.run_sync(self._load)
+                except (OSError, ValueError, ImportError) as error:  # certificates, an address, a proxy
+                    raise ProviderError(_unready(error), reason="key") from error
         return self._sdk.aio
 
     def _load(self) -> Any:
@@ -150,7 +154,7 @@ class Gemini:
         from google.genai import types
 
         transport = EmbeddedTransport(self._offline()) if self._offline else None
-        hooks = {"request": [_only_if_still]}
+        hooks = {"request": [_only_if_still], "response": [_no_page]}
         self._http = httpx2.AsyncClient(
             transport=transport, timeout=TIMEOUT_S, follow_redirects=True, event_hooks=hooks
         )
@@ -191,7 +195,7 @@ class Gemini:
 
         client = await self._client()
         refuse: Any = getattr(errors.APIError, "raise_for_async_response")  # noqa: B009 - half typed there
-        async with _translated():
+        async with _translated(charge=_ANSWERED):
             path = f"files/{name.removeprefix('files/')}:download?alt=media"
             request = client._api_client._build_request("get", path, {})  # noqa: SLF001 - the public call knows no ranges
             http: httpx2.AsyncClient = client._api_client._async_httpx_client  # noqa: SLF001 - ours, as given to it
@@ -211,10 +215,13 @@ class Gemini:
     async def _json(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Get, or with a body create, as raw JSON through the SDK's own connection."""
         client, verb, creating = await self._client(), "post" if body else "get", body is not None
-        async with _translated(creating=creating):
+        async with _translated("create" if creating else "other"):
             limit = {"timeout": int(1000 * min(CREATE_S, TIMEOUT_S))} if creating else None
             reply = await client._api_client.async_request(verb, path, body or {}, limit)  # noqa: SLF001 - public calls drop fields
-            value = json.loads(reply.body)
+            content, kind = str(reply.body), str(as_object(reply.headers).get("content-type", ""))
+            if (title := page_title(content, kind)) is not None:
+                raise _no_answer(title, _UNCHARGED, creating=creating)
+            value = json.loads(content)
         if not is_object(value) or ("error" in value and "name" not in value):
             said = f"Gemini answered {path} with something else: {brief(str(reply.body), 200)}. "
             raise ProviderError(said + (_CREATING if creating else ""), reason="answer", sent=creating)
@@ -227,6 +234,8 @@ async def connect(api_key: str, offline: Callable[[], object] | None = None) -> 
 
     Nothing is loaded before the first call.
     """
+    if offline is None:
+        redaction.protect(api_key)
     gemini = Gemini(api_key, offline)
     try:
         yield gemini
@@ -234,9 +243,30 @@ async def connect(api_key: str, offline: Callable[[], object] | None = None) -> 
         await gemini.close()
 
 
+def _unready(error: Exception) -> str:
+    """Say that the settings of the connection cannot be used."""
+    where = "Check SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY, ALL_PROXY and GOOGLE_GEMINI_BASE_URL."
+    return f"The connection to Gemini cannot be made ready: {_words(error)}. {where} Nothing was sent."
+
+
 def fingerprint(api_key: str) -> str:
     """A short name of an API key that does not give it away; jobs are visible only to the key that made them."""
     return hashlib.sha256(b"genai-batch " + api_key.encode()).hexdigest()[:12]
+
+
+_CREATING = "Whether the batch was created is not known yet; it is looked up by name before anything is sent again."
+_UNCHARGED = "Nothing was charged."
+_ANSWERED = "The batch is done and its answers are charged; Gemini keeps their file for 48 h."
+"""What is said of a result file that cannot be had."""
+
+
+async def _no_page(response: httpx2.Response) -> None:
+    """Refuse an HTML page in an upload, which the SDK would take for a file that is not wanted."""
+    if response.status_code == 200 and "/upload/" in response.url.path:
+        kind = response.headers.get("content-type", "")
+        if "text/html" in kind.lower():
+            await response.aread()
+            raise _no_answer(page_title(response.text, kind) or "", _UNCHARGED, creating=False)
 
 
 async def _only_if_still(request: httpx2.Request) -> None:
@@ -254,77 +284,60 @@ async def _only_if_still(request: httpx2.Request) -> None:
 
 
 @asynccontextmanager
-async def _translated(*, creating: bool = False) -> AsyncGenerator[None]:
+async def _translated(call: Call = "other", charge: str = _UNCHARGED) -> AsyncGenerator[None]:
     """Turn whatever the SDK raises into a `ProviderError` that says what was charged."""
     from google.genai import errors
 
+    creating = call == "create"
     try:
         yield
     except errors.APIError as error:
-        raise _refusal(error, creating=creating) from error
+        raise _refusal(error, call, charge) from error
     except httpx2.TransportError as error:
         unsent = isinstance(
             error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol
         )
-        said = "Nothing was sent." if unsent else _CREATING if creating else "Nothing was charged."
+        if problem := certificate_problem(error):
+            raise ProviderError(f"{problem} Nothing was sent.", reason="key") from error
+        said = "Nothing was sent." if unsent else _CREATING if creating else charge
         raise ProviderError(
             f"Gemini could not be reached: {_words(error)}. {said}", reason="outage", sent=creating and not unsent
         ) from error
     except KeyError as error:  # the SDK's way of saying that an upload was refused inside a 200
-        text = f"Gemini did not take the file: {_words(error)}. Nothing was charged."
+        text = f"Gemini did not take the file: {_words(error)}. {_UNCHARGED}"
         raise ProviderError(text, reason="invalid", sent=creating) from error
     except (*_UNREADABLE, errors.ContinuationInterruptedError) as error:
-        said = _CREATING if creating else "Nothing was charged."
+        said = _CREATING if creating else charge
         raise ProviderError(
             f"Gemini's answer could not be read: {_words(error)}. {said}", reason="answer", sent=creating
         ) from error
 
 
 _UNREADABLE = (ValueError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, httpx2.CookieConflict)
-_CREATING = "Whether the batch was created is not known yet; it is looked up by name before anything is sent again."
 
 
-def _refusal(error: Any, *, creating: bool) -> ProviderError:
-    """Tell the kinds of refusal apart by HTTP status and Google's reason."""
-    code, message = int(error.code or 0), str(error.message or error.status or "no reason given")[:2_000]
-    reason, advice = _REFUSALS.get(
-        code, ("outage", "Try again later.") if code >= 500 or code == 408 else ("invalid", "")
-    )
-    if code in (400, 401) and re.search("api key", message, re.IGNORECASE):
-        reason, advice = _REFUSALS[401]
-    unknown = creating and (code >= 500 or code in (0, 408) or code < 400)
-    text = f"Gemini answered {code}: {message} {advice} {_CREATING if unknown else 'Nothing was charged.'}"
-    return ProviderError(re.sub(" +", " ", text), reason=reason, sent=unknown, retry_after_s=retry_after(error))
+def _refusal(error: Any, call: Call, charge: str) -> ProviderError:
+    """Say what a refusal is, after the table that all lanes share."""
+    code, details = int(error.code or 0), as_object(error.details)
+    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
+    about = as_object(details.get("error")) or details
+    title = page_title(str(about.get("message", "")), str(headers.get("content-type", "")))
+    waits = str(headers.get("retry-after", ""))
+    refusal = classify(code, about, call=call, title=title, retry_after=waits)
+    creating = call == "create"
+    unknown = creating and (code >= 500 or code in (0, 408) or code < 400) and refusal.kind == "passing"
+    text = f"{refusal.text} {_CREATING if unknown else charge}".strip()
+    wait_s = refusal.wait_s if refusal.kind != "day" else None
+    return ProviderError(text, reason=reason_of(refusal, code), sent=unknown, retry_after_s=wait_s)
 
 
-_REFUSALS: dict[int, tuple[ProviderReason, str]] = {
-    401: ("key", "Check GEMINI_API_KEY."),
-    403: (
-        "permission",
-        "The file or batch belongs to another key, has expired (48 h), or the key may not use this model.",
-    ),
-    404: ("missing", "It may have been deleted, or belong to another key or project."),
-    429: (
-        "quota",
-        (
-            "The tokens waiting in your batches of this model, or the number of batches, are at your tier's limit; "
-            "wait for one to finish, or send fewer rows."
-        ),
-    ),
-}
-
-
-def retry_after(error: Any) -> float | None:
-    """Read the provider's own advice: the Retry-After header or google.rpc.RetryInfo, in seconds."""
-    headers = getattr(error.response, "headers", None)
-    if headers and (found := seconds_in(str(headers.get("retry-after", "")))) is not None:
-        return found
-    body = as_object(as_object(error.details).get("error"))
-    for detail in as_list(body.get("details")):
-        if (found := seconds_in(str(as_object(detail).get("retryDelay", "")))) is not None:
-            return float(math.ceil(found))
-    return None
+def _no_answer(title: str, charge: str, *, creating: bool) -> ProviderError:
+    """Say that an HTML page came where JSON was to come; after a create the list of batches decides."""
+    refusal = classify(200, {}, call="other", title=title)
+    if creating:
+        return ProviderError(f"{refusal.text} {_CREATING}", reason="answer", sent=True)
+    return ProviderError(f"{refusal.text} {charge}".strip(), reason="key")
 
 
 def _words(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()[:300]
+    return redaction.redact(f"{type(error).__name__} {error}".strip())[:300]

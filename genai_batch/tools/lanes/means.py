@@ -12,12 +12,13 @@ from genai_batch.resources.errors import BatchError, LedgerError, ProviderError
 from genai_batch.resources.jobs import Shard
 from genai_batch.resources.ledger import LEASE_S, Ledger
 from genai_batch.tools.lanes.gemini import Gemini
+from genai_batch.tools.lanes.refusals import midnight, stopped_words
 from genai_batch.tools.lanes.uploading import Uploads
 
 log = logging.getLogger("genai_batch")
 GIVE_UP_S = 24 * 3600
 """Seconds without a break in which the provider says that there is no such batch or file, until that is believed."""
-_LONGEST_PAUSE_S = 300
+LONGEST_PAUSE_S = 300
 
 
 class Pace(NamedTuple):
@@ -59,16 +60,35 @@ class Means(NamedTuple):
                 log.warning("%s", error)  # the next try may come in time
 
     def put_off(self, shard: Shard, error: BatchError | None = None) -> None:
-        """Leave a shard alone for a while, longer each time; one that is not shown for a whole day is given up."""
-        pause = min(_LONGEST_PAUSE_S, self.pace.least * 2 ** min(shard.tries, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        """Leave a shard alone for a while, longer each time; one that is not shown for a whole day is given up.
+
+        Where Gemini says how long to wait it is that long; a quota of the day is waited for until it begins anew.
+        """
         refused = error if isinstance(error, ProviderError) else None
-        again = self.now() + max(pause, (refused and refused.retry_after_s) or 0)
+        again = self._next_try(shard, refused)
         denied = refused is not None and refused.reason in ("missing", "permission")
         since = (shard.denied_at or self.now()) if denied else shard.denied_at
         why = short(f"{error}", 400) if error else None
         self.ledger.mark(shard, tries=shard.tries + 1, next_try_at=again, trouble=why, denied_at=since)
         if denied and shard.batch and not shard.finished_at and self.given_up(shard):
-            self.ledger.settle(shard, self.now(), "BATCH_STATE_FAILED", short(f"{error}", 300))
+            lost = f"{error}".replace("Nothing was charged.", "Rows that it had finished may have been charged.")
+            self.ledger.settle(shard, self.now(), "BATCH_STATE_FAILED", short(lost, 300))
+
+    def stop(self, shard: Shard, error: BatchError) -> None:
+        """Leave a shard alone until its job is resumed: Gemini refuses every call of this key."""
+        if shard.batch is None:
+            self.ledger.mark(shard, stopped_at=self.now(), next_try_at=None, error=stopped_words(f"{error}"))
+        else:  # it goes on at Gemini, so it is asked about all the same
+            self.ledger.mark(shard, stopped_at=shard.stopped_at or self.now())
+
+    def _next_try(self, shard: Shard, refused: ProviderError | None) -> float:
+        """When a call about a shard is made again, in seconds since 1970."""
+        pause = min(LONGEST_PAUSE_S, self.pace.least * 2 ** min(shard.tries, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        if refused and refused.reason == "day":
+            return midnight(self.now())
+        if refused and refused.reason == "quota" and refused.retry_after_s is not None:
+            return self.now() + max(self.pace.least, refused.retry_after_s)
+        return self.now() + max(pause, (refused and refused.retry_after_s) or 0)
 
     def given_up(self, shard: Shard) -> bool:
         """Whether the provider has not shown a batch, or its file, for so long that it will not any more."""

@@ -13,6 +13,7 @@ from genai_batch.resources.jobs import Job, Shard
 from genai_batch.tools.lanes.attached import attached
 from genai_batch.tools.lanes.derived import Derived, lines, placed
 from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.refusals import midnight, moment
 from genai_batch.tools.lanes.states import embeds, refused_lines
 from genai_batch.tools.lanes.window import Window
 from genai_batch.tools.lanes.wire import Batch
@@ -34,7 +35,8 @@ async def send(means: Means, shard: Shard) -> None:
     """Take a shard that no batch is known of as far as it goes; who has no lease on its job does nothing.
 
     Raises:
-        ProviderError: Gemini cannot be asked now; or it refused for good, and the job has failed.
+        ProviderError: Gemini cannot be asked now; or it refused for good, and the job has failed, or has stopped where
+            it is the key that is refused.
         InvalidRequests: Gemini refused lines of the job, which has failed.
         FileUnusable: a local file that the requests name cannot be used; the job has failed, unless some of it is sent.
         LedgerError: the requests cannot be read.
@@ -148,11 +150,18 @@ def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError, *,
     stale = error.reason in ("permission", "missing") and shard.upload is not None and shard.uploads < _UPLOADS
     if stale:
         means.ledger.mark(shard, upload=None)  # the upload may have expired: it is made again
+    if error.reason == "key":
+        raise ProviderError(f"{error} {job.id} keeps its place: resume_job sends it then.", reason="key") from error
     if error.sent or error.passing or stale:
-        means.ledger.mark(shard, error=short(f"Not accepted yet; it is tried again. {error}", 400))
         means.put_off(shard, error)
+        means.ledger.mark(shard, error=short(f"Not accepted yet; {_again(means, error)} {error}", 400))
     else:
         _refused(means, job, shard, error)
+
+
+def _again(means: Means, error: ProviderError) -> str:
+    """When a batch that was not accepted is sent again, in words."""
+    return f"it is tried again at {moment(midnight(means.now()))}." if error.reason == "day" else "it is tried again."
 
 
 def _refused(means: Means, job: Job, shard: Shard, error: ProviderError | FileUnusable) -> None:

@@ -25,9 +25,9 @@ def warn(job: Job, shards: list[Shard], now: float) -> str | None:
     open_ones = [shard for shard in shards if shard.collected_at is None and shard.attempt == job.attempt]
     running = [shard for shard in open_ones if shard.batch and shard.changed_at and shard.finished_at is None]
     said = [
-        *_denied([shard for shard in open_ones if shard.batch and shard.finished_at is None]),
+        *_denied([shard for shard in open_ones if shard.batch and shard.finished_at is None and not shard.stopped_at]),
         *_stalled(running, len(shards), now),
-        *_unsent(job, [shard for shard in open_ones if not shard.batch], now),
+        *_unsent(job, [shard for shard in open_ones if not shard.batch and not shard.stopped_at], now),
         *_ending(running, now),
         *_retired(job, now + EXPIRY_S if not running else min(_end(shard) for shard in running)),
     ]

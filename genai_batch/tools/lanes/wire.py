@@ -52,11 +52,12 @@ class Stored(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """Where the SDK would post to, and with which headers; `offline` is its connection where that is no network."""
+    """Where the SDK would post to, with which headers, and its connection, which is no network where `is_offline`."""
 
     url: str
     headers: Mapping[str, str]
-    offline: httpx2.AsyncClient | None = None
+    http: httpx2.AsyncClient | None = None
+    is_offline: bool = False
 
 
 def seconds_in(text: str) -> float | None:

@@ -150,6 +150,9 @@ async def resume(workspace: Workspace, pipeline: Pipeline, *, confirm: bool) -> 
     That is one that was lost, or without which a later stage has nothing to read; or the last one, where all are over.
     """
     pipelines.go_on(workspace.ledger, pipeline)
+    for job in Stages(workspace, pipeline).open:
+        if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
+            await workspace.lane.wake(job)
     await look(workspace, pipeline, confirm=confirm)
     stages = Stages(workspace, pipeline)
     if stages.open:

@@ -23,8 +23,12 @@ def status(
     if whole is None:
         return told.model_copy(update={"pipeline": PipelineStatus(id=pipeline.id, stage=named)})
     shown = _whole(workspace, stages).model_copy(update={"stage": named})
-    notices = f"{short(told.notice or '', 260)} {short(' '.join(filter(None, _notices(stages))), 420)}".strip()
-    return told.model_copy(update={"pipeline": shown, "notice": notices or None, "next": _next(stages, shown)})
+    snapshots = [workspace.ledger.snapshot(job.id) for job in stages.open]
+    stopped = bool(snapshots) and all(map(workspace.lane.is_stopped, snapshots))
+    own = short(told.notice or "", 400 if stopped else 260)
+    notices = f"{own} {short(' '.join(filter(None, _notices(stages))), 420)}".strip()
+    then = told.next.replace(told.job_id, stages.pipeline.id) if stopped else _next(stages, shown)
+    return told.model_copy(update={"pipeline": shown, "notice": notices or None, "next": then, "stopped": stopped})
 
 
 def latest(workspace: Workspace, pipeline: Pipeline, *, existing: bool = False) -> JobStatus:

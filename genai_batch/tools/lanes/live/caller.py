@@ -9,24 +9,34 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from genai_batch.resources.redaction import redact
+from genai_batch.tools.lanes.refusals import Refusal, certificate_problem
 from genai_batch.tools.lanes.wire import Endpoint
 
 
 class Reply(NamedTuple):
-    """What came back, byte for byte; `retry_after` is the header."""
+    """What came back, byte for byte, with two of its headers.
+
+    `refusal` says what it means where that is known already.
+    """
 
     status: int
     body: bytes
     retry_after: str = ""
+    content_type: str = ""
+    refusal: Refusal | None = None
 
 
 class NoReply(Exception):
-    """Nothing came back: the connection failed, or it took too long."""
+    """Nothing came back: the connection failed, or it took too long.
 
-    def __init__(self, said: str, *, late: bool = False) -> None:
+    Where `is_lasting` no other call will fare better.
+    """
+
+    def __init__(self, said: str, *, late: bool = False, is_lasting: bool = False) -> None:
         """Say why."""
         super().__init__(said)
-        self.late = late
+        self.late, self.is_lasting = late, is_lasting
 
 
 class Caller(Protocol):
@@ -44,8 +54,9 @@ class Caller(Protocol):
 @asynccontextmanager
 async def calling(endpoint: Endpoint) -> AsyncGenerator[Caller]:
     """Be ready to post to an endpoint."""
-    if endpoint.offline:
-        yield _through(endpoint, endpoint.offline)
+    proxy = None if endpoint.is_offline else _proxy(endpoint.url)
+    if endpoint.http and (endpoint.is_offline or (proxy or "").lower().startswith("socks")):
+        yield _through(endpoint, endpoint.http)  # aiohttp speaks no SOCKS
         return
     import aiohttp  # late: it takes longer to import than most commands run
 
@@ -58,7 +69,7 @@ async def calling(endpoint: Endpoint) -> AsyncGenerator[Caller]:
         headers=endpoint.headers,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield _over(session, endpoint.url, _proxy(endpoint.url))
+        yield _over(session, endpoint.url, proxy)
 
 
 def _over(session: Any, url: str, proxy: str | None) -> Caller:
@@ -71,11 +82,13 @@ def _over(session: Any, url: str, proxy: str | None) -> Caller:
         try:
             async with asyncio.timeout(seconds):
                 async with session.post(target, data=body, proxy=proxy) as reply:
-                    return Reply(reply.status, await reply.read(), reply.headers.get("retry-after", ""))
+                    headers = reply.headers
+                    kind = headers.get("content-type", "")
+                    return Reply(reply.status, await reply.read(), headers.get("retry-after", ""), kind)
         except TimeoutError:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NoReply(_words(error)) from error
+            raise _failed(error) from error
 
     return call
 
@@ -87,8 +100,10 @@ def _through(endpoint: Endpoint, http: httpx2.AsyncClient) -> Caller:
         except httpx2.TimeoutException:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
         except httpx2.HTTPError as error:
-            raise NoReply(_words(error)) from error
-        return Reply(reply.status_code, reply.content, reply.headers.get("retry-after", ""))
+            raise _failed(error) from error
+        headers = reply.headers
+        kind = headers.get("content-type", "")
+        return Reply(reply.status_code, reply.content, headers.get("retry-after", ""), kind)
 
     return call
 
@@ -98,9 +113,12 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     if proxy_bypass(parts.netloc):
         return None
-    known = getproxies()
-    return known.get(parts.scheme) or known.get("all")
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()[:300]
+def _failed(error: Exception) -> NoReply:
+    if problem := certificate_problem(error):
+        return NoReply(problem, is_lasting=True)
+    return NoReply(redact(f"{type(error).__name__} {error}".strip())[:300])

@@ -9,10 +9,11 @@ from genai_batch.resources.local_files import LocalFiles, named_in
 from genai_batch.resources.uploads import Upload
 from genai_batch.tools.lanes.derived import placed
 from genai_batch.tools.lanes.live.caller import Caller, NoReply, Reply
+from genai_batch.tools.lanes.refusals import Refusal, refusal_of
 from genai_batch.tools.lanes.uploading import LIVE_S, Uploads
 
 _STATUS: dict[str, Literal[400, 401, 403, 404, 429]] = {
-    "invalid": 400, "key": 401, "permission": 403, "missing": 404, "quota": 429,
+    "invalid": 400, "key": 401, "permission": 403, "missing": 404, "quota": 429, "day": 429,
 }  # fmt: skip
 """Refusals of an upload, as the reply to a call that means the same."""
 
@@ -48,7 +49,7 @@ class Filed:
         except ProviderError as error:
             if error.reason not in _STATUS:
                 raise NoReply(str(error)) from error
-            return _refused(_STATUS[error.reason], str(error), retry_after=error.retry_after_s)
+            return _refused(_STATUS[error.reason], str(error), refusal=refusal_of(error))
         return reply
 
     async def _upload(self, content: str) -> Upload:
@@ -80,6 +81,6 @@ class Filed:
             self._uploads.forget(upload)
 
 
-def _refused(status: int, said: str, name: str | None = None, retry_after: float | None = None) -> Reply:
+def _refused(status: int, said: str, name: str | None = None, refusal: Refusal | None = None) -> Reply:
     error = {"code": status, "message": said, **({"status": name} if name else {})}
-    return Reply(status, msgspec.json.encode({"error": error}), "" if retry_after is None else f"{retry_after:.0f}")
+    return Reply(status, msgspec.json.encode({"error": error}), refusal=refusal)

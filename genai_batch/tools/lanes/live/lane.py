@@ -7,8 +7,7 @@ who lost its lease while it slept still keeps others from writing.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,6 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.jobs import Backend, Job, Shard, Snapshot
-from genai_batch.resources.ledger import LEASE_S
 from genai_batch.resources.status import Pulse
 from genai_batch.tools.lanes.live.pace import Pace
 from genai_batch.tools.lanes.live.run import Run
@@ -32,10 +30,6 @@ _CLOSE_S = 5
 """Seconds that what is in flight has to come home when the process ends."""
 _BEGIN_S = 0.25
 """Seconds that whoever begins a run waits for it: a refusal, or a small job, is over by then."""
-
-
-_SETTLES_S = 0.5
-"""Seconds after which whoever has taken a lease has the lock too, or does not live."""
 
 
 class _Work(NamedTuple):
@@ -65,11 +59,15 @@ class LiveLane:
         return self._means.ledger.job(job.id)
 
     def due(self, snapshot: Snapshot, gap: float) -> bool:
-        """Whether nobody here runs the job, it does not rest, and it is `gap` seconds since this was last tried."""
+        """Whether nobody here runs the job, it does not rest, and it is `gap` seconds since this was last tried.
+
+        A job whose process has ended is due at once.
+        """
         job_id = snapshot.job.id
         if job_id in self._runs or not self._is_due(snapshot):
             return False
-        return self._means.now() - self._tried.get(job_id, 0) >= gap
+        now = self._means.now()
+        return now - self._tried.get(job_id, 0) >= gap or self._means.ledger.is_orphaned(job_id, now)
 
     def gap(self, job: Job) -> float:  # noqa: ARG002 - the lanes are asked alike
         """Seconds between two looks whether a job that nobody here runs is free."""
@@ -85,33 +83,15 @@ class LiveLane:
         return shard.next_try_at if shard and (shard.next_try_at or 0) > self._means.now() else None
 
     async def wake(self, job: Job) -> bool:
-        """Let an open job that rests go on at once; False where it does not rest."""
+        """Let an open job that rests or has stopped go on at once; False where it does neither."""
         snapshot = self._means.ledger.snapshot(job.id)
-        if (shard := _open(snapshot)) is None or self.rests_until(snapshot) is None:
+        shard = _open(snapshot)
+        if shard is None or (shard.stopped_at is None and self.rests_until(snapshot) is None):
             return False
-        self._means.ledger.mark(shard, next_try_at=None, trouble=None)
+        self._means.ledger.mark(shard, next_try_at=None, stopped_at=None, trouble=None)
         self._means.ledger.advance(job.id, self._means.now(), notice=None)
         await self.step(self._means.ledger.job(job.id))
         return True
-
-    def orphaned(self, job: Job) -> str | None:
-        """Say that the process that ran the job is gone, and until when its lease keeps others away; or nothing.
-
-        A process that lives holds the lock of the folder too, but for a moment at the beginning and the end.
-        """
-        now = self._means.now()
-        held = None if job.id in self._runs else self._means.ledger.held(job.id, now)
-        if held is None or held[1] - now > LEASE_S - _SETTLES_S:
-            return None
-        with suppress(OSError), _locked(jobs.folder(self._means.ledger.home, job.id) / ".storing") as free:
-            if free:
-                until = datetime.fromtimestamp(held[1], UTC)
-                return (
-                    f"The process that ran this job ({held[0].partition('-')[0]}) was ended. It holds the job until "
-                    f"{until:%H:%M:%S} UTC; whoever is at work here then, a server or status --wait, goes on with it. "
-                    "What is stored is not sent again."
-                )
-        return None
 
     def pulse(self, job_id: str) -> Pulse | None:
         """How the run of a job here goes; None where there is none."""
@@ -128,7 +108,7 @@ class LiveLane:
         """Stop a job: what is in flight comes home and is kept. The wish is recorded first, for whoever runs it."""
         self._means.ledger.advance(job.id, self._means.now(), cancelled_at=self._means.now())
         if shard := _open(self._means.ledger.snapshot(job.id)):
-            self._means.ledger.mark(shard, next_try_at=None)
+            self._means.ledger.mark(shard, next_try_at=None, stopped_at=None)
         if run := self._runs.get(job.id):
             run.stop.set()
             await asyncio.wait([run.task])
@@ -178,7 +158,10 @@ class LiveLane:
 
     def _is_due(self, snapshot: Snapshot) -> bool:
         job = snapshot.job
-        return not job.is_over and job.backend == self._backend and self.rests_until(snapshot) is None
+        if job.is_over or job.backend != self._backend or self.rests_until(snapshot) is not None:
+            return False
+        shard = _open(snapshot)
+        return shard is None or shard.stopped_at is None
 
     async def _drive(self, job_id: str, stop: asyncio.Event) -> None:
         """Run a job as the one who may; what fails is left alone for a while, and said."""

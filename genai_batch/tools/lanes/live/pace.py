@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from genai_batch.resources.answers import short
+
 FIRST, FIRST_UNTOLD = 64, 8
 """Calls in flight to begin with, at most; and where nobody has said how many there may be."""
 _AT_FIRST = 3
@@ -28,6 +30,8 @@ _IN_A_ROW = (3, 20)
 """Failures in a row, of different items, that make an outage, at least and at most: as many as calls are in flight."""
 _LOOKS_S = 0.1
 """Seconds from one change of the rate to the next."""
+_TOLD_S = 1.5
+"""Seconds of a pause that are worth a word."""
 _BINS = 50
 """A second is counted in so many parts."""
 
@@ -72,10 +76,14 @@ class Pace:
             return math.inf
         return max(0, self._next - now - _BURST_S) if self.rate < math.inf else 0
 
-    def words(self) -> str | None:
-        """What slows the calls down, for a person; None where nothing does."""
+    def words(self, now: float, reason: str) -> str | None:
+        """What slows the calls down, for a person; None where nothing does. `reason` is what came back last."""
         if self.is_out:
-            return "Gemini does not answer just now; one call at a time looks whether it is back, and nothing is lost."
+            why = f" ({short(reason.rstrip('.'), 160)})" if reason else ""
+            looks = "one call at a time looks whether it is back, and nothing is lost."
+            return f"Gemini does not answer just now{why}; {looks}"
+        if (pause := self._paused_until - now) > _TOLD_S:
+            return f"Waiting: Gemini refuses by pace (429), retry in {math.ceil(pause)} s. {short(reason, 160)}"
         if self.rate < math.inf:
             return f"Gemini takes about {float(f'{self.rate:.2g}'):g} calls a second; no more are sent."
         return None

@@ -1,28 +1,32 @@
-"""What a reply means for its item: a row, a row with an error, another try, a pause for all, or the end of the run."""
+"""What a reply means for its item: a row, a row with an error, another try, a pause for all, or the end of the run.
 
-import re
+What a refusal is says the table in `refusals`, which all lanes share.
+"""
+
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from genai_batch.resources.answers import short
+from genai_batch.resources.redaction import redact_bytes
 from genai_batch.resources.untyped import as_list, as_object
 from genai_batch.tools.lanes.live.caller import NoReply, Reply
-from genai_batch.tools.lanes.wire import seconds_in
+from genai_batch.tools.lanes.refusals import Kind as RefusalKind
+from genai_batch.tools.lanes.refusals import classify, page_title
 
 Kind = Literal["row", "refused", "again", "quota", "stop"]
-Return = Literal["hour", "day"]
-_MINUTE = re.compile("per.?minute", re.IGNORECASE)
-_DAY = re.compile("per.?day|daily", re.IGNORECASE)
-_KEY = re.compile("api[ _]key", re.IGNORECASE)
-_MODEL = re.compile(r"\bmodels/\S+ (?:is|was) not found", re.IGNORECASE)
-_FILE = re.compile(r"\bfiles?[ /]", re.IGNORECASE)
-_BALANCE = re.compile(
-    r"prepa|depleted|insufficient|credits? (?:are|is|has|have)|balance|spend(?:ing)? (?:cap|limit)", re.IGNORECASE
-)
-_BILLING = re.compile("billing", re.IGNORECASE)
+Return = Literal["resume", "later", "day"]
 _LONG_S = 600
 """A pause of this length is none: the run ends until then."""
+_VERDICTS: dict[RefusalKind, Kind] = {
+    "key": "stop",
+    "day": "stop",
+    "pace": "quota",
+    "room": "quota",
+    "object": "refused",
+    "row": "refused",
+    "passing": "again",
+}
 _NAMES = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
@@ -40,19 +44,21 @@ class Tokens(NamedTuple):
 class Verdict(NamedTuple):
     """What is to be done.
 
-    `body` is what the row will hold: the response, or for all other kinds the error object. `said` is the error in
+    `body` is what the row will hold: the response, or for all other kinds the error object. `reason` is the error in
     words; `advice_s` how long to wait, as the provider says; `window_s` the time in which it counts calls; `comes` when
-    a run that has to stop may go on; `is_heard` whether the provider answered at all.
+    a run that has to stop goes on; `is_heard` whether the provider answered at all, `is_page` whether an HTML page came
+    as if it were an answer.
     """
 
     kind: Kind
     body: bytes
-    said: str = ""
+    reason: str = ""
     advice_s: float | None = None
     window_s: float = 1.0
-    comes: Return = "hour"
+    comes: Return = "resume"
     tokens: Tokens = Tokens()
     is_heard: bool = True
+    is_page: bool = False
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -77,25 +83,37 @@ _SEEN = msgspec.json.Decoder(_Seen)
 def judge(reply: Reply | NoReply) -> Verdict:
     """Tell what a reply means."""
     if isinstance(reply, NoReply):
+        if reply.is_lasting:
+            return Verdict("stop", _error(503, f"{reply}"), f"{reply}", is_heard=False)
         code = 504 if reply.late else 503
         return Verdict("again", _error(code, f"Gemini could not be reached: {reply}"), f"{reply}", is_heard=False)
     if reply.status == 200:
-        return _read(reply.body)
+        return _read(reply)
     return _judged(reply)
 
 
-def _read(body: bytes) -> Verdict:
+def _read(reply: Reply) -> Verdict:
     """A response, on one line and otherwise as it came; what is none may be one the next time."""
+    body = reply.body
     try:
         seen = _SEEN.decode(body)
         if bytes(seen.error) == b"null":
             line = msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
             return Verdict("row", line, tokens=_tokens(seen.usage_metadata))
     except msgspec.MsgspecError:
-        said = f"Gemini answered 200 with something else: {short(body[:200].decode(errors='replace'), 120)}"
-        return Verdict("again", _error(502, said), said)
+        return _unreadable(reply)
     code = as_object(msgspec.json.decode(seen.error)).get("code")
-    return _judged(Reply(code if isinstance(code, int) and 400 <= code < 600 else 500, body))
+    return _judged(reply._replace(status=code if isinstance(code, int) and 400 <= code < 600 else 500))
+
+
+def _unreadable(reply: Reply) -> Verdict:
+    """A reply that is no answer: an HTML page comes from the network in between, and may come again and again."""
+    text = redact_bytes(reply.body).decode(errors="replace")
+    if (title := page_title(text, reply.content_type)) is not None:
+        reason = classify(200, {}, call="generate", title=title).text
+        return Verdict("again", _error(502, reason), reason, is_page=True)
+    reason = f"Gemini answered 200 with something else: {short(text[:200], 120)}"
+    return Verdict("again", _error(502, reason), reason)
 
 
 def _tokens(usage: msgspec.Raw) -> Tokens:
@@ -109,42 +127,20 @@ def _tokens(usage: msgspec.Raw) -> Tokens:
 
 
 def _judged(reply: Reply) -> Verdict:
+    """Look a refusal up in the table."""
+    reply = reply._replace(body=redact_bytes(reply.body))
     error = _error_in(reply)
-    said = short(f"Gemini answered {reply.status}: {error['message']}", 300)
-    verdict = Verdict(_kind(reply.status, error), msgspec.json.encode(error), said)
-    if reply.status == 429:
-        return _quota(verdict, error, reply.retry_after)
+    title = page_title(reply.body.decode(errors="replace"), reply.content_type)
+    waits = reply.retry_after
+    refusal = reply.refusal or classify(reply.status, error, call="generate", title=title, retry_after=waits)
+    body = msgspec.json.encode({**error, "message": refusal.message} if title is not None else error)
+    reason = short(refusal.text if refusal.kind != "day" else f"{refusal.remedy} {refusal.message}", 400)
+    verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s)
+    if refusal.kind == "day":
+        return verdict._replace(comes="day", advice_s=None)
+    if verdict.kind == "quota" and (refusal.wait_s or 0) >= _LONG_S:
+        return verdict._replace(kind="stop", comes="later")
     return verdict
-
-
-def _kind(status: int, error: dict[str, Any]) -> Kind:
-    message = str(error["message"])
-    if status == 429:
-        return "quota"
-    if status == 408 or status >= 500 or status < 400:
-        return "again"
-    if status in (401, 402) or (status == 403 and not _FILE.search(message)):
-        return "stop"
-    if status == 404 and _MODEL.search(message):  # what one row names is not found for that row alone
-        return "stop"
-    if status == 400 and (_KEY.search(message) or (_BILLING.search(message) and "PRECOND" in str(error.get("status")))):
-        return "stop"
-    return "refused"
-
-
-def _quota(verdict: Verdict, error: dict[str, Any], header: str) -> Verdict:
-    """Tell a quota that passes in seconds from one of the day, and from an account without money."""
-    details = [as_object(each) for each in as_list(error.get("details"))]
-    ids = " ".join(str(as_object(one).get("quotaId")) for each in details for one in as_list(each.get("violations")))
-    delays = [found for each in details if (found := seconds_in(str(each.get("retryDelay", "")))) is not None]
-    advice = max([*delays, *filter(None, [seconds_in(header)])], default=None)
-    if _DAY.search(ids) or (not ids and _DAY.search(str(error["message"]))):
-        return verdict._replace(kind="stop", comes="day")
-    if _BALANCE.search(str(error["message"])):
-        return verdict._replace(kind="stop")
-    if advice is not None and advice >= _LONG_S:
-        return verdict._replace(kind="stop", advice_s=advice)
-    return verdict._replace(advice_s=advice, window_s=60.0 if _MINUTE.search(ids) or (advice or 0) > 5 else 1.0)
 
 
 def _error_in(reply: Reply) -> dict[str, Any]:
@@ -159,5 +155,5 @@ def _error_in(reply: Reply) -> dict[str, Any]:
     return {"code": reply.status, "status": _NAMES.get(reply.status, "UNKNOWN"), **error}
 
 
-def _error(code: int, said: str) -> bytes:
-    return msgspec.json.encode({"code": code, "message": short(said, 400), "status": _NAMES.get(code, "UNKNOWN")})
+def _error(code: int, text: str) -> bytes:
+    return msgspec.json.encode({"code": code, "message": short(text, 400), "status": _NAMES.get(code, "UNKNOWN")})

@@ -22,9 +22,9 @@ from genai_batch.tools.lanes.live.pace import FIRST, Pace
 from genai_batch.tools.lanes.live.recovery import Recovered, recover
 from genai_batch.tools.lanes.live.replies import Verdict
 from genai_batch.tools.lanes.live.runner import Limits, Runner
-from genai_batch.tools.lanes.live.stops import comes_back, stop_notice
 from genai_batch.tools.lanes.live.tally import Tally
 from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.refusals import midnight, resting_words, stopped_words
 from genai_batch.tools.lanes.states import embeds
 
 _TELL_S = 1.0
@@ -112,17 +112,23 @@ class Run:
                 if told != journal.rows:
                     told = journal.rows
                     self._ledger.mark(shard, done=done + told, polled_at=self._means.now())
-                if said != (now_said := self._means.uploads.words() or self._pace.words()):
+                if said != (now_said := self._means.uploads.words() or runner.words()):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
                     runner.stop()
 
     def _rest(self, job: Job, shard: Shard, why: Verdict) -> None:
-        until = comes_back(why, self._means.now())
-        said = stop_notice(why, until)
-        self._ledger.mark(shard, next_try_at=until, trouble=said)
-        self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
+        """Leave the rest of the job alone until it is resumed, or until what has stopped it is over by itself."""
+        now = self._means.now()
+        if why.comes == "resume":
+            notice = stopped_words(why.reason)
+            self._ledger.mark(shard, stopped_at=now, next_try_at=None, trouble=notice)
+        else:
+            until = midnight(now) if why.comes == "day" else now + (why.advice_s or 0)
+            notice = resting_words(why.reason, until)
+            self._ledger.mark(shard, next_try_at=until, trouble=notice)
+        self._ledger.advance(job.id, now, job.attempt, notice=notice)
 
     def _is_late(self, shard: Shard) -> bool:
         return self._means.now() - (shard.sent_at or self._means.now()) > self._limits.job

@@ -19,6 +19,8 @@ from genai_batch.tools.lanes.live.replies import Verdict, judge
 from genai_batch.tools.lanes.live.tally import Tally
 
 _BACKOFF_S = (1.0, 60.0)
+_PAGES = 3
+"""HTML pages in a row, instead of answers, after which it is believed that Gemini cannot be reached from here."""
 
 
 class Limits(NamedTuple):
@@ -54,7 +56,8 @@ class Runner:
         self._broken: BaseException | None = None
         self.stopped: Verdict | None = None
         self._stopping = False
-        self._out = 0
+        self._out = self._pages = 0
+        self._reason = ""
 
     def stop(self, why: Verdict | None = None) -> None:
         """Send nothing more; `why` is what came back, where that is the reason."""
@@ -65,6 +68,15 @@ class Runner:
     def wake(self) -> None:
         """Look again: something has changed."""
         self._changed.set()
+
+    def words(self) -> str | None:
+        """What the run waits for, for a person; None where it does not wait."""
+        now = self._now()
+        if words := self._pace.words(now, self._reason):
+            return words
+        if self._out == 0 and self._again and (pause := self._again[0].due - now) > 0:
+            return f"Waiting: {self._reason} It is tried again in {math.ceil(pause)} s."
+        return None
 
     async def run(self) -> None:
         """Send until nothing is left or `stop`, and wait for what is in flight; when cancelled that is given up.
@@ -180,6 +192,10 @@ class Runner:
     def _settle(self, item: Item, sent: Sent, verdict: Verdict) -> None:
         """Do what the reply demands."""
         now = self._now()
+        self._reason = verdict.reason or self._reason
+        self._pages = self._pages + 1 if verdict.is_page else 0 if verdict.is_heard else self._pages
+        if verdict.is_page and verdict.kind == "again" and self._pages >= _PAGES:
+            verdict = verdict._replace(kind="stop")
         if verdict.kind == "row":
             self._pace.answered(now, sent)
             self._journal.add(item.row(b"response", verdict.body))
