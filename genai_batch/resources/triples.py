@@ -1,6 +1,7 @@
 """A number that is not known exactly: its low, likely and high end."""
 
 from collections.abc import Iterable
+from math import ceil
 from typing import NamedTuple, Self
 
 from genai_batch.resources.answers import Range
@@ -38,6 +39,12 @@ class Triple(NamedTuple):
     def answer(self, digits: int | None = None) -> Range:
         """Round for the reader; without `digits` to whole numbers."""
         return Range(low=round(self.low, digits), likely=round(self.likely, digits), high=round(self.high, digits))
+
+    def bounded(self, bound: float, digits: int | None = None) -> Range:
+        """Round for the reader, with an upper bound beside the likely range; upwards, so that it stays one."""
+        high = max(bound, self.high)
+        exact = ceil(high) if digits is None else ceil(high * 10**digits) / 10**digits
+        return self.answer(digits).model_copy(update={"likely_high": round(self.high, digits), "high": exact})
 
     @classmethod
     def sum(cls, each: Iterable["Triple"]) -> Self:
