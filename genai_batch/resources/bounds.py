@@ -1,8 +1,8 @@
 """What a job can cost at most: an upper bound of its true cost, where `estimates` has what is likely.
 
 Output is bounded by `max_output_tokens`, else by what the model may write, thinking included; input by how far counts
-may be too low, media of unknown length by the longest that is plausible, tools by the most uses of a row. Every price is
-the highest that may be billed.
+may be too low, media of unknown length by the longest that is plausible, tools by the most uses of a row. Every price
+is the highest that may be billed.
 """
 
 from datetime import date

@@ -5,7 +5,7 @@ reader that counted only a sample adds a third.
 """
 
 from genai_batch.resources.answers import Problem
-from genai_batch.resources.prices import Rates
+from genai_batch.resources.prices import Lane, Rates
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.tally import Tier
 from genai_batch.resources.tokens.coefficients import coefficients
@@ -41,7 +41,7 @@ def input_usd(tier: Tier, rate: Rates) -> Triple:
     return _range(tier, {kind: float(own.get(kind, rate.input)) for kind in KINDS})
 
 
-def warnings(found: Preflight) -> list[Problem]:
+def warnings(found: Preflight, lane: Lane) -> list[Problem]:
     """Say what the estimate cannot know."""
     tiers = (found.short, found.long)
     counts = {kind: sum(tier.by_kind.get(kind, 0) for tier in tiers) for kind in KINDS}
@@ -59,7 +59,16 @@ def warnings(found: Preflight) -> list[Problem]:
         "pages that url_context fetches are input of unknown size": any("url_context" in s.tools for s in shapes),
     }
     told = [Problem(problem=text, fix="run a pilot of some rows") for text, holds in said.items() if holds]
-    return [*told, *_too_much(found.upload_bytes)]
+    return [*told, *_ignored_tiers(tiers, lane), *_too_much(found.upload_bytes)]
+
+
+def _ignored_tiers(tiers: tuple[Tier, ...], lane: Lane) -> list[Problem]:
+    """Say that a batch has no service tiers."""
+    rows = sum(rows for tier in tiers for shape, rows in tier.shapes.items() if shape.tier != "standard")
+    if lane != "batch" or rows <= 0:
+        return []
+    text = f"{rows:,.0f} rows name a service_tier, which a batch ignores: it costs half of standard"
+    return [Problem(problem=text, fix="remove service_tier, or use lane=live")]
 
 
 def _too_much(size: int) -> list[Problem]:

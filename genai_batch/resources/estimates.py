@@ -1,8 +1,8 @@
 """What a job will cost, before it runs.
 
 Input is counted (`tokens`), with a range from how far such counts were off; output is assumed (`outputs`), since nobody
-knows how much a model will write; tools that bill extra are charged by the use (`charges`). Beside what is likely stands
-the most that it can cost (`bounds`), which nothing that was learnt lowers.
+knows how much a model will write; tools that bill extra are charged by the use (`charges`). Beside what is likely
+stands the most that it can cost (`bounds`), which nothing that was learnt lowers.
 """
 
 from collections.abc import Callable, Sequence
@@ -206,7 +206,7 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
         requests=found.requests,
         problem_count=found.findings.count,
         problems=found.findings.problems,
-        warnings=[*([ends] if ends else []), *doubts.warnings(found), *found.findings.warnings],
+        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *found.findings.warnings],
         input_tokens=bill.input.bounded(most.input),
         output_tokens=bill.output.bounded(most.output),
         thinking_tokens=bill.thinking.bounded(most.thinking) if bill.thinking.high else None,

@@ -104,7 +104,9 @@ def _unknown(name: str, bare: str, current: list[str]) -> UnknownModel:
         return UnknownModel(bare.rpartition("/")[2], current, why=reason)
     if _is_withdrawn(bare):
         return UnknownModel(bare, current, why=f"{bare} was withdrawn by Google")
-    return UnknownModel(bare, current, why=f"No model {brief(name, 120)!r}")
+    shorter = max((known for known in current if bare.startswith(f"{known}-")), key=len, default=None)
+    another = f"; {shorter} is another" if shorter else ""
+    return UnknownModel(bare, current, why=f"No model {brief(name, 120)!r}{another}")
 
 
 def _facts_of_alias(name: str) -> dict[str, Any] | None:

@@ -152,7 +152,7 @@ class _Again:
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
         aside = budget(workspace, price)
-        attempt = Attempt(shards, price.cost_usd, aside, partial(draft.replace, target), lane)
+        attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane)
         return workspace.ledger.reopen(job, attempt, workspace.now())
 
     def chosen(self, job: Job, target: Path) -> Preflight:
