@@ -107,7 +107,7 @@ def test_other_media_of_unknown_size_have_the_documented_limits(tmp_path: Path, 
 
 async def test_300_talks_do_not_pass_the_gate_of_5_dollars(world: World) -> None:
     rows = [{"key": f"k{n}", "request": watching(f"{YOUTUBE[0]}{n}")} for n in range(300)]
-    async with world.client() as client:
+    async with world.client(max_cost_usd=5) as client:
         source = world.write("talks.jsonl", rows)
         found = await call(client, "estimate_cost", source=source, model=MODEL)
         assert found["cost_usd"]["high"] >= 300 * 3_600 * 91 * 0.375 * MTOK
@@ -189,7 +189,7 @@ def test_the_setting_that_lowers_the_bound_most_is_named(
 
 async def test_what_the_answer_promises_of_a_setting_is_what_it_does(world: World) -> None:
     source = world.write("a.jsonl", [row(f"k{n}") for n in range(100)])
-    async with world.client() as client:
+    async with world.client(max_cost_usd=5) as client:
         asked = {"source": source, "model": MODEL}
         before = await call(client, "estimate_cost", **asked)
         said = await refusal(client, "create_batch", **asked)

@@ -58,7 +58,7 @@ class Range(Answer):
 
     low: int | float
     likely: int | float
-    likely_high: int | float | None = None
+    likely_high: float | None = None
     high: int | float
 
 

@@ -6,17 +6,19 @@ is the highest that may be billed.
 """
 
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genai_batch.resources import charges, prices
 from genai_batch.resources.models import Model
 from genai_batch.resources.outputs import most_written
 from genai_batch.resources.outputs_data import data
 from genai_batch.resources.prices import Lane, Rates
-from genai_batch.resources.shapes import Shape
+from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tally import Tier
 from genai_batch.resources.tiers import LONG
 from genai_batch.resources.tokens.bound import beside_count, largest_count
+from genai_batch.resources.tokens.counting import by_kind
+from genai_batch.resources.tokens.media import See, unseen
 
 MOST_INPUT = 1_048_576
 """Input tokens that a model reads of one request; a larger one is refused, and not billed."""
@@ -33,6 +35,19 @@ class Bound(NamedTuple):
     def plus(self, other: "Bound") -> "Bound":
         """Add everything."""
         return Bound(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+def of_request(request: dict[str, Any], model: Model, lane: Lane, day: date, see: See = unseen) -> Bound:
+    """Bound the cost of one request; `see` knows files that are only named.
+
+    Raises:
+        UnknownModel: no price is known for the model, or for a tool of the request.
+    """
+    tier = Tier()
+    size = sum((kinds := by_kind(request, model, see=see)).values())
+    tier.add(1, size, shape_of(request, model))
+    tier.sample(kinds)
+    return Bounding(model, lane, day).of(tier, long=size > LONG)
 
 
 class Bounding:

@@ -114,7 +114,7 @@ class Estimate(Answer):
 
     def known(self, cost: Triple) -> Self:
         """The same with a cost that a pilot of it has told; the bound stays."""
-        learnt = {"cost_usd": cost.bounded(self.cost_usd.high, 6), "learnt": "the cost is what a pilot of it told"}
+        learnt = {"cost_usd": cost.bounded(self.cost_usd.high), "learnt": "the cost is what a pilot of it told"}
         return self.model_copy(update=learnt).noting(cost, can_stop=self._can_stop)
 
     def noting(self, uncorrected: Triple, *, can_stop: bool) -> Self:
@@ -200,17 +200,17 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
     elsewhere: Lane = "live" if lane == "batch" else "batch"
     bill, other = Bill(found, lane, day), Bill(found, elsewhere, day)
     plain, learnt, most = bill.cost, correction(past), bill.bound()
-    there = corrected(other.cost, past).bounded(other.bound().usd, 6)
+    there = corrected(other.cost, past).bounded(other.bound().usd)
     ends = ending(found.model, lane, day)
     return Estimate(
         requests=found.requests,
         problem_count=found.findings.count,
         problems=found.findings.problems,
         warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *found.findings.warnings],
-        input_tokens=bill.input.bounded(most.input),
-        output_tokens=bill.output.bounded(most.output),
-        thinking_tokens=bill.thinking.bounded(most.thinking) if bill.thinking.high else None,
-        cost_usd=corrected(plain, past).bounded(most.usd, 6),
+        input_tokens=bill.input.up_to(most.input),
+        output_tokens=bill.output.up_to(most.output),
+        thinking_tokens=bill.thinking.up_to(most.thinking) if bill.thinking.high else None,
+        cost_usd=corrected(plain, past).bounded(most.usd),
         tools=[_fee(fee, total) for fee, total in bill.fees] or None,
         other_lane=OtherLane(lane=elsewhere, cost_usd=there.likely, low=there.low, high=there.high),
         shards=len(found.parts),
@@ -229,14 +229,14 @@ def piloted(
     """Put what a pilot tells, in this lane and the other, in the place of what was assumed; the bounds stay."""
     if here is None or there is None:
         return before.model_copy(update={"pilot": pilot})
-    other = there.cost_usd.bounded(before.other_lane.high, 6)
+    other = there.cost_usd.bounded(before.other_lane.high)
     lane = OtherLane(lane=before.other_lane.lane, cost_usd=other.likely, low=other.low, high=other.high)
     thinking = before.thinking_tokens.high if before.thinking_tokens else here.thinking.high
     told = {
-        "input_tokens": here.input.bounded(before.input_tokens.high),
-        "output_tokens": here.output.bounded(before.output_tokens.high),
-        "thinking_tokens": here.thinking.bounded(thinking) if here.thinking.high else None,
-        "cost_usd": here.cost_usd.bounded(before.cost_usd.high, 6),
+        "input_tokens": here.input.up_to(before.input_tokens.high),
+        "output_tokens": here.output.up_to(before.output_tokens.high),
+        "thinking_tokens": here.thinking.up_to(thinking) if here.thinking.high else None,
+        "cost_usd": here.cost_usd.bounded(before.cost_usd.high),
         "other_lane": lane,
         "tools": None,
         "learnt": None,

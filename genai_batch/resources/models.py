@@ -151,7 +151,7 @@ def ending(model: Model, lane: str, today: date) -> Problem | None:
         return None
     last = today + (BATCH_LIFE if lane == "batch" else timedelta(days=1))
     if model.ends > last:
-        return Problem(problem=f"{model.name} ends on {model.ends}.", fix=f"use {model.next} for later jobs")
+        return Problem(problem=f"{model.name} ends on {model.ends}.", fix=f"use {model.next}")
     life = "a batch may take 48 h" if lane == "batch" else "this job may still run then"
     text = f"{model.name} ends on {model.ends}, before this job must be done: {life}. Rows that run later fail, or"
     return Problem(problem=f"{text} {model.next} answers and bills them.", fix=f"use {model.next}")

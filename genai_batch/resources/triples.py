@@ -40,11 +40,14 @@ class Triple(NamedTuple):
         """Round for the reader; without `digits` to whole numbers."""
         return Range(low=round(self.low, digits), likely=round(self.likely, digits), high=round(self.high, digits))
 
-    def bounded(self, bound: float, digits: int | None = None) -> Range:
-        """Round for the reader, with an upper bound beside the likely range; upwards, so that it stays one."""
-        high = max(bound, self.high)
-        exact = ceil(high) if digits is None else ceil(high * 10**digits) / 10**digits
-        return self.answer(digits).model_copy(update={"likely_high": round(self.high, digits), "high": exact})
+    def up_to(self, bound: float) -> Range:
+        """Round to whole numbers for the reader, with an upper bound in the place of the high end."""
+        return self.answer().model_copy(update={"high": ceil(max(bound, self.high))})
+
+    def bounded(self, bound: float) -> Range:
+        """Round USD for the reader, with an upper bound beside the likely range; upwards, so that it stays one."""
+        high = ceil(max(bound, self.high) * 1e6) / 1e6
+        return self.answer(6).model_copy(update={"likely_high": round(self.high, 6), "high": high})
 
     @classmethod
     def sum(cls, each: Iterable["Triple"]) -> Self:

@@ -169,10 +169,7 @@ def _usd(cost: Range) -> str:
 
 
 def _tokens(tokens: Range) -> str:
-    if tokens.likely_high is None:
-        return f"{tokens.likely:,.0f} tokens likely, {tokens.low:,.0f} to {tokens.high:,.0f}"
-    likely = f"{tokens.likely:,.0f} tokens likely, {tokens.low:,.0f} to {tokens.likely_high:,.0f}"
-    return f"{likely}, at most {tokens.high:,.0f}"
+    return f"{tokens.likely:,.0f} tokens likely, {tokens.low:,.0f} to {tokens.high:,.0f}"
 
 
 def _problems(word: str, problems: Iterable[Problem]) -> list[str]:

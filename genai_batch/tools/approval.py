@@ -94,13 +94,13 @@ def approve(
         return
     setting = (price.to_lower if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {_expected(price)}. {_told(word)}{sent} Ask "
+        f"The job may cost more than {dollars(limit)}: {expected(price)}. {_told(word)}{sent} Ask "
         f"the user; if they agree, call again with confirm=true (`--confirm`). {setting}.",
         approvable=True,
     )
 
 
-def _expected(price: Estimate | Costs) -> str:
+def expected(price: Estimate | Costs) -> str:
     """What is likely, and the amount that the limit was held against."""
     if isinstance(price, Costs):
         return f"{dollars(price.likely)} likely, {dollars(price.most)} at most"

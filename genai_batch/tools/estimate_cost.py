@@ -21,8 +21,8 @@ async def estimate_cost(
     workspace: Given,
     model: ModelName = None,
     lane: Lane = "batch",
-    pilot: Annotated[int | None, Field(description="Rows to run first, to know more", ge=2, le=200)] = None,
-    max_cost_usd: Annotated[float | None, Field(description=f"For the pilot ({CAP_USD})", ge=0)] = None,
+    pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
+    max_cost_usd: Annotated[float | None, Field(description="For the pilot", ge=0)] = None,
     max_output_tokens: OutputLimit = None,
     choice: Choice = None,
 ) -> Estimate:

@@ -30,7 +30,7 @@ from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object
-from genai_batch.tools.approval import priced
+from genai_batch.tools.approval import expected, priced
 from genai_batch.tools.routing import AS_BATCH, How
 from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
@@ -102,9 +102,9 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         raise PilotRuns(job.id)
     if not _has_told(workspace, found, pilot):
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
-    guessed, high = dollars(whole.price.cost_usd.likely), dollars(told.most)
+    guessed = dollars(whole.price.cost_usd.likely)
     paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    return f"{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
+    return f"{paid} All rows: {expected(told)}; {guessed} was estimated."
 
 
 class PilotRuns(NotFinished):

@@ -63,7 +63,7 @@ def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
 async def resume_job(
     job_id: JobId,
     workspace: Given,
-    rows: Annotated[Rows | list[str], Field(description="Which rows, or their keys")] = "unfinished",
+    rows: Annotated[Rows | list[str], Field(description="Or their keys")] = "unfinished",
     lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
     word: Annotated[Word | None, Asked(_quote)] = None,

@@ -60,5 +60,5 @@ def _together(found: Sequence[Estimate]) -> Estimate:
 
 def _sum(ranges: Sequence[Range]) -> Range:
     low, likely, high = (round(sum(getattr(each, name) for each in ranges), 6) for name in ("low", "likely", "high"))
-    ends = [each.high if each.likely_high is None else each.likely_high for each in ranges]
-    return Range(low=low, likely=likely, likely_high=round(sum(ends), 6), high=high)
+    ends = [each.likely_high for each in ranges if each.likely_high is not None]
+    return Range(low=low, likely=likely, likely_high=round(sum(ends), 6) if ends else None, high=high)
