@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from genai_batch.resources import estimates
+from genai_batch.resources import bounds, estimates
 from genai_batch.resources.estimates import Bill, Estimate
 from genai_batch.resources.lowering import best_setting
 from genai_batch.resources.models import find
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
+from genai_batch.server.emulator.tokens import text_tokens
 from tests.benchmarks.bounded_jobs import outcomes, table
 from tests.world import MODEL, World, call, finish, refusal, request, row, start
 
@@ -87,6 +88,35 @@ def test_the_likely_range_stands_beside_the_bound_and_learning_lowers_only_the_r
     assert live.most == pytest.approx(live.cost_usd.likely_high, abs=1e-6)
 
 
+@pytest.mark.parametrize("rows", [1, 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Describe the harbour in the tone of a travel guide. ",
+        "internationalization counterrevolutionaries ",
+        "xqzjvkpwtbn" * 9,
+        "ACGT" * 20,
+        "-" * 80 + "\n",
+        '{"a":[{"b":{}},{"c":[]}]},',
+        "3.14159 ",
+        "こんにちは世界。",
+        "विस्तरेणात्मनो योगं ",
+        "Опишите гавань. ",
+        "ما هي عاصمة فرنسا؟ ",
+    ],
+)
+def test_text_of_any_kind_is_bounded_as_a_plain_counter_counts_it(tmp_path: Path, text: str, rows: int) -> None:
+    lines = [row(f"k{n}", text * 40, max_output_tokens=1) for n in range(rows)]
+    assert estimate(tmp_path, lines).input_tokens.high >= rows * text_tokens(text * 40)
+
+
+def test_one_request_is_bounded_as_a_job_of_one_row(tmp_path: Path) -> None:
+    asked = watching(YOUTUBE[0], fps=2)
+    one = bounds.of_request(asked, find(MODEL, DAY), "live", DAY).usd
+    found = estimate(tmp_path, [{"key": "k", "request": asked}], lane="live")
+    assert found.cost_usd.high == pytest.approx(one, abs=2e-6)
+
+
 @pytest.mark.parametrize("uri", YOUTUBE)
 @pytest.mark.parametrize("mime", [None, "video/mp4"])
 def test_a_film_of_unknown_length_may_last_an_hour(tmp_path: Path, uri: str, mime: str | None) -> None:
@@ -124,8 +154,8 @@ def test_searches_are_bounded_by_the_most_of_a_row(tmp_path: Path) -> None:
 
 
 def test_caches_and_pages_are_bounded_by_what_a_model_reads(tmp_path: Path) -> None:
-    cached = request("Hi", max_output_tokens=1) | {"cached_content": "cachedContents/a"}
-    paged = request("Hi", max_output_tokens=1) | {"tools": [{"url_context": {}}]}
+    cached: dict[str, Any] = request("Hi", max_output_tokens=1) | {"cached_content": "cachedContents/a"}
+    paged: dict[str, Any] = request("Hi", max_output_tokens=1) | {"tools": [{"url_context": {}}]}
     for asked, rate in ((cached, 0.075), (paged, 0.375)):
         assert estimate(tmp_path, [{"key": "k", "request": asked}]).cost_usd.high >= 1_048_576 * rate * MTOK
 

@@ -16,7 +16,7 @@ from genai_batch.resources.prices import Lane, Rates
 from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tally import Tier
 from genai_batch.resources.tiers import LONG
-from genai_batch.resources.tokens.bound import beside_count, largest_count
+from genai_batch.resources.tokens.bound import largest_count, uncounted_tokens
 from genai_batch.resources.tokens.counting import by_kind
 from genai_batch.resources.tokens.media import See, unseen
 
@@ -69,12 +69,12 @@ class Bounding:
             return Bound()
         rates = [self._rates(shape, long=long) for shape in shapes]
         dearest = Rates(*(max(kind) for kind in zip(*rates, strict=True)))
-        read = whole = self._input(tier, dearest)
+        total = read = self._input(tier, dearest)
         for (shape, rows), rate in zip(shapes.items(), rates, strict=True):
-            whole = whole.plus(self._of_shape(shape, rate, rows))
+            total = total.plus(self._of_shape(shape, rate, rows))
         if long or not (share := self._share_near(tier, read.input)):
-            return whole
-        return whole._replace(usd=whole.usd * (1 + share * (self._step() - 1)))
+            return total
+        return total._replace(usd=total.usd * (1 + share * (self._step() - 1)))
 
     def _share_near(self, tier: Tier, tokens: float) -> float:
         """The part of rows, counted as short, that may lie above the step in the price all the same."""
@@ -101,7 +101,7 @@ class Bounding:
             (count, rate.dearest_input if kind.startswith("unseen") else max(rate.input, own.get(kind, rate.input)))
             for kind, count in counts.items()
         ]
-        per_kind.append((tier.rows * beside_count() + 2 * tier.unsure * tier.input, rate.input))
+        per_kind.append((tier.rows * uncounted_tokens() + 2 * tier.unsure * tier.input, rate.input))
         tokens = sum(count for count, _ in per_kind)
         usd = sum(count * float(each) for count, each in per_kind)
         share = min(1, tier.rows * MOST_INPUT / tokens) if tokens else 1

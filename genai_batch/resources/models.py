@@ -104,7 +104,7 @@ def _unknown(name: str, bare: str, current: list[str]) -> UnknownModel:
         return UnknownModel(bare.rpartition("/")[2], current, why=reason)
     if _is_withdrawn(bare):
         return UnknownModel(bare, current, why=f"{bare} was withdrawn by Google")
-    shorter = max((known for known in current if bare.startswith(f"{known}-")), key=len, default=None)
+    shorter = max((model for model in current if bare.startswith(f"{model}-")), key=len, default=None)
     another = f"; {shorter} is another" if shorter else ""
     return UnknownModel(bare, current, why=f"No model {brief(name, 120)!r}{another}")
 

@@ -124,8 +124,8 @@ def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier
     last = day + BATCH_LIFE
     ended = "next" in facts and facts["ends"] <= last
     billed = [(model, day), (model, last), *([(facts["next"], last)] if ended else [])]
-    found = [_standard(name, lane, when, long) for name, when in billed]
-    most = Rates(*(max(kind) for kind in zip(*found, strict=True)))
+    possible = [_standard(name, lane, when, long) for name, when in billed]
+    most = Rates(*(max(kind) for kind in zip(*possible, strict=True)))
     cached = max(_standard(name, "live", when, long).cached for name, when in billed)
     return most._replace(cached=cached).times(_factors(model, lane, tier)[1])
 
@@ -158,10 +158,10 @@ def _standard(model: str, lane: Lane, day: date, long: bool) -> Rates:
     when = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     size = LONG + 1 if long else 1_000
     try:
-        found = _rates(model, lane, when, size)
+        rate = _rates(model, lane, when, size)
     except LookupError:
         raise UnknownModel(model, why=f"no price is known for {model}") from None
-    return found.times(Decimal("0.5")) if _lacks_batch(model, lane, when) else found
+    return rate.times(Decimal("0.5")) if _lacks_batch(model, lane, when) else rate
 
 
 def _factors(model: str, lane: Lane, tier: ServiceTier) -> tuple[Decimal, Decimal]:

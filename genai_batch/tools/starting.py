@@ -116,15 +116,15 @@ def _limited(found: Preflight, folder: Path, limit: int) -> Preflight:
         BatchError: earlier jobs of the source could not be compared with it any more.
     """
     if found.about.changed_since:
-        said = "max_output_tokens changes every row, so that what changed_since has sent cannot be told from the rest."
-        raise BatchError(f"{said} State max_output_tokens in the source.")
-    same = Preflight(found.source, found.model, found.cut, about=found.about)
+        problem = "max_output_tokens changes rows, so that what changed_since has sent cannot be told from the rest."
+        raise BatchError(f"{problem} State max_output_tokens in the source.")
+    unchanged = Preflight(found.source, found.model, found.cut, about=found.about)
     if found.run().findings.count:
-        return same
+        return unchanged
     copy = folder / "limited" / found.source.name
     copy.parent.mkdir(mode=0o700, parents=True)
     if not output_limits.write(found.source, copy, limit):
-        return same
+        return unchanged
     return Preflight(copy, found.model, found.cut, about=found.about)
 
 

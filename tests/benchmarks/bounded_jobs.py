@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.bounded_jobs [--jobs N] [--seed S]
 
-A tenth of the rows of every job write up to the model's limit, and half of the jobs state no max_output_tokens. Every
-job is written as JSONL and estimated by the one pass that estimates real files, in the batch lane or live; its answers,
-and what they cost, are those of the emulator.
+A tenth of the rows of every job, and all rows of every seventh job, write up to the model's limit; half of the jobs
+state no max_output_tokens. Every job is written as JSONL and estimated by the one pass that estimates real files, in
+the batch lane or live; its answers, and what they cost, are those of the emulator.
 """
 
 import argparse
@@ -54,6 +54,8 @@ class Job:
     lane: Lane
     requests: Sequence[dict[str, Any]]
     drawn: Drawn
+    at_limit: float = 0.1
+    """Share of the rows that write as much as they may."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,13 @@ def drawn(dice: Random) -> Job:
         model = dice.choice(MODELS)
     lane: Lane = "batch" if dice.random() < 0.5 else "live"
     extra = _extra(dice, model, lane)
-    return Job(model, lane, [_row(dice, model, row, extra) for row in rows], base.drawn)
+    requests = [_row(dice, model, row, extra) for row in rows]
+    if dice.random() < 0.85:
+        return Job(model, lane, requests, base.drawn)
+    if dice.random() < 0.5:  # so that input and searches are most of the cost
+        for request in requests:
+            request["generationConfig"] |= {"maxOutputTokens": 8}
+    return Job(model, lane, requests, base.drawn, at_limit=1)
 
 
 def _extra(dice: Random, model: str, lane: Lane) -> dict[str, Any]:
@@ -134,11 +142,11 @@ def run(job: Job, dice: Random, folder: Path) -> Outcome:
 
 def _cost(job: Job, request: dict[str, Any], dice: Random) -> float:
     """What a row costs: some fail and cost nothing, some are blocked, a tenth writes as much as it may."""
-    if dice.random() < 0.05:
+    if job.at_limit < 1 and dice.random() < 0.05:
         return 0
     model: Model = find_model(job.model)
     how, fate = job.drawn, Fate()
-    if dice.random() < 0.1:
+    if dice.random() < job.at_limit:
         how = Drawn(output_tokens=LIMITLESS, output_sigma=0, thought_tokens=LIMITLESS, searches=job.drawn.searches)
         if dice.random() < 0.5:
             how = Drawn(output_tokens=5, thought_tokens=LIMITLESS, searches=job.drawn.searches)

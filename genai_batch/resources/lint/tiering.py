@@ -16,5 +16,5 @@ def tier(request: dict[str, Any], model: Model) -> Iterator[Fault]:
     if named is None:
         yield fault("service-tier", f"no such service_tier {str(value)[:40]!r}", "use standard, flex or priority")
     elif named == "flex" and not model.flex:
-        said = f"{model.name} is not known to have the service_tier flex, so its price is not known"
-        yield fault("service-tier-model", said, "remove it, or use a model that has flex, e.g. gemini-3.8-flash")
+        problem = f"{model.name} is not known to have the service_tier flex, so its price is not known"
+        yield fault("service-tier-model", problem, "remove it, or use a model that has flex, e.g. gemini-3.8-flash")

@@ -16,10 +16,10 @@ def largest_count(kinds: dict[str, float], *, evened: float = 1) -> dict[str, fl
 
 def largest_row(kinds: dict[str, float]) -> float:
     """The most tokens that a row of these counts can have."""
-    return sum(largest_count(kinds).values()) + beside_count()
+    return sum(largest_count(kinds).values()) + uncounted_tokens()
 
 
-def beside_count() -> float:
+def uncounted_tokens() -> float:
     """Tokens that a row may cost beside what is counted of it."""
     return coefficients()["bound"]["row"]
 

@@ -15,7 +15,7 @@ from genai_batch.resources.tokens.coefficients import coefficients
 from genai_batch.resources.tokens.declared import Provider
 from genai_batch.resources.tokens.headers import Seen
 from genai_batch.resources.tokens.text import of_text
-from genai_batch.resources.untyped import as_object, field, number_in
+from genai_batch.resources.untyped import as_object, field, is_object, number_in
 
 Modality = Literal["image", "audio", "video", "document", "text", "file"]
 """Kinds of media; a file is one that does not say what it is."""
@@ -52,14 +52,14 @@ class Clip(NamedTuple):
         return seen._replace(seconds=seconds, fps=seen.fps * self.fps)
 
 
-WHOLE = Clip()
+UNCUT = Clip()
 
 
 def clip_of(part: dict[str, Any]) -> Clip:
     """Read the `video_metadata` of a part; what is malformed counts as absent."""
     asked = as_object(field(part, "video_metadata"))
     if not asked:
-        return WHOLE
+        return UNCUT
     start, end = (_seconds(field(asked, f"{name}_offset")) for name in ("start", "end"))
     fps = number_in(field(asked, "fps"))
     return Clip(start or 0, inf if end is None else end, fps if fps and 0 < fps < inf else 1)
@@ -67,7 +67,7 @@ def clip_of(part: dict[str, Any]) -> Clip:
 
 def _seconds(offset: object) -> float | None:
     """A protobuf duration (`"90s"`), or an object with `seconds`."""
-    text = field(as_object(offset), "seconds") if isinstance(offset, dict) else offset
+    text = field(offset, "seconds") if is_object(offset) else offset
     number = number_in(text.strip().removesuffix("s") if isinstance(text, str) else text)
     return number if number is not None and 0 <= number < inf else None
 
@@ -87,7 +87,7 @@ class Medium(NamedTuple):
 
 
 def of_inline(
-    blob: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None, clip: Clip = WHOLE
+    blob: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None, clip: Clip = UNCUT
 ) -> Medium:
     """Tokens of bytes that travel in the request."""
     mime, data = _mime(blob), blob.get("data")
@@ -106,7 +106,7 @@ def of_file(
     provider: Provider,
     level: Resolution | None = None,
     see: See = unseen,
-    clip: Clip = WHOLE,
+    clip: Clip = UNCUT,
 ) -> Medium:
     """Tokens of a file that is only named: a guess, unless `see` knows it. A link to YouTube is a film."""
     mime, uri = _mime(file), field(file, "file_uri")
