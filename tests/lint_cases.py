@@ -365,6 +365,14 @@ TOOLS = {
         beside(cached_content="cachedContents/a", system_instruction=turn("user")),
         beside(cached_content="cachedContents/a"),
     ),
+    "tiers, one that is none": Case("service-tier", beside(service_tier="turbo"), beside(serviceTier="Flex")),
+    "tiers, one that is no word": Case("service-tier", beside(serviceTier=1), beside(service_tier=None)),
+    "tiers, an enum of another name": Case(
+        "service-tier", beside(service_tier="SERVICE_TIER_BATCH"), beside(service_tier="SERVICE_TIER_STANDARD")
+    ),
+    "tiers, flex where it is not listed": Case(
+        "service-tier-model", beside(service_tier="flex"), beside(service_tier="priority"), "gemini-3.6-flash"
+    ),
     "reference 1.3, one safety setting": Case("safety-shape", beside(safety_settings={}), beside(safety_settings=[])),
     "reference 1.3, a harm of no list": Case(
         "safety-category",

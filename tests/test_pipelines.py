@@ -140,7 +140,7 @@ async def test_the_command_line_resumes_a_pipeline_by_its_name_alone(world: Worl
 
 async def test_the_limit_of_the_day_holds_and_nobody_lifts_it(world: World) -> None:
     async with world.client(max_cost_usd_per_day=0.018) as client:
-        pipe = await begin(client, posts(world, SHORT, SHORT))
+        pipe = await begin(client, posts(world, SHORT, SHORT, {"max_output_tokens": 1_200}))
         await wait(client, pipe)
         status = await call(client, "resume_job", job_id=pipe, confirm=True)
         assert "today's limit (GENAI_BATCH_MAX_COST_USD_PER_DAY)" in status["notice"]

@@ -25,6 +25,8 @@ from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.means import Pace
 
 MODEL = "gemini-3.8-flash"
+LIMIT_USD = 100
+"""Limit of a world, since rows that state no max_output_tokens can cost $0.12 each; tests of limits set their own."""
 OVER = tuple(f"JOB_STATE_{end}" for end in ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))
 Era = Literal["auto", "legacy"]
 
@@ -56,7 +58,7 @@ class World:
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of an offline server in this world that asks as often as it can."""
-        given = Settings("emulator", "offline", self.home, (self.work,), pace=Pace(0, 0, 0))
+        given = Settings("emulator", "offline", self.home, (self.work,), max_cost_usd=LIMIT_USD, pace=Pace(0, 0, 0))
         return replace(given, **changes)
 
     def env(self, **more: str) -> dict[str, str]:
@@ -66,6 +68,7 @@ class World:
             "GENAI_BATCH_HOME": str(self.home),
             "GENAI_BATCH_ROOTS": str(self.work),
             "GENAI_BATCH_BACKEND": "emulator",
+            "GENAI_BATCH_MAX_COST_USD": str(LIMIT_USD),
         }
         return {**kept, **own, **more}
 

@@ -55,10 +55,14 @@ class Problem(Answer):
 
 
 class Range(Answer):
-    """A number that is not known yet: at least `low`, probably `likely`, at most `high`."""
+    """A number that is not known yet: at least `low`, probably `likely`, at most `high`.
+
+    Where `high` is a bound that cannot be passed, `likely_high` is the upper end of the likely range.
+    """
 
     low: int | float
     likely: int | float
+    likely_high: float | None = None
     high: int | float
 
 

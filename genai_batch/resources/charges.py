@@ -21,6 +21,8 @@ class Charge(NamedTuple):
     unit: str
     uses: Triple
     free_uses: int
+    most_uses: int
+    """Of a single row."""
 
     def total(self, rows: float) -> Triple:
         """USD for so many rows that may use it."""
@@ -49,7 +51,7 @@ def charge(tool: str, model: Model) -> Charge | None:
     for entry in _data()["charge"]:
         if entry["tool"] == tool and model.era >= entry["from"]:
             usd = Decimal(entry["usd_per_1000"]) / 1_000
-            return Charge(tool, usd, entry["unit"], Triple(*entry["uses"]), entry["free_uses"])
+            return Charge(tool, usd, entry["unit"], Triple(*entry["uses"]), entry["free_uses"], entry["most_uses"])
     raise UnknownModel(model.name, why=f"no price is known for its tool {tool}", advice="Leave the tool out.")
 
 

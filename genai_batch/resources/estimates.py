@@ -1,10 +1,11 @@
 """What a job will cost, before it runs.
 
 Input is counted (`tokens`), with a range from how far such counts were off; output is assumed (`outputs`), since nobody
-knows how much a model will write; tools that bill extra are charged by the use (`charges`).
+knows how much a model will write; tools that bill extra are charged by the use (`charges`). Beside what is likely
+stands the most that it can cost (`bounds`), which nothing that was learnt lowers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
@@ -13,12 +14,15 @@ from pydantic import Field, PrivateAttr
 
 from genai_batch.resources import charges, doubts, prices
 from genai_batch.resources.answers import Answer, Problem, Range
+from genai_batch.resources.bounds import Bound, Bounding
 from genai_batch.resources.calibration import Past, corrected, correction
 from genai_batch.resources.charges import Charge
+from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.jobs import State
+from genai_batch.resources.models import ending
 from genai_batch.resources.outputs import Written, written
 from genai_batch.resources.outputs_data import assumed
-from genai_batch.resources.prices import Lane, Price, Rates, Usage
+from genai_batch.resources.prices import Lane, Price, Rates, Usage, stops_at_limit
 from genai_batch.resources.projection import Projection, Whole
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.shapes import Shape
@@ -30,7 +34,7 @@ ANSWER = 2_000
 
 
 class OtherLane(Answer):
-    """What the same requests would cost in the other lane."""
+    """What the same requests would cost in the other lane; `high` is the bound."""
 
     lane: Lane
     cost_usd: float
@@ -58,7 +62,8 @@ class PilotRun(Answer):
 class Estimate(Answer):
     """What a source would cost as a job.
 
-    Tokens and USD are for the whole job; only `problem_count` of 0 can be sent.
+    Tokens and USD are for the whole job; only `problem_count` of 0 can be sent. The true cost is never above
+    `cost_usd.high`, and mostly between `low` and `likely_high`.
     """
 
     requests: Annotated[int, Field(description="Rows that could be sent")]
@@ -68,7 +73,8 @@ class Estimate(Answer):
     input_tokens: Range
     output_tokens: Annotated[Range, Field(description="Thinking included")]
     thinking_tokens: Range | None = None
-    cost_usd: Range
+    cost_usd: Annotated[Range, Field(description="high: an upper bound; likely_high: end of the likely range")]
+    to_lower: Annotated[str | None, Field(description="Setting that lowers the bound most")] = None
     tools: list[ToolFee] | None = None
     other_lane: OtherLane
     shards: int
@@ -79,6 +85,7 @@ class Estimate(Answer):
     backend: str
     next: str
     _uncorrected: Triple = PrivateAttr(Triple())
+    _can_stop: bool = PrivateAttr(default=False)
 
     @property
     def uncorrected(self) -> float:
@@ -86,18 +93,33 @@ class Estimate(Answer):
         return self._uncorrected.likely
 
     @property
+    def likely_range(self) -> Range:
+        """USD that it probably costs, without the bound."""
+        cost = self.cost_usd
+        return Range(low=cost.low, likely=cost.likely, high=cost.high if cost.likely_high is None else cost.likely_high)
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether the job can be stopped at a limit once it runs."""
+        return self._can_stop
+
+    @property
     def most(self) -> float:
-        """USD that the limits are held against: what earlier jobs taught may raise it, not lower it."""
-        return max(self.cost_usd.high, self._uncorrected.high)
+        """USD that the limits are held against.
+
+        It is the bound, or the upper end of the likely range where the limit itself stops the job; what earlier jobs
+        taught may raise that, not lower it.
+        """
+        return max(self.likely_range.high, self._uncorrected.high) if self._can_stop else self.cost_usd.high
 
     def known(self, cost: Triple) -> Self:
-        """The same with a cost that a pilot of it has told."""
-        told = self.model_copy(update={"cost_usd": cost.answer(6), "learnt": "the cost is what a pilot of it told"})
-        return told.noting(cost)
+        """The same with a cost that a pilot of it has told; the bound stays."""
+        learnt = {"cost_usd": cost.bounded(self.cost_usd.high), "learnt": "the cost is what a pilot of it told"}
+        return self.model_copy(update=learnt).noting(cost, can_stop=self._can_stop)
 
-    def noting(self, uncorrected: Triple) -> Self:
-        """Keep the range without what earlier jobs taught, which is not for the reader."""
-        self._uncorrected = uncorrected
+    def noting(self, uncorrected: Triple, *, can_stop: bool) -> Self:
+        """Keep what is not for the reader: the likely range without what earlier jobs taught, and what a limit does."""
+        self._uncorrected, self._can_stop = uncorrected, can_stop
         return self
 
     def fitted(self) -> Self:
@@ -119,22 +141,32 @@ class Bill:
         """Price what one pass found.
 
         Raises:
-            UnknownModel: no price is known for the model, or for a tool that a row uses.
+            UnknownModel: no price is known for the model, or for a tier, a medium or a tool of a row.
         """
         self.found, self.day = found, day
         self.lane: Lane = lane
-        tiers = [(tier, self._rates(long)) for long, tier in ((False, found.short), (True, found.long))]
-        self._written = [(tier, rate, _written(tier, found)) for tier, rate in tiers]
+        _refuse_unpriced_media(found)
+        tiers = [(tier, long) for long, tier in ((False, found.short), (True, found.long))]
+        self._written = [(tier, long, _written(tier, found)) for tier, long in tiers]
         self.input = Triple.sum(doubts.input_tokens(tier) for tier, _ in tiers)
-        self.output = Triple.sum(each.all.times(rows) for _, _, all_ in self._written for each, rows in all_)
-        self.thinking = Triple.sum(each.thinking.times(rows) for _, _, all_ in self._written for each, rows in all_)
+        self.output = Triple.sum(row.all.times(rows) for *_, all_ in self._written for _, row, rows in all_)
+        self.thinking = Triple.sum(row.thinking.times(rows) for *_, all_ in self._written for _, row, rows in all_)
         self.fees = _fees(found)
 
     @property
     def cost(self) -> Triple:
-        """USD, everything included."""
-        parts = [self._tier(tier, rate, all_) for tier, rate, all_ in self._written]
+        """USD that it probably costs, everything included."""
+        parts = [self._tier(tier, long, all_) for tier, long, all_ in self._written]
         return Triple.sum([*parts, *(total for _, total in self.fees)])
+
+    def bound(self, change: "Change | None" = None) -> Bound:
+        """What it can cost at most, in tokens and USD; `change` sets the rows otherwise first."""
+        bounding = Bounding(self.found.model, self.lane, self.day)
+        short, long = (
+            bounding.of(change(tier) if change else tier, long=is_long)
+            for is_long, tier in ((False, self.found.short), (True, self.found.long))
+        )
+        return short.plus(long)
 
     def usd(self, usage: Usage) -> Decimal:
         """What tokens that were measured cost here."""
@@ -143,43 +175,44 @@ class Bill:
     @property
     def whole(self) -> Whole:
         """What a sample of the rows is to be projected to."""
-        shapes = [shape for tier, _, _ in self._written for shape in tier.shapes]
+        shapes = [shape for tier, *_ in self._written for shape in tier.shapes]
         bounds = [shape.bound and shape.bound * shape.candidates for shape in shapes]
         most = max(filter(None, bounds)) if bounds and all(bounds) else None
         return Whole(
             self.found.requests, self.input.likely, most, float(max((fee.usd for fee, _ in self.fees), default=0))
         )
 
-    def _rates(self, long: bool) -> Rates:
-        return prices.rates(self.found.model.name, self.lane, self.day, long=long)
+    def _rates(self, shape: Shape, long: bool) -> Rates:
+        return prices.rates(self.found.model.name, self.lane, self.day, long=long, tier=shape.tier)
 
-    def _tier(self, tier: Tier, rate: Rates, all_: list[tuple[Written, float]]) -> Triple:
-        media = rate.image_output if self.found.model.kind == "image" else rate.output
-        if any(shape.media == "IMAGE" for shape in tier.shapes):
-            media = rate.image_output
-        out = [_output_usd(each, rate, media).times(rows) for each, rows in all_]
-        return Triple.sum([doubts.input_usd(tier, rate), _unseen_input(tier, rate), *out])
+    def _tier(self, tier: Tier, long: bool, all_: list[tuple[Shape, Written, float]]) -> Triple:
+        if not all_:
+            return Triple()
+        rates = [(self._rates(shape, long), rows) for shape, _, rows in all_]
+        out = [
+            _output_usd(row, rate, shape).times(rows) for (shape, row, rows), (rate, _) in zip(all_, rates, strict=True)
+        ]
+        return Triple.sum([doubts.input_usd(tier, _mean(rates)), *map(_added, all_, rates), *out])
 
 
 def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequence[Past] = ()) -> Estimate:
     """Turn what one pass found, and what earlier jobs of its model and shape taught, into numbers with a range."""
     elsewhere: Lane = "live" if lane == "batch" else "batch"
     bill, other = Bill(found, lane, day), Bill(found, elsewhere, day)
-    plain, learnt = bill.cost, correction(past)
-    there = corrected(other.cost, past)
+    plain, learnt, most = bill.cost, correction(past), bill.bound()
+    there = corrected(other.cost, past).bounded(other.bound().usd)
+    ends = ending(found.model, lane, day)
     return Estimate(
         requests=found.requests,
         problem_count=found.findings.count,
         problems=found.findings.problems,
-        warnings=[*doubts.warnings(found), *found.findings.warnings],
-        input_tokens=bill.input.answer(),
-        output_tokens=bill.output.answer(),
-        thinking_tokens=bill.thinking.answer() if bill.thinking.high else None,
-        cost_usd=corrected(plain, past).answer(6),
+        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *found.findings.warnings],
+        input_tokens=bill.input.up_to(most.input),
+        output_tokens=bill.output.up_to(most.output),
+        thinking_tokens=bill.thinking.up_to(most.thinking) if bill.thinking.high else None,
+        cost_usd=corrected(plain, past).bounded(most.usd),
         tools=[_fee(fee, total) for fee, total in bill.fees] or None,
-        other_lane=OtherLane(
-            lane=elsewhere, cost_usd=round(there.likely, 6), low=round(there.low, 6), high=round(there.high, 6)
-        ),
+        other_lane=OtherLane(lane=elsewhere, cost_usd=there.likely, low=there.low, high=there.high),
         shards=len(found.parts),
         upload_bytes=found.upload_bytes or None,
         learnt=learnt
@@ -187,35 +220,71 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
         price=prices.price(found.model.name, lane, day),
         backend=backend,
         next=_next(found),
-    ).noting(plain)
+    ).noting(plain, can_stop=stops_at_limit(lane))
 
 
 def piloted(
     before: Estimate, pilot: PilotRun, here: Projection | None = None, there: Projection | None = None
 ) -> Estimate:
-    """Put what a pilot tells, in this lane and the other, in the place of what was assumed."""
+    """Put what a pilot tells, in this lane and the other, in the place of what was assumed; the bounds stay."""
     if here is None or there is None:
         return before.model_copy(update={"pilot": pilot})
-    other = there.cost_usd
-    lane = OtherLane(
-        lane=before.other_lane.lane, cost_usd=round(other.likely, 6), low=round(other.low, 6), high=round(other.high, 6)
-    )
+    other = there.cost_usd.bounded(before.other_lane.high)
+    lane = OtherLane(lane=before.other_lane.lane, cost_usd=other.likely, low=other.low, high=other.high)
+    thinking = before.thinking_tokens.high if before.thinking_tokens else here.thinking.high
     told = {
-        "input_tokens": here.input.answer(), "output_tokens": here.output.answer(), "cost_usd": here.cost_usd.answer(6),
-        "thinking_tokens": here.thinking.answer() if here.thinking.high else None, "other_lane": lane, "tools": None,
-        "learnt": None, "pilot": pilot,
-    }  # fmt: skip
-    return before.model_copy(update=told).noting(here.cost_usd)
+        "input_tokens": here.input.up_to(before.input_tokens.high),
+        "output_tokens": here.output.up_to(before.output_tokens.high),
+        "thinking_tokens": here.thinking.up_to(thinking) if here.thinking.high else None,
+        "cost_usd": here.cost_usd.bounded(before.cost_usd.high),
+        "other_lane": lane,
+        "tools": None,
+        "learnt": None,
+        "pilot": pilot,
+    }
+    return before.model_copy(update=told).noting(here.cost_usd, can_stop=before.can_stop)
 
 
-def _output_usd(each: Written, rate: Rates, media: Decimal) -> Triple:
-    text = each.text.plus(each.thinking).times(float(rate.output))
-    return text.plus(each.media.times(float(media)))
+Change = Callable[[Tier], Tier]
+"""How the rows of a tier would be set otherwise."""
 
 
-def _written(tier: Tier, found: Preflight) -> list[tuple[Written, float]]:
+def _refuse_unpriced_media(found: Preflight) -> None:
+    """Name a medium that rows ask for and that has no price.
+
+    Raises:
+        UnknownModel: it would be billed as text, at a guess.
+    """
+    model = found.model
+    asked = {shape.media for tier in (found.short, found.long) for shape, rows in tier.shapes.items() if rows > 0}
+    if "IMAGE" in asked and not prices.prices_pictures(model.name):
+        raise UnknownModel(
+            model.name, why=f"no price is known for pictures by {model.name}", advice="Use an image model."
+        )
+    if "AUDIO" in asked and model.kind != "speech":
+        raise UnknownModel(model.name, why=f"no price is known for speech by {model.name}", advice="Use a tts model.")
+
+
+def _mean(rates: Sequence[tuple[Rates, float]]) -> Rates:
+    """Rates of input where rows of several service tiers lie mixed, each by its number of rows."""
+    total = sum(rows for _, rows in rates)
+    if total <= 0 or len(rates) == 1:
+        return rates[0][0]
+    shares = [Decimal(rows) / Decimal(total) for _, rows in rates]
+    kinds = zip(*(rate for rate, _ in rates), strict=True)
+    return Rates(*(sum((rate * share for rate, share in zip(kind, shares, strict=True)), Decimal(0)) for kind in kinds))
+
+
+def _output_usd(row: Written, rate: Rates, shape: Shape) -> Triple:
+    text = row.text.plus(row.thinking).times(float(rate.output))
+    return text.plus(row.media.times(float(rate.image_output if shape.media == "IMAGE" else rate.output)))
+
+
+def _written(tier: Tier, found: Preflight) -> list[tuple[Shape, Written, float]]:
+    """What a row of each shape writes, and how many rows have it."""
     mean = tier.input / tier.rows if tier.rows else 0
-    return [(_tagged(written(shape, found.model, mean), shape, found), rows) for shape, rows in tier.shapes.items()]
+    shapes = tier.shapes.items()
+    return [(shape, _tagged(written(shape, found.model, mean), shape, found), rows) for shape, rows in shapes]
 
 
 def _tagged(each: Written, shape: Shape, found: Preflight) -> Written:
@@ -234,15 +303,12 @@ def _fees(found: Preflight) -> list[tuple[Charge, Triple]]:
     return [(fee, fee.total(count)) for fee, count in priced if fee]
 
 
-def _unseen_input(tier: Tier, rate: Rates) -> Triple:
-    """What caches and fetched pages add to the input, unseen."""
-    return Triple.sum(_added(shape, rate).times(rows) for shape, rows in tier.shapes.items())
-
-
-def _added(shape: Shape, rate: Rates) -> Triple:
+def _added(row: tuple[Shape, Written, float], rate: tuple[Rates, float]) -> Triple:
+    """What caches and fetched pages add to the input of the rows of a shape, unseen."""
+    (shape, _, rows), (own, _) = row, rate
     pages = Triple(*assumed("input", "url_context")) if "url_context" in shape.tools else Triple()
     cached = Triple(*assumed("input", "cached")) if shape.cached else Triple()
-    return pages.times(float(rate.input)).plus(cached.times(float(rate.cached)))
+    return pages.times(float(own.input)).plus(cached.times(float(own.cached))).times(rows)
 
 
 def _fee(fee: Charge, total: Triple) -> ToolFee:

@@ -1,17 +1,19 @@
 """The Gemini models: which exist, what they make, which can run in a batch, and when they end."""
 
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genai_batch.resources.answers import Answer, Problem
+from genai_batch.resources.answers import Answer, Problem, brief
 from genai_batch.resources.errors import UnknownModel
 
 ModelKind = Literal["text", "image", "speech", "embedding"]
+BATCH_LIFE = timedelta(days=2)
+"""How long a batch may wait and run before Gemini gives it up."""
 
 
 class Model(Answer):
@@ -35,8 +37,8 @@ class Model(Answer):
     """Aspect ratios of the pictures it makes; empty where they are not known."""
     sizes: Annotated[tuple[str, ...], Field(exclude=True)] = ()
     """Sizes of them, the same."""
-    most_output: Annotated[int, Field(exclude=True)] = 65_536
-    """Tokens of the longest answer."""
+    flex: Annotated[bool, Field(exclude=True)] = False
+    """Whether it is served at the flex tier."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -50,6 +52,11 @@ class Model(Answer):
     def thinks(self) -> bool:
         """Whether it spends thinking tokens unless told not to."""
         return self.kind == "text" and self.era >= 2.5 and "2.5-flash-lite" not in self.name
+
+    @property
+    def most_output(self) -> int:
+        """Tokens of the longest answer, thinking included."""
+        return catalogue()["most_output"][self.kind]
 
 
 @lru_cache(256)
@@ -70,21 +77,55 @@ def known() -> list[Model]:
 
 
 def find(name: str, today: date) -> Model:
-    """Look a model up by id, with or without `models/`.
+    """Look a model up by its exact id or a listed alias, with or without `models/`.
 
     Raises:
-        UnknownModel: not known, ended, or unable to run in a batch.
+        UnknownModel: not known, ended, tuned, or unable to run in a batch.
     """
     bare = name.strip().removeprefix("models/").lower()
+    if bare.startswith("tunedmodels/") or bare.endswith("-tuned"):
+        reason = f"{brief(name, 120)} is a tuned model, for which no price is known"
+        raise UnknownModel(bare, why=reason, advice="Use the model that it was tuned from.")
     _refuse_unbatchable(bare)
-    facts = catalogue()["models"].get(bare)
-    current = [m.name for m in known() if not m.ends or m.ends > today]
-    if facts is None and not _priced(bare):
-        raise UnknownModel(name, current)
-    model = Model.model_validate({"name": bare, **(facts or {"kind": _kind(bare)})})
+    facts = catalogue()["models"].get(bare) or _facts_of_alias(bare)
+    current = [model.name for model in known() if not model.ends or model.ends > today]
+    if facts is None:
+        raise _unknown(name, bare, current)
+    model = Model.model_validate({"name": bare, **facts})
     if model.ends and model.ends <= today:
         raise UnknownModel(bare, why=f"{bare} was shut down on {model.ends}", advice=f"Use {model.next}.")
     return model
+
+
+def _unknown(name: str, bare: str, current: list[str]) -> UnknownModel:
+    """Say why there is no such model, naming the nearest."""
+    if "/" in bare:
+        reason = f"No model {brief(name, 120)!r}: write the bare id, without a path"
+        return UnknownModel(bare.rpartition("/")[2], current, why=reason)
+    if _is_withdrawn(bare):
+        return UnknownModel(bare, current, why=f"{bare} was withdrawn by Google")
+    shorter = max((model for model in current if bare.startswith(f"{model}-")), key=len, default=None)
+    another = f"; {shorter} is another" if shorter else ""
+    return UnknownModel(bare, current, why=f"No model {brief(name, 120)!r}{another}")
+
+
+def _facts_of_alias(name: str) -> dict[str, Any] | None:
+    """What is known of a model by another name that the price list gives it."""
+    from genai_batch.resources import prices  # genai-prices takes 0.2 s to import
+
+    if not name.startswith("gemini-") or (listed := prices.listed(name)) is None:
+        return None
+    facts = catalogue()["models"].get(listed.id)
+    if facts is None and listed.deprecated:
+        return None
+    return facts or {"kind": _kind(name)}
+
+
+def _is_withdrawn(name: str) -> bool:
+    from genai_batch.resources import prices  # as above
+
+    listed = prices.listed(name)
+    return listed is not None and bool(listed.deprecated)
 
 
 def allowance(model: str, tier: int) -> int:
@@ -97,28 +138,29 @@ def allowance(model: str, tier: int) -> int:
 
 
 def warning(model: Model) -> Problem | None:
-    """Say when the model is about to end, or is one today and another tomorrow."""
-    if model.name.endswith("-latest"):
-        text = (
-            f"{model.name} is a name that moves: the model behind it, and its price, can change before the batch runs."
-        )
-        return Problem(problem=text, fix="name a model of batch://models")
+    """Say when the model is one today and another tomorrow."""
+    if not model.name.endswith("-latest"):
+        return None
+    text = f"{model.name} is a name that moves: the model behind it, and its price, can change before the batch runs."
+    return Problem(problem=text, fix="name a model of batch://models")
+
+
+def ending(model: Model, lane: str, today: date) -> Problem | None:
+    """Say when the model ends, and whether it may do so before a job that starts today."""
     if model.ends is None:
         return None
-    text = f"{model.name} ends on {model.ends}; a batch may still be running then."
-    return Problem(problem=text, fix=f"use {model.next}")
+    last = today + (BATCH_LIFE if lane == "batch" else timedelta(days=1))
+    if model.ends > last:
+        return Problem(problem=f"{model.name} ends on {model.ends}.", fix=f"use {model.next}")
+    life = "a batch may take 48 h" if lane == "batch" else "this job may still run then"
+    text = f"{model.name} ends on {model.ends}, before this job must be done: {life}. Rows that run later fail, or"
+    return Problem(problem=f"{text} {model.next} answers and bills them.", fix=f"use {model.next}")
 
 
 def _refuse_unbatchable(name: str) -> None:
     for part, why in catalogue()["unbatchable"].items():
         if part in name:
             raise UnknownModel(name, why=f"{name} cannot run in a batch: {why}", advice=UnknownModel.advice)
-
-
-def _priced(name: str) -> bool:
-    from genai_batch.resources import prices  # genai-prices takes 0.2 s to import
-
-    return name.startswith("gemini-") and prices.is_listed(name)
 
 
 def _kind(name: str) -> ModelKind:

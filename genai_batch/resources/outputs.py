@@ -34,12 +34,40 @@ def written(shape: Shape, model: Model, input_tokens: float) -> Written:
     return _bounded(answer.times(shape.candidates), _thinking(shape, model), shape)
 
 
+class MostWritten(NamedTuple):
+    """Tokens that one row can write: text with its thinking, the part of it that may be thinking, and media."""
+
+    text: float = 0
+    thinking: float = 0
+    media: float = 0
+
+
+def most_written(shape: Shape, model: Model) -> MostWritten:
+    """The longest answer to a row of this shape: up to its limit, against which thinking counts, or the model's own."""
+    if model.kind == "embedding":
+        return MostWritten()
+    limit = float((shape.bound or model.most_output) * shape.candidates)
+    if shape.media == "AUDIO":
+        return MostWritten(media=limit)
+    thinking = 0 if shape.media else _thinking(shape, model).high
+    if thinking and not isinstance(shape.thinking, int):
+        thinking = limit
+    media = max(_picture_sizes(shape, model)) * shape.candidates if shape.media else 0
+    return MostWritten(limit, min(thinking, limit), media)
+
+
+def _picture_sizes(shape: Shape, model: Model) -> list[float]:
+    """Tokens of the pictures that may come: of the size that is asked for, else of every size."""
+    sizes = next(sizes for name, sizes in data()["image"].items() if model.name.startswith(name) or name == "gemini-")
+    asked = sizes.get(shape.image_size.upper())
+    return [*sizes.values()] if asked is None else [asked]
+
+
 def _media(shape: Shape, model: Model, input_tokens: float) -> Written:
     if shape.media == "AUDIO":
         rate = Triple(*assumed("media", "speech_per_token"))
         return Written(media=rate.times(max(input_tokens, 1) * shape.candidates).at_most(shape.bound))
-    sizes = next(sizes for name, sizes in data()["image"].items() if model.name.startswith(name) or name == "gemini-")
-    tokens = float(sizes.get(shape.image_size.upper(), max(sizes.values())))
+    tokens = float(max(_picture_sizes(shape if shape.image_size else shape._replace(image_size="1K"), model)))
     media = Triple(0.9 * tokens, tokens, tokens).times(shape.candidates)
     caption = Triple(*assumed("media", "caption")) if shape.caption else Triple()
     return Written(text=caption.at_most(shape.bound), media=media)

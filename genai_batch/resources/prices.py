@@ -1,23 +1,30 @@
 """What a token costs: genai-prices, corrected where Google's own page says otherwise.
 
-Correction: for a model without a batch entry genai-prices answers a question about the batch lane with the full price.
-Google's batch discount is a fixed 50 %, so an answer that equals the standard price is halved, and the source says so.
+Corrections: genai-prices takes a name for a model whose name it begins with; here only a name that stands in
+`models.toml`, or in its own list word for word, has a price. For a model without a batch entry it answers a question
+about the batch lane with the full price; Google's batch discount is a fixed 50 %, so an answer that equals the standard
+price is halved, and the source says so. Service tiers are factors of our own (`models.toml`).
 """
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import UnknownModel
-from genai_batch.resources.models import catalogue
+from genai_batch.resources.models import BATCH_LIFE, catalogue
 from genai_batch.resources.tiers import LONG
 
+if TYPE_CHECKING:  # takes 0.2 s to import
+    from genai_prices.types import MatchLogic, ModelInfo
+
 Lane = Literal["batch", "live"]
+ServiceTier = Literal["standard", "flex", "priority"]
 _BATCH_KNOWN_SINCE = datetime(2026, 10, 15, tzinfo=UTC)
 _MTOK = 1_000_000
 
@@ -40,6 +47,15 @@ class Rates(NamedTuple):
     image_input: Decimal
     video_input: Decimal
 
+    @property
+    def dearest_input(self) -> Decimal:
+        """The highest rate of any kind of input."""
+        return max(self.input, self.cached, self.audio_input, self.image_input, self.video_input)
+
+    def times(self, factor: Decimal) -> "Rates":
+        """Scale all rates."""
+        return Rates(*(rate * factor for rate in self))
+
 
 class Usage(NamedTuple):
     """Tokens of one answer as Gemini reports them; `output` includes thinking, `input` every kind of input."""
@@ -53,29 +69,65 @@ class Usage(NamedTuple):
     video_input: int = 0
 
 
-def is_listed(model: str) -> bool:
-    """Whether genai-prices knows the model at all."""
-    try:
-        _calculate(model, "live", _BATCH_KNOWN_SINCE, input_tokens=1)
-    except LookupError:
-        return False
-    return True
+def stops_at_limit(lane: str) -> bool:
+    """Whether a job in this lane can still be stopped once it runs; a batch that was sent is paid to its end."""
+    return lane != "batch"
 
 
 @cache
-def rates(model: str, lane: Lane, day: date, *, long: bool = False) -> Rates:
-    """Rates of one model on one day.
+def listed(model: str) -> "ModelInfo | None":
+    """The entry of genai-prices that names a model word for word, whatever other names it would match."""
+    from genai_prices.data import providers
+
+    google = next(provider for provider in providers if provider.id == "google")
+    return next((entry for entry in google.models if model == entry.id or model in _names(entry.match)), None)
+
+
+def _names(match: "MatchLogic") -> Iterator[str]:
+    """The names that a rule of genai-prices spells out."""
+    from genai_prices.types import ClauseEquals, ClauseOr
+
+    if isinstance(match, ClauseEquals):
+        yield match.equals
+    elif isinstance(match, ClauseOr):
+        for clause in match.or_:
+            yield from _names(clause)
+
+
+def prices_pictures(model: str) -> bool:
+    """Whether a price is listed for pictures that the model makes; without one they would be billed as text."""
+    rate = rates(model, "live", catalogue()["checked"])
+    return rate.image_output != rate.output
+
+
+@cache
+def rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier = "standard") -> Rates:
+    """Likely rates of one model on one day; a batch has no service tiers.
 
     Raises:
         UnknownModel: no price is known; a price is never guessed and never 0.
     """
-    when = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    size = LONG + 1 if long else 1_000
-    try:
-        listed = _rates(model, lane, when, size)
-    except LookupError:
-        raise UnknownModel(model, why=f"no price is known for {model}") from None
-    return Rates(*(rate / 2 for rate in listed)) if _lacks_batch(model, lane, when) else listed
+    return _standard(model, lane, day, long).times(_factors(model, lane, tier)[0])
+
+
+@cache
+def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier = "standard") -> Rates:
+    """The highest rates that a job of one day may be billed at.
+
+    A batch may run into a day of other prices, or on past the end of its model, when the next one answers. Google's
+    pages differ on what cached tokens cost in a batch: the standard rate is the higher one.
+
+    Raises:
+        UnknownModel: as for `rates`.
+    """
+    facts = catalogue()["models"].get(model, {})
+    last = day + BATCH_LIFE
+    ended = "next" in facts and facts["ends"] <= last
+    billed = [(model, day), (model, last), *([(facts["next"], last)] if ended else [])]
+    possible = [_standard(name, lane, when, long) for name, when in billed]
+    most = Rates(*(max(kind) for kind in zip(*possible, strict=True)))
+    cached = max(_standard(name, "live", when, long).cached for name, when in billed)
+    return most._replace(cached=cached).times(_factors(model, lane, tier)[1])
 
 
 def price(model: str, lane: Lane, day: date) -> Price:
@@ -97,6 +149,30 @@ def at(rate: Rates, usage: Usage) -> Decimal:
     plain = max(0, usage.input - usage.cached - usage.audio_input - usage.image_input - usage.video_input)
     text = usage.output - usage.image_output
     return seen + plain * rate.input + text * rate.output + usage.image_output * rate.image_output
+
+
+def _standard(model: str, lane: Lane, day: date, long: bool) -> Rates:
+    """Rates of the standard tier."""
+    if model not in catalogue()["models"] and listed(model) is None:
+        raise UnknownModel(model, why=f"no price is known for {model}")
+    when = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    size = LONG + 1 if long else 1_000
+    try:
+        rate = _rates(model, lane, when, size)
+    except LookupError:
+        raise UnknownModel(model, why=f"no price is known for {model}") from None
+    return rate.times(Decimal("0.5")) if _lacks_batch(model, lane, when) else rate
+
+
+def _factors(model: str, lane: Lane, tier: ServiceTier) -> tuple[Decimal, Decimal]:
+    """What a service tier costs against the standard one: probably, and at most."""
+    if lane == "batch":
+        return Decimal(1), Decimal(1)
+    if tier == "flex" and not catalogue()["models"].get(model, {}).get("flex"):
+        advice = "Leave service_tier out, or name a model that has flex."
+        raise UnknownModel(model, why=f"no price is known for {model} at the service tier flex", advice=advice)
+    likely, most = catalogue()["tiers"][tier]
+    return Decimal(likely), Decimal(most)
 
 
 def _lacks_batch(model: str, lane: Lane, when: datetime) -> bool:

@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from genai_batch.resources.models import Model
+from genai_batch.resources.prices import ServiceTier
 from genai_batch.resources.schema_sizes import size_of
 from genai_batch.resources.triples import Triple
 from genai_batch.resources.untyped import as_object, field, items, number_in
@@ -14,6 +15,12 @@ _TOOLS = {
     "googleSearchRetrieval": "google_search_retrieval", "codeExecution": "code_execution", "urlContext": "url_context",
     "fileSearch": "file_search", "computerUse": "computer_use",
 }  # fmt: skip
+_TIERS: dict[str, ServiceTier] = {
+    "unspecified": "standard",
+    "standard": "standard",
+    "flex": "flex",
+    "priority": "priority",
+}
 
 
 class Shape(NamedTuple):
@@ -25,18 +32,21 @@ class Shape(NamedTuple):
     answer: Triple | None = None
     """Size that a response schema or MIME type suggests."""
     candidates: int = 1
-    image_size: str = "1K"
+    image_size: str = ""
+    """As asked for; empty where the model decides, which is mostly 1K."""
     media: str = ""
     """IMAGE or AUDIO where the answer is one."""
     caption: bool = False
     tools: frozenset[str] = frozenset()
     cached: bool = False
+    tier: ServiceTier = "standard"
 
     @property
     def name(self) -> str:
-        """A short name that is the same in every process."""
-        told = repr(self._replace(tools=frozenset())) + ",".join(sorted(self.tools))
-        return sha256(told.encode()).hexdigest()[:12]
+        """A short name that is the same in every process, and in versions that knew no tiers."""
+        plain = self._replace(tools=frozenset(), image_size=self.image_size or "1K")
+        settings = repr(plain).replace(", tier='standard')", ")")
+        return sha256((settings + ",".join(sorted(self.tools))).encode()).hexdigest()[:12]
 
 
 def shape_of(request: dict[str, Any], model: Model) -> Shape:
@@ -51,12 +61,21 @@ def shape_of(request: dict[str, Any], model: Model) -> Shape:
         thinking=_thinking(settings),
         answer=size_of(settings),
         candidates=_count(field(settings, "candidate_count")) or 1,
-        image_size=str(field(as_object(field(settings, "image_config")), "image_size") or "1K"),
+        image_size=str(field(as_object(field(settings, "image_config")), "image_size") or ""),
         media=made,
         caption=made == "IMAGE" and (not kinds or "TEXT" in kinds),
         tools=_tools(request),
         cached=bool(field(request, "cached_content")),
+        tier=tier_of(field(request, "service_tier")) or "standard",
     )
+
+
+def tier_of(value: object) -> ServiceTier | None:
+    """The service tier that a request names, in any case and with or without `SERVICE_TIER_`; None where it is none."""
+    if value is None:
+        return "standard"
+    plain = value.strip().lower().removeprefix("service_tier_") if isinstance(value, str) else ""
+    return _TIERS.get(plain)
 
 
 def _thinking(settings: dict[str, Any]) -> int | str | None:

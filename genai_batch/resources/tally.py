@@ -5,6 +5,8 @@ from typing import Any
 
 from genai_batch.resources.models import Model
 from genai_batch.resources.shapes import Shape, shape_of
+from genai_batch.resources.tiers import LONG
+from genai_batch.resources.tokens.bound import has_unseen, largest_row
 from genai_batch.resources.tokens.counting import by_kind
 
 MOST_SHAPES = 1_000
@@ -27,6 +29,9 @@ class Tier:
     squares: float = 0
     unsure: float = 0
     """Share by which the sums may be off because only a sample was counted."""
+    near_rows: float = 0
+    """Rows that may have more than `LONG` tokens, as far as counts may be off, and `near_input`, their tokens then."""
+    near_input: float = 0
     structured: bool = False
     """Whether any row asks for an answer in a form: by a schema or a MIME type."""
 
@@ -50,7 +55,11 @@ class Tier:
     def sample(self, kinds: dict[str, float], weight: float = 1, others: float = 0) -> None:
         """Tell of what kinds the tokens of a row are; it has `others` that are told apart."""
         self.sampled += weight
-        self.squares += weight * (sum(kinds.values()) + others) ** 2
+        size = sum(kinds.values()) + others
+        self.squares += weight * size**2
+        if (size > LONG / 6 or has_unseen(kinds)) and (largest := largest_row(kinds) + others) > LONG:
+            self.near_rows += weight
+            self.near_input += weight * largest
         for kind, count in kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + weight * count
 

@@ -1,6 +1,7 @@
 """A number that is not known exactly: its low, likely and high end."""
 
 from collections.abc import Iterable
+from math import ceil
 from typing import NamedTuple, Self
 
 from genai_batch.resources.answers import Range
@@ -38,6 +39,15 @@ class Triple(NamedTuple):
     def answer(self, digits: int | None = None) -> Range:
         """Round for the reader; without `digits` to whole numbers."""
         return Range(low=round(self.low, digits), likely=round(self.likely, digits), high=round(self.high, digits))
+
+    def up_to(self, bound: float) -> Range:
+        """Round to whole numbers for the reader, with an upper bound in the place of the high end."""
+        return self.answer().model_copy(update={"high": ceil(max(bound, self.high))})
+
+    def bounded(self, bound: float) -> Range:
+        """Round USD for the reader, with an upper bound beside the likely range; upwards, so that it stays one."""
+        high = ceil(max(bound, self.high) * 1e6) / 1e6
+        return self.answer(6).model_copy(update={"likely_high": round(self.high, 6), "high": high})
 
     @classmethod
     def sum(cls, each: Iterable["Triple"]) -> Self:

@@ -12,9 +12,11 @@ import anyio
 import typer
 
 from genai_batch import __version__
+from genai_batch.resources import model_list
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import State
+from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.status import JobStatus
@@ -35,6 +37,7 @@ from genai_batch.server.options import (
     Model,
     Name,
     Only,
+    OutputLimit,
     Piloted,
     Quiet,
     Sample,
@@ -87,6 +90,7 @@ def estimate(
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
     pilot: Piloted = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
+    max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -94,13 +98,13 @@ def estimate(
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
-        if model is None or chosen(only, sample, seed, limit, changed_since):
-            fail(BatchError("--fix corrects a whole JSONL file for one --model."), json=json)
+        if model is None or max_output_tokens or chosen(only, sample, seed, limit, changed_since):
+            fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
         answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
-        arguments = (source, model, lane, pilot, max_cost_usd, choice)
+        arguments = (source, model, lane, pilot, max_cost_usd, max_output_tokens, choice)
         answer = within(lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
@@ -111,6 +115,7 @@ def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
     deadline_h: Deadline = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
+    max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -120,6 +125,7 @@ def create(
         "concurrency": concurrency,
         "deadline_h": deadline_h,
         "check_binding": check_binding,
+        "max_output_tokens": max_output_tokens,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
@@ -161,6 +167,7 @@ def run_job(
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
     pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
+    max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -170,6 +177,7 @@ def run_job(
         "concurrency": concurrency,
         "deadline_h": deadline_h,
         "check_binding": check_binding,
+        "max_output_tokens": max_output_tokens,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
@@ -309,6 +317,17 @@ def demo() -> None:
     from genai_batch.server.demo import play
 
     anyio.run(play)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the models that can run in a batch, what a million tokens cost, and the day a model ends."""
+
+    async def ask(workspace: Workspace) -> ModelList:
+        return model_list.models(workspace.today)
+
+    answer = within(ask, json, quiet=True)
+    show(answer, showing.models(answer), json)
 
 
 @app.command()

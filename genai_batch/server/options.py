@@ -27,4 +27,7 @@ Seed = Annotated[int, typer.Option(help="Of the sample")]
 Only = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this key; can be repeated")]
 First = Annotated[int | None, typer.Option(min=1, help="Only the first so many")]
 Since = Annotated[str | None, typer.Option(metavar="JOB", help="Only what this job did not send just so")]
+OutputLimit = Annotated[
+    int | None, typer.Option("--max-output-tokens", min=1, help="Set max_output_tokens in rows that have none")
+]
 Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]

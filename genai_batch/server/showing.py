@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from genai_batch.resources.answers import Answer, Problem, Range, brief, dollars
 from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.estimates import Estimate, PilotRun
+from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage
 from genai_batch.resources.result_lines import Reason, ResultLine
 from genai_batch.resources.status import Counts, JobList, JobStatus, PipelineStatus, StageLine
@@ -22,6 +23,7 @@ def estimate(answer: Estimate) -> list[str]:
         *([f"        of it thinking {_tokens(answer.thinking_tokens)}"] if answer.thinking_tokens else []),
         *(f"{fee.tool}  {_usd(fee.cost_usd)} ({fee.price})" for fee in answer.tools or []),
         f"cost    {_usd(cost)}; {other.lane} lane {dollars(other.cost_usd)}",
+        *([f"lower   {answer.to_lower}"] if answer.to_lower else []),
         *([f"upload  {answer.upload_bytes / 1e6:,.1f} MB of files, once"] if answer.upload_bytes else []),
         *([f"learnt  {answer.learnt}"] if answer.learnt else []),
         *([_pilot(answer.pilot)] if answer.pilot else []),
@@ -119,6 +121,16 @@ def jobs(answer: JobList) -> list[str]:
     return [*(rows or ["no jobs yet"]), *more]
 
 
+def models(answer: ModelList) -> list[str]:
+    """A table of models; USD per million tokens in the batch lane."""
+    rows = [
+        f"{line.model:<32}{line.kind:<10}{line.batch_input:>8,.3f} in{line.batch_output:>9,.3f} out"
+        + (f"   ends {line.ends}, then {line.next}" if line.ends else "")
+        for line in answer.models
+    ]
+    return [*rows, f"USD per million tokens in the batch lane, twice that live; {answer.source}, {answer.checked}"]
+
+
 def counts(rows: Counts) -> str:
     """Outcomes in one line."""
     return ", ".join(f"{count:,} {outcome}" for outcome, count in rows.model_dump().items()) or "none"
@@ -150,7 +162,10 @@ def _reason(error: Reason | None, messages: dict[int | str, str]) -> str | None:
 
 
 def _usd(cost: Range) -> str:
-    return f"{dollars(cost.likely)} likely, {dollars(cost.low)} to {dollars(cost.high)}"
+    if cost.likely_high is None:
+        return f"{dollars(cost.likely)} likely, {dollars(cost.low)} to {dollars(cost.high)}"
+    likely = f"{dollars(cost.likely)} likely, {dollars(cost.low)} to {dollars(cost.likely_high)}"
+    return f"{likely}, at most {dollars(cost.high)}"
 
 
 def _tokens(tokens: Range) -> str:

@@ -14,7 +14,8 @@ from anyio import move_on_after
 from genai_batch.resources import estimates
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
-from genai_batch.resources.estimates import Estimate
+from genai_batch.resources.estimates import Bill, Estimate
+from genai_batch.resources.lowering import best_setting
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.spend import Budget
@@ -56,6 +57,8 @@ def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch") -> Esti
     """Estimate what a preflight has found, as a pilot of it, or earlier jobs of its model and shape, teach."""
     past = workspace.ledger.past(found.model.name, workspace.backend, found.shape)
     price = estimates.estimate(found, lane, workspace.today, workspace.backend, past)
+    setting = best_setting(Bill(found, lane, workspace.today), workspace.max_cost_usd)
+    price = price.model_copy(update={"to_lower": setting})
     told = workspace.ledger.pilot_of(found.digest, found.model.name, lane, workspace.backend)
     return price.known(Triple(told.low, told.likely, told.high)) if told else price
 
@@ -89,13 +92,20 @@ def approve(
     agreed = word and agrees(word) and price.most <= word.quote.most
     if confirm or agreed or price.most <= limit:
         return
-    likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
-    expected = f"{dollars(likely)} likely, {dollars(price.most)} at most"
+    setting = (price.to_lower if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
     raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected}. {_told(word)}{sent} Ask "
-        "the user; if they agree, call again with confirm=true (`--confirm`). max_output_tokens narrows it.",
+        f"The job may cost more than {dollars(limit)}: {expected(price)}. {_told(word)}{sent} Ask "
+        f"the user; if they agree, call again with confirm=true (`--confirm`). {setting}.",
         approvable=True,
     )
+
+
+def expected(price: Estimate | Costs) -> str:
+    """What is likely, and the amount that the limit was held against."""
+    if isinstance(price, Costs):
+        return f"{dollars(price.likely)} likely, {dollars(price.most)} at most"
+    likely, most = dollars(price.cost_usd.likely), dollars(price.most)
+    return f"{likely} likely, perhaps {most}" if price.can_stop else f"{likely} likely, {most} at most"
 
 
 def agrees(word: Word | None) -> bool:

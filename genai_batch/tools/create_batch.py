@@ -18,7 +18,7 @@ from genai_batch.tools.filled import Asked
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.routing import How, Wish
 from genai_batch.tools.starting import Draft, drafted, preflight, record, renew, same, settled
-from genai_batch.tools.workspace import Choice, Given, ModelName, Source, Workspace
+from genai_batch.tools.workspace import Choice, Given, ModelName, OutputLimit, Source, Workspace
 
 if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.staged import Staged
@@ -38,6 +38,7 @@ async def _quote(
     concurrency: int | None,
     deadline_h: float | None,
     pilot: int | None,
+    max_output_tokens: int | None,
     workspace: Given,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
@@ -46,7 +47,9 @@ async def _quote(
         if staged := await making.staged_in(workspace, source, model):
             limit = limit_of(workspace, making.stated(staged, max_cost_usd))
             return Quote(await making.most(workspace, staged, again=again), limit)
-        async with preflight(workspace, source, model, bound=check_binding) as found:
+        async with preflight(
+            workspace, source, model, bound=check_binding, max_output_tokens=max_output_tokens
+        ) as found:
             await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
             how = How.of(found.about, lane, concurrency, deadline_h)
             draft = await to_thread.run_sync(settled, workspace, found, "", how)
@@ -64,13 +67,14 @@ async def create_batch(
     model: ModelName = None,
     name: Annotated[str | None, Field(max_length=100)] = None,
     lane: Annotated[Wish | None, Field(description="batch (default): hours, half price; live: now; auto")] = None,
-    max_cost_usd: Annotated[float | None, Field(description="Ask for approval above this", ge=0)] = None,
+    max_cost_usd: Annotated[float | None, Field(description="Ask above this", ge=0)] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
-    again: Annotated[bool, Field(description="Run it anew and pay again")] = False,
-    check_binding: Annotated[bool, Field(description="Mark each row, to notice swapped answers")] = False,
+    again: Annotated[bool, Field(description="Run and pay again")] = False,
+    check_binding: Annotated[bool, Field(description="Notice swapped answers")] = False,
     concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
-    pilot: Annotated[int | None, Field(description="Rows to run first, to know more", ge=2, le=200)] = None,
+    pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
+    max_output_tokens: OutputLimit = None,
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
 ) -> JobStatus:
@@ -79,11 +83,13 @@ async def create_batch(
     The same content, model and lane asked for twice is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        if check_binding or lane or concurrency or deadline_h or pilot:
-            said = "check_binding, lane, concurrency, deadline_h and pilot are of one job"
-            raise BatchError(f"{said}; the stages of a manifest say lane, concurrency and deadline_h themselves.")
+        if check_binding or lane or concurrency or deadline_h or pilot or max_output_tokens:
+            said = "check_binding, lane, concurrency, deadline_h, pilot and max_output_tokens are of one job"
+            raise BatchError(f"{said}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
-    async with preflight(workspace, source, model, bound=check_binding, choice=choice) as found:
+    async with preflight(
+        workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
+    ) as found:
         how = How.of(found.about, lane, concurrency, deadline_h)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""

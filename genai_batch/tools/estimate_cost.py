@@ -14,7 +14,7 @@ from genai_batch.tools.approval import limit_of, priced
 from genai_batch.tools.piloting import CAP_USD, Pilot
 from genai_batch.tools.pipelining import making, pricing
 from genai_batch.tools.starting import preflight
-from genai_batch.tools.workspace import Choice, Given, ModelName, Source
+from genai_batch.tools.workspace import Choice, Given, ModelName, OutputLimit, Source
 
 
 async def estimate_cost(
@@ -22,8 +22,9 @@ async def estimate_cost(
     workspace: Given,
     model: ModelName = None,
     lane: Lane = "batch",
-    pilot: Annotated[int | None, Field(description="Rows to run first, to know more", ge=2, le=200)] = None,
-    max_cost_usd: Annotated[float | None, Field(description=f"For the pilot ({CAP_USD})", ge=0)] = None,
+    pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
+    max_cost_usd: Annotated[float | None, Field(description="For the pilot", ge=0)] = None,
+    max_output_tokens: OutputLimit = None,
     choice: Choice = None,
 ) -> Estimate:
     """Check a file of requests or a manifest line by line and price it; only a pilot is sent.
@@ -31,14 +32,17 @@ async def estimate_cost(
     Call it before create_batch.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
+        if max_output_tokens is not None:
+            raise BatchError("max_output_tokens is of one job; the stages of a manifest state it themselves.")
         if pilot is not None:
             raise BatchError(
                 "A pilot is for one job; create_batch with a few rows (select: {limit: 5}) tries all stages."
             )
         return await pricing.estimated(workspace, staged, lane)
-    async with preflight(workspace, source, model, choice=choice) as found:
+    async with preflight(workspace, source, model, choice=choice, max_output_tokens=max_output_tokens) as found:
         if pilot is not None:
-            most = CAP_USD if max_cost_usd is None else max_cost_usd
-            return await piloting.run(workspace, found, Pilot(pilot, limit_of(workspace, most), lane))
+            likely_most = CAP_USD if max_cost_usd is None else max_cost_usd
+            asked = Pilot(pilot, limit_of(workspace, max_cost_usd), lane, likely_most=likely_most)
+            return await piloting.run(workspace, found, asked)
         await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
         return await to_thread.run_sync(priced, workspace, found, lane)

@@ -7,6 +7,7 @@ One that told nothing is sent anew when it is asked for again after that was sai
 import random
 from collections.abc import Iterator
 from contextlib import nullcontext
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,13 @@ from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object
-from genai_batch.tools.approval import priced
+from genai_batch.tools.approval import expected, priced
 from genai_batch.tools.routing import AS_BATCH, How
 from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
 CAP_USD = 0.5
-"""What a pilot may cost at most, unless the caller says otherwise."""
+"""What a pilot may probably cost, unless the caller says what it may cost at most."""
 WAIT_S = 30
 """Seconds to wait for its answers before the caller is told to come again."""
 _TOLD_NOTHING = "told nothing: too few rows came back well"
@@ -48,6 +49,8 @@ class Pilot(NamedTuple):
     most: float
     lane: Lane
     how: How = AS_BATCH
+    likely_most: float = inf
+    """USD that it may probably cost, where nobody stated what it may cost at most."""
 
 
 class _Begun(NamedTuple):
@@ -99,9 +102,9 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         raise PilotRuns(job.id)
     if not _has_told(workspace, found, pilot):
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
-    guessed, high = dollars(whole.price.cost_usd.likely), dollars(told.cost_usd.high)
+    guessed = dollars(whole.price.cost_usd.likely)
     paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    return f"{paid} All rows: {dollars(told.cost_usd.likely)} likely, {high} at most; {guessed} was estimated."
+    return f"{paid} All rows: {expected(told)}; {guessed} was estimated."
 
 
 class PilotRuns(NotFinished):
@@ -129,10 +132,10 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
         earlier = await same(workspace, draft.job)
         if earlier is None:
-            return _Begun(_recorded(workspace, draft, pilot.most))
+            return _Begun(_recorded(workspace, draft, pilot))
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
             return _Begun(earlier)
-        job = _recorded(workspace, draft, pilot.most, again=True)
+        job = _recorded(workspace, draft, pilot, again=True)
         return _Begun(job, f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. ")
 
 
@@ -166,13 +169,15 @@ def _drawn(whole: Draft, rows: int) -> Path:
     return target
 
 
-def _recorded(workspace: Workspace, draft: Draft, most: float, *, again: bool = False) -> Job:
-    high = draft.price.most
-    if not high <= most:
-        raise OverBudget(
-            f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(most)}. Nothing was "
-            "sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
-        )
+def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool = False) -> Job:
+    price = draft.price
+    likely_most = min(pilot.most, pilot.likely_most)
+    for high, limit in ((price.likely_range.high, likely_most), (price.most, pilot.most)):
+        if not high <= limit:
+            raise OverBudget(
+                f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}. Nothing "
+                "was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
+            )
     return record(workspace, draft, again=again)
 
 

@@ -63,7 +63,7 @@ def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
 async def resume_job(
     job_id: JobId,
     workspace: Given,
-    rows: Annotated[Rows | list[str], Field(description="Which rows, or their keys")] = "unfinished",
+    rows: Annotated[Rows | list[str], Field(description="Or their keys")] = "unfinished",
     lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
     confirm: Annotated[bool, Field(description="True once the user approved")] = False,
     word: Annotated[Word | None, Asked(_quote)] = None,
@@ -157,7 +157,7 @@ class _Again:
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
         aside = budget(workspace, price)
-        attempt = Attempt(shards, price.cost_usd, aside, partial(draft.replace, target), lane)
+        attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane)
         return workspace.ledger.reopen(job, attempt, workspace.now())
 
     def chosen(self, job: Job, target: Path) -> Preflight:

@@ -12,7 +12,7 @@ import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
-from genai_batch.resources import jobs, local_files, models
+from genai_batch.resources import jobs, local_files, models, output_limits
 from genai_batch.resources.checks import copying
 from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerError
 from genai_batch.resources.estimates import Estimate
@@ -50,19 +50,31 @@ class Draft(NamedTuple):
 
 
 def preflight(
-    workspace: Workspace, source: str, model: str | None, *, bound: bool = False, choice: Selection | None = None
+    workspace: Workspace,
+    source: str,
+    model: str | None,
+    *,
+    bound: bool = False,
+    choice: Selection | None = None,
+    max_output_tokens: int | None = None,
 ) -> AbstractAsyncContextManager[Preflight]:
     """Be ready to read a source: JSONL as it is; of a manifest, or of `choice`, what it becomes. See `preflight_of`."""
-    return preflight_of(workspace, partial(ready, workspace, source, model, choice), bound=bound)
+    make = partial(ready, workspace, source, model, choice)
+    return preflight_of(workspace, make, bound=bound, max_output_tokens=max_output_tokens)
 
 
 @asynccontextmanager
 async def preflight_of(
-    workspace: Workspace, make: Callable[[Path], Awaitable[Ready]], *, bound: bool = False
+    workspace: Workspace,
+    make: Callable[[Path], Awaitable[Ready]],
+    *,
+    bound: bool = False,
+    max_output_tokens: int | None = None,
 ) -> AsyncGenerator[Preflight]:
     """Be ready to read the lines that `make` makes inside a folder that lasts as long.
 
-    `bound` reads a copy instead, in which each request carries the id of its key.
+    `bound` reads a copy instead, in which each request carries the id of its key; `max_output_tokens` one in which
+    each request has that limit unless it has its own.
 
     Raises:
         BatchError: the path, the file, the model, or what a manifest names cannot be used.
@@ -76,6 +88,9 @@ async def preflight_of(
         name = _named(made.model)
         model_found, cut = models.find(name, workspace.today), workspace.cut_for(name)
         found = Preflight(made.path, model_found, cut, about=made.settings)
+        if max_output_tokens is not None:
+            with _storing(workspace):
+                found = await to_thread.run_sync(_limited, found, folder, max_output_tokens, abandon_on_cancel=True)
         if bound:
             with _storing(workspace):
                 found = await to_thread.run_sync(_bind, workspace, found, folder, abandon_on_cancel=True)
@@ -104,6 +119,25 @@ def _bind(workspace: Workspace, scan: Preflight, folder: Path) -> Preflight:
         raise
     about = scan.about._replace(beside=sent / EXTRAS)
     return Preflight(copy, scan.model, scan.cut, is_bound=True, about=about)
+
+
+def _limited(scan: Preflight, folder: Path, limit: int) -> Preflight:
+    """The source with a limit on every answer; where anything is wrong, or nothing is to be set, the source itself.
+
+    Raises:
+        BatchError: earlier jobs of the source could not be compared with it any more.
+    """
+    if scan.about.changed_since:
+        problem = "max_output_tokens changes rows, so that what changed_since has sent cannot be told from the rest."
+        raise BatchError(f"{problem} State max_output_tokens in the source.")
+    unchanged = Preflight(scan.source, scan.model, scan.cut, about=scan.about)
+    if scan.run().findings.count:
+        return unchanged
+    copy = folder / "limited" / scan.source.name
+    copy.parent.mkdir(mode=0o700, parents=True)
+    if not output_limits.write(scan.source, copy, limit):
+        return unchanged
+    return Preflight(copy, scan.model, scan.cut, about=scan.about)
 
 
 @contextmanager
@@ -158,7 +192,8 @@ def planned(
         id=jobs.new_id(), name=name, model=found.model.name, lane=lane, backend=workspace.backend,
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
-        estimate_high=price.cost_usd.high, created_at=workspace.now(), shape=found.shape, expected=price.uncorrected,
+        estimate_high=price.likely_range.high, created_at=workspace.now(), shape=found.shape,
+        expected=price.uncorrected,
         checks=found.checks, concurrency=concurrency if lane == "live" else None,
         changed_since=found.about.changed_since,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from genai_batch.resources.lint import making, placing, sampling, schema, thinking, tooling
+from genai_batch.resources.lint import making, placing, sampling, schema, thinking, tiering, tooling
 from genai_batch.resources.lint import turns as _turns
 from genai_batch.resources.lint.fault import CLEAN, Fault, Tally, Told, Verdict, verdict
 from genai_batch.resources.lint.fields import EMBEDDING, GENERATION, MISPLACED, REQUEST, named, snake
@@ -80,6 +80,7 @@ def _settings(request: dict[str, Any], model: Model) -> Iterator[Fault]:
     yield from tooling.tools(given, model)
     yield from tooling.cache(given)
     yield from tooling.safety(given)
+    yield from tiering.tier(given, model)
     yield from making.spoken(given, model)
     yield from _generation({} if (config := given.get("generation_config")) is None else config, model)
 

@@ -11,9 +11,9 @@ from genai_batch.resources.untyped import as_object, field, is_object, items
 
 Kind = str
 KINDS: tuple[Kind, ...] = (
-    *Share._fields, "turns", "declared", "image", "audio", "video", "document", "unseen",
+    *Share._fields, "turns", "declared", "image", "audio", "video", "document", *media.UNSEEN.values(),
 )  # fmt: skip
-"""What tokens are counted apart: text by how well it is known, turns, tools, media seen, and media not seen."""
+"""What tokens are counted apart: text by how well it is known, turns, tools, media seen, and media not seen by kind."""
 
 
 def of_request(request: dict[str, Any], model: Model, provider: Provider = "developer", see: See = unseen) -> float:
@@ -53,11 +53,11 @@ def _add(
                 _put(counts, kind, tokens)
     if not is_object(part):
         return
-    level = media.level_of(field(part, "media_resolution"), general)
+    level, clip = media.level_of(field(part, "media_resolution"), general), media.clip_of(part)
     if is_object(blob := field(part, "inline_data")):
-        put_medium(counts, media.of_inline(blob, model, provider, level))
+        put_medium(counts, media.of_inline(blob, model, provider, level, clip))
     elif is_object(file := field(part, "file_data")):
-        put_medium(counts, media.of_file(file, model, provider, level, see))
+        put_medium(counts, media.of_file(file, model, provider, level, see, clip))
     elif not isinstance(text, str):
         _put(counts, "declared", _of_call(part, how))
 
@@ -73,7 +73,7 @@ def _of_call(part: dict[str, Any], how: Way) -> float:
 def put_medium(counts: dict[Kind, float], medium: Medium) -> None:
     """Add the tokens of a medium under what they are."""
     if not medium.measured:
-        _put(counts, "unseen", medium.tokens)
+        _put(counts, media.UNSEEN[medium.modality], medium.tokens)
     elif medium.modality == "text":
         _put(counts, "latin", medium.tokens)
     else:

@@ -4,8 +4,9 @@ The rules were read off real counts; `tokens.toml` holds their numbers, date and
 read from the head of its bytes (`headers`); what cannot be seen is guessed and said to be unmeasured.
 """
 
+import re
 from collections.abc import Callable
-from math import ceil, floor, sqrt
+from math import ceil, floor, inf, isfinite, sqrt
 from typing import Any, Literal, NamedTuple
 
 from genai_batch.resources.models import Model
@@ -14,13 +15,61 @@ from genai_batch.resources.tokens.coefficients import coefficients
 from genai_batch.resources.tokens.declared import Provider
 from genai_batch.resources.tokens.headers import Seen
 from genai_batch.resources.tokens.text import of_text
-from genai_batch.resources.untyped import field
+from genai_batch.resources.untyped import as_object, field, is_object, number_in
 
-Modality = Literal["image", "audio", "video", "document", "text"]
+Modality = Literal["image", "audio", "video", "document", "text", "file"]
+"""Kinds of media; a file is one that does not say what it is."""
+UNSEEN: dict[Modality, str] = {
+    "video": "unseen",
+    "image": "unseen_image",
+    "audio": "unseen_audio",
+    "document": "unseen_document",
+    "text": "unseen_text",
+    "file": "unseen_file",
+}
+"""What the tokens of a medium of unknown size are counted as."""
 Resolution = Literal["low", "medium", "high", "ultra_high"]
 _A4 = (595.0, 842.0)
+_TEXTS = ("application/json", "application/xml", "application/x-javascript", "application/x-python", "application/rtf")
 See = Callable[[str], Seen | None]
 """What is known of the file of a URI; None is nothing."""
+_YOUTUBE = re.compile(
+    r"(?:https?://)?(?:[a-z0-9-]+\.)*(?:youtube(?:-nocookie)?\.com|youtu\.be)(?:[:/?#]|$)", re.IGNORECASE
+)
+
+
+class Clip(NamedTuple):
+    """The piece of a film that `video_metadata` asks for, in seconds, and the frames of a second that are looked at."""
+
+    start: float = 0
+    end: float = inf
+    fps: float = 1
+
+    def of(self, seen: Seen) -> Seen:
+        """Cut what is known of a film; a piece that ends at a stated second is as long as that says, at most."""
+        end = min(self.end, inf if seen.seconds is None else seen.seconds)
+        seconds = max(1.0, end - self.start) if isfinite(end) else None
+        return seen._replace(seconds=seconds, fps=seen.fps * self.fps)
+
+
+UNCUT = Clip()
+
+
+def clip_of(part: dict[str, Any]) -> Clip:
+    """Read the `video_metadata` of a part; what is malformed counts as absent."""
+    asked = as_object(field(part, "video_metadata"))
+    if not asked:
+        return UNCUT
+    start, end = (_seconds(field(asked, f"{name}_offset")) for name in ("start", "end"))
+    fps = number_in(field(asked, "fps"))
+    return Clip(start or 0, inf if end is None else end, fps if fps and 0 < fps < inf else 1)
+
+
+def _seconds(offset: object) -> float | None:
+    """A protobuf duration (`"90s"`), or an object with `seconds`."""
+    text = field(offset, "seconds") if is_object(offset) else offset
+    number = number_in(text.strip().removesuffix("s") if isinstance(text, str) else text)
+    return number if number is not None and 0 <= number < inf else None
 
 
 def unseen(_: str) -> Seen | None:
@@ -37,7 +86,9 @@ class Medium(NamedTuple):
     measured: bool = True
 
 
-def of_inline(blob: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None) -> Medium:
+def of_inline(
+    blob: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None, clip: Clip = UNCUT
+) -> Medium:
     """Tokens of bytes that travel in the request."""
     mime, data = _mime(blob), blob.get("data")
     text = data if isinstance(data, str) else ""
@@ -45,18 +96,27 @@ def of_inline(blob: dict[str, Any], model: Model, provider: Provider, level: Res
     if modality == "text":
         size = len(text) * 3 / 4
         return Medium("text", of_text(headers.as_text(text)) if size < 1 << 20 else size / 4)
-    return of_seen(modality, headers.look(text, modality), model, provider, level)
+    seen = headers.look(text, modality)
+    return of_seen(modality, clip.of(seen) if modality == "video" else seen, model, provider, level)
 
 
 def of_file(
-    file: dict[str, Any], model: Model, provider: Provider, level: Resolution | None = None, see: See = unseen
+    file: dict[str, Any],
+    model: Model,
+    provider: Provider,
+    level: Resolution | None = None,
+    see: See = unseen,
+    clip: Clip = UNCUT,
 ) -> Medium:
-    """Tokens of a file that is only named: a guess, unless `see` knows it."""
-    modality = modality_of(_mime(file))
+    """Tokens of a file that is only named: a guess, unless `see` knows it. A link to YouTube is a film."""
+    mime, uri = _mime(file), field(file, "file_uri")
+    is_film = isinstance(uri, str) and _YOUTUBE.match(uri.strip()) is not None
+    modality: Modality = "video" if is_film else modality_of(mime)
     if modality == "text":
-        return Medium("text", coefficients()["media"]["text_file"], measured=False)
-    uri = field(file, "file_uri")
-    return of_seen(modality, (see(uri) if isinstance(uri, str) else None) or Seen(), model, provider, level)
+        is_text = mime.startswith("text/") or mime in _TEXTS
+        return Medium("text" if is_text else "file", coefficients()["media"]["text_file"], measured=False)
+    seen = (see(uri) if isinstance(uri, str) else None) or Seen()
+    return of_seen(modality, clip.of(seen) if modality == "video" else seen, model, provider, level)
 
 
 def of_seen(

@@ -39,6 +39,8 @@ class Share(NamedTuple):
     indic: float = 0
     cjk: float = 0
     unmeasured: float = 0
+    runs: float = 0
+    """Letters without a break, and signs in a row: cheap as they are mostly met, dear where they are random."""
 
 
 def of_text(text: str) -> float:
@@ -57,14 +59,14 @@ def share(text: str) -> Share:
         return _sampled(text)
     counts = features(text.encode("utf-8", "surrogatepass"))
     found = [*map(mul, counts, _WEIGHTS)]
-    digits = found[5] + found[6]
-    latin = sum(found[:12]) - digits
+    digits, runs = found[5] + found[6], _WEIGHTS[2] * counts[3] + found[8]
+    latin = max(0, sum(found[:12]) - digits - runs)
     if len(found) == len(PLAIN):
-        return Share(latin, digits=digits)
+        return Share(latin, digits=digits, runs=runs)
     latin += sum(found[12:15])
     foreign = counts[12] > _ACCENTS * counts[0]
     others = sum(found[16:19]), sum(found[19:25]), found[15] + sum(found[25:])
-    return Share(0 if foreign else latin, latin if foreign else 0, digits, *others)
+    return Share(0 if foreign else latin, latin if foreign else 0, digits, *others, runs=runs)
 
 
 def _sampled(text: str) -> Share:

@@ -83,7 +83,7 @@ def _candidates(
     model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes
 ) -> tuple[list[Object], Counter[str], int]:
     config = as_object(request.get("generationConfig"))
-    limit = int(config.get("maxOutputTokens") or LIMITS[model.family][1])
+    limit = _limit(model, config)
     found: list[Object] = []
     output: Counter[str] = Counter()
     for index in range(int(config.get("candidateCount") or 1)):
@@ -102,6 +102,11 @@ def _candidates(
     return found, output, thoughts
 
 
+def _limit(model: Model, config: Object) -> int:
+    """Tokens that one candidate may have."""
+    return int(config.get("maxOutputTokens") or LIMITS[model.family][1])
+
+
 def _parts(
     model: Model, request: Object, outcome: Outcome, drawn: Drawn, seed: bytes
 ) -> tuple[list[Part], Counter[str]]:
@@ -110,7 +115,7 @@ def _parts(
     if outcome.kind in ("blocked", "no_parts"):
         return [], Counter()
     if "AUDIO" in modalities or (model.family == "audio" and not modalities):
-        return [_inline(AUDIO_MIME_TYPE, sound(seed))], Counter(AUDIO=AUDIO_TOKENS)
+        return [_inline(AUDIO_MIME_TYPE, sound(seed))], Counter(AUDIO=min(AUDIO_TOKENS, _limit(model, config)))
     if "IMAGE" in modalities or (model.family == "image" and not modalities):
         size = str(as_object(config.get("imageConfig")).get("imageSize", "1K"))
         text = _text(model, request, seed)

@@ -51,11 +51,14 @@ def _together(found: Sequence[Estimate]) -> Estimate:
         "cost_usd": _sum([each.cost_usd for each in found]),
         "upload_bytes": sum(each.upload_bytes or 0 for each in found) or None,
         "tools": [tool for each in found for tool in each.tools or []] or None,
+        "to_lower": first.to_lower if len(found) == 1 else None,
     }  # fmt: skip
     most = sum(each.most for each in found)
-    return first.model_copy(update=told).noting(Triple(0, sum(each.uncorrected for each in found), most))
+    uncorrected = Triple(0, sum(each.uncorrected for each in found), most)
+    return first.model_copy(update=told).noting(uncorrected, can_stop=first.can_stop)
 
 
 def _sum(ranges: Sequence[Range]) -> Range:
     low, likely, high = (round(sum(getattr(each, name) for each in ranges), 6) for name in ("low", "likely", "high"))
-    return Range(low=low, likely=likely, high=high)
+    ends = [each.likely_high for each in ranges if each.likely_high is not None]
+    return Range(low=low, likely=likely, likely_high=round(sum(ends), 6) if ends else None, high=high)
