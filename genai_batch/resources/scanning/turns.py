@@ -18,7 +18,7 @@ from genai_batch.resources.local_files import PREFIX
 from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
-from genai_batch.resources.tokens.media import Resolution, See, level_of, of_file, of_inline, unseen
+from genai_batch.resources.tokens.media import Resolution, See, clip_of, is_youtube, level_of, of_file, of_inline, unseen
 from genai_batch.resources.untyped import field, is_list, is_object
 
 Kinds = dict[str, float]
@@ -176,12 +176,11 @@ class TurnsMemo:
         if verdict.faults or None in part.values() or lint.shape({"request": part}).clash:
             return None
         level = level_of(given.get("media_resolution"), level)
-        blob, file = given.get("inline_data"), given.get("file_data")
-        medium = (
-            of_inline(blob, self._model, "developer", level)
-            if blob
-            else of_file(file, self._model, "developer", level, self._see)
-        )
+        blob, file, clip = given.get("inline_data"), given.get("file_data"), clip_of(part)
+        if blob:
+            medium = of_inline(blob, self._model, "developer", level, clip)
+        else:
+            medium = of_file(file, self._model, "developer", level, self._see, clip)
         kinds: Kinds = {}
         put_medium(kinds, medium)
         return Said(verdict.doubts, kinds)
@@ -201,7 +200,7 @@ def _place(uri: str) -> str:
     """What the verdict on a URI depends on: mostly where it leads, else all of it."""
     if media.uploaded(uri):
         return "files/"
-    return "https://" if uri.startswith("https://") else uri
+    return "https://" if uri.startswith("https://") and not is_youtube(uri) else uri
 
 
 def _are_flat(values: Iterable[Any]) -> bool:

@@ -110,13 +110,18 @@ def of_file(
 ) -> Medium:
     """Tokens of a file that is only named: a guess, unless `see` knows it. A link to YouTube is a film."""
     mime, uri = _mime(file), field(file, "file_uri")
-    is_film = isinstance(uri, str) and _YOUTUBE.match(uri.strip()) is not None
-    modality: Modality = "video" if is_film else modality_of(mime)
+    is_link = isinstance(uri, str) and is_youtube(uri)
+    modality: Modality = "video" if is_link else modality_of(mime)
     if modality == "text":
         is_text = mime.startswith("text/") or mime in _TEXTS
         return Medium("text" if is_text else "file", coefficients()["media"]["text_file"], measured=False)
     seen = (see(uri) if isinstance(uri, str) else None) or Seen()
     return of_seen(modality, clip.of(seen) if modality == "video" else seen, model, provider, level)
+
+
+def is_youtube(uri: str) -> bool:
+    """Whether this is a link to YouTube."""
+    return _YOUTUBE.match(uri.strip()) is not None
 
 
 def of_seen(
