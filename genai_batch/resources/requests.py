@@ -84,9 +84,9 @@ class Preflight:
 
     @outcome.setter
     def outcome(self, outcome: Outcome) -> None:
-        totals = self._totals
-        totals.requests, totals.short, totals.long = outcome.requests, outcome.short, outcome.long
-        totals.cutter.parts, totals.cutter.size = outcome.parts, outcome.size
+        tally = self._tally
+        tally.requests, tally.short, tally.long = outcome.requests, outcome.short, outcome.long
+        tally.cutter.parts, tally.cutter.size = outcome.parts, outcome.size
         self.digest, self.short, self.long = outcome.digest, outcome.short, outcome.long
 
     @property

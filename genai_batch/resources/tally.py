@@ -55,13 +55,17 @@ class Tier:
     def sample(self, kinds: dict[str, float], weight: float = 1, others: float = 0) -> None:
         """Tell of what kinds the tokens of a row are; it has `others` that are told apart."""
         self.sampled += weight
-        size = sum(kinds.values()) + others
-        self.squares += weight * size**2
-        if (size > LONG / 6 or has_unseen(kinds)) and (largest := largest_row(kinds) + others) > LONG:
-            self.near_rows += weight
-            self.near_input += weight * largest
+        self.squares += weight * (sum(kinds.values()) + others) ** 2
+        self.note_near(kinds, weight, others)
         for kind, count in kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + weight * count
+
+    def note_near(self, kinds: dict[str, float], rows: float = 1, others: float = 0) -> None:
+        """Count rows that may lie above the step in the price, as far as counts may be off."""
+        size = sum(kinds.values()) + others
+        if (size > LONG / 6 or has_unseen(kinds)) and (largest := largest_row(kinds) + others) > LONG:
+            self.near_rows += rows
+            self.near_input += rows * largest
 
     @property
     def by_kind(self) -> dict[str, float]:

@@ -37,6 +37,7 @@ class Tally:
         """Add the tokens of the media of one row."""
         tokens = sum(kinds.values())
         self.short.input += tokens
+        self.short.note_near(kinds)
         for kind, count in kinds.items():
             self.short.kinds[kind] = self.short.kinds.get(kind, 0) + count
         return tokens
