@@ -1,8 +1,8 @@
-"""Pieces of JSON as bytes: how one is decoded, and whether a member stands twice in it.
+r"""Pieces of JSON as bytes: how one is decoded, and whether a member stands twice in it.
 
 msgspec keeps one of two members of one name and says nothing. But each has a name in quotation marks, so that what was
 dropped shows in their number: a piece that is encoded again holds as many as it held, unless a member was dropped or a
-quotation mark was written as `\\u0022`.
+quotation mark was written as `\u0022`.
 """
 
 from typing import Any

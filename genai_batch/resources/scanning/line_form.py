@@ -4,7 +4,7 @@ msgspec fills a field for every member that it knows, so it is told only of thos
 others shows it by its quotation marks (see `plain_lines`); then a form that knows them too takes over.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from genai_batch.resources import lint
 from genai_batch.resources.lint.fields import EMBEDDING, REQUEST
+from genai_batch.resources.untyped import as_list, as_object
 
 ABSENT = Raw(b"")
 SCHEMAS = {"response_schema": True, "response_json_schema": False}
@@ -60,8 +61,7 @@ class Names(NamedTuple):
         settings = [
             name
             for config in ("generation_config", "generationConfig")
-            if isinstance(request.get(config), dict)
-            for name in request[config]
+            for name in as_object(request.get(config))
             if lint.snake(name) in lint.GENERATION
         ]
         parts = [name for name in _names_of_parts(request) if lint.snake(name) in _PARTS]
@@ -73,12 +73,10 @@ def _joined(names: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
     return joined if len(joined) <= _MOST else names
 
 
-def _names_of_parts(request: Mapping[str, Any]) -> set[str]:
-    turns = request.get("contents") or [request.get("content")]
-    held = [turn.get("parts") for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
-    return {
-        name for parts in held if isinstance(parts, list) for part in parts if isinstance(part, dict) for name in part
-    }
+def _names_of_parts(request: Mapping[str, Any]) -> Iterator[str]:
+    for turn in as_list(request.get("contents")) or [request.get("content")]:
+        for part in as_list(as_object(turn).get("parts")):
+            yield from as_object(part)
 
 
 class Form:
@@ -93,9 +91,9 @@ class Form:
         self.numbered = [name for name in names.settings if lint.snake(name) in _NUMBERS]
         self.schemas = [name for name in names.settings if lint.snake(name) in SCHEMAS]
         self.others = [name for name in names.settings if name not in self.numbered and name not in self.schemas]
-        self._places = {
-            plain: [n for n, name in enumerate(self.numbered) if lint.snake(name) == plain] for plain in _NUMBERS
-        }
+        self._bounds = self._places_of("max_output_tokens")
+        self._temperatures = self._places_of("temperature")
+        self._penalties = self._places_of("presence_penalty", "frequency_penalty")
         config = self._config()
         request = [
             *((name, config | None, None) for name in _TYPED[:2]),
@@ -112,6 +110,9 @@ class Form:
         self.parts = _getter(["text", *(f"part{n}" for n in range(len(names.parts)))])
         self.no_parts = (ABSENT,) * len(names.parts)
 
+    def _places_of(self, *plain: str) -> list[int]:
+        return [place for place, name in enumerate(self.numbered) if lint.snake(name) in plain]
+
     def named(self, members: tuple[Any, ...]) -> dict[str, Any]:
         """Members by their names, those left out that are not there."""
         names = [*(_TYPED if self.has_settings else ()), *self.names.members]
@@ -122,17 +123,16 @@ class Form:
         }
 
     def remarkable(self, numbers: tuple[Any, ...]) -> tuple[int | None, bool, bool]:
-        """What the rules tell apart of numbers: `max_output_tokens`, whether the temperature is below 1, any penalty."""
-        places = self._places
-        bound, temperature, penalty = None, 1, False
-        for place in places["max_output_tokens"]:
+        """What the rules tell apart: `max_output_tokens`, whether the temperature is below 1, and any penalty."""
+        bound, is_cool, has_penalty = None, False, False
+        for place in self._bounds:
             bound = numbers[place] or bound
-        for place in places["temperature"]:
-            temperature = numbers[place]
-        for plain in ("presence_penalty", "frequency_penalty"):
-            for place in places[plain]:
-                penalty = penalty or bool(numbers[place])
-        return bound or None, temperature is not UNSET and temperature is not None and temperature < 1, penalty
+        for place in self._temperatures:
+            if (temperature := numbers[place]) is not UNSET and temperature is not None:
+                is_cool = temperature < 1
+        for place in self._penalties:
+            has_penalty = has_penalty or bool(numbers[place])
+        return bound or None, is_cool, has_penalty
 
     def _config(self) -> Any:
         unset = None | UnsetType

@@ -60,28 +60,36 @@ class PlainLines:
     def read(self, lines: Sequence[bytes], block: bytes, start: int, end: int) -> Batch:
         """Read lines together, which are these bytes of a block."""
         is_long = end - start > LONG * len(lines)
-        rows = _decoded(lines, self.form.long if is_long else self.form.short)
-        batch, expected = self._judged(rows, is_long=is_long)
-        entries = batch.entries
-        if not is_long and None not in entries and block.count(b'"', start, end) == sum(expected):
-            has_escapes = block.find(b"\\", start, end) >= 0
-            if (not has_escapes or block.find(b"u0022", start, end) < 0) and are_plain([row.key for row in rows]):
-                return batch
-        for index, entry in enumerate(entries):
-            if entry is None:
-                continue
-            line, row, marks = lines[index], rows[index], expected[index]
-            if is_long:
-                if _holds_long(line, row, self.texts(row), marks):
-                    continue
-            elif is_good(row.key):
-                if (count := line.count(b'"')) != marks:
-                    marks += row.key.count('"') + sum([text.count('"') for text in self.texts(row)])
-                if count == marks and (b"\\" not in line or b"u0022" not in line):
-                    continue
-                batch.more[index] = entry, marks
-            entries[index] = None
+        batch, expected = self._judged(_decoded(lines, self.form.long if is_long else self.form.short), is_long=is_long)
+        if not is_long and self._hold(batch, block, start, end, sum(expected)):
+            return batch
+        for index, entry in enumerate(batch.entries):
+            if entry and not self._holds(batch, index, lines[index], expected[index], is_long=is_long):
+                batch.entries[index] = None
         return batch
+
+    @staticmethod
+    def _hold(batch: Batch, block: bytes, start: int, end: int, marks: int) -> bool:
+        """Whether all lines together hold no more than was decoded, so that each has to be as it seems."""
+        if None in batch.entries or block.count(b'"', start, end) != marks:
+            return False
+        has_escapes = block.find(b"\\", start, end) >= 0 and block.find(b"u0022", start, end) >= 0
+        return not has_escapes and are_plain([row.key for row in batch.rows])
+
+    def _holds(self, batch: Batch, index: int, line: bytes, marks: int, *, is_long: bool) -> bool:
+        """Whether a line holds no more than was decoded; if not, it may be because of columns."""
+        row, entry = batch.rows[index], batch.entries[index]
+        if not is_good(row.key):
+            return False
+        if is_long:
+            return _holds_long(line, self.texts(row), marks)
+        if (count := line.count(b'"')) != marks:
+            marks += row.key.count('"') + sum([text.count('"') for text in self.texts(row)])
+        if count == marks and (b"\\" not in line or b"u0022" not in line):
+            return True
+        if entry:
+            batch.more[index] = entry, marks
+        return False
 
     def kinds(self, row: Any, entry: Entry, form: Form) -> Kinds:
         """Tokens of a row of texts, long ones counted by windows."""
@@ -102,8 +110,7 @@ class PlainLines:
 
     def turns(self, row: Any) -> Sequence[Any]:
         """The turns of a row."""
-        turns = row.request.turns
-        return turns if isinstance(turns, list) else (turns,)
+        return (row.request.turns,) if self._is_embedding else row.request.turns
 
     def _judged(self, rows: list[Any], *, is_long: bool) -> tuple[Batch, list[int]]:
         """Judge decoded rows; and of each the quotation marks that it has if it is plain."""
@@ -123,7 +130,7 @@ class PlainLines:
             marks, settings = frame, entry.settings
             for turn in turns:
                 marks += (6 if turn.role else 2) + 4 * len(turn.parts)
-            if settings and (kinds or len(turns) > 1 or turn.role == "model"):
+            if settings and (kinds or len(turns) > 1 or turns[0].role == "model"):
                 more = self._said(turns, settings, batch) if kinds else self._order(turns, batch)
                 if more is None:
                     settings = None
@@ -187,7 +194,7 @@ def _decoded(lines: Sequence[bytes], decode: Callable[[bytes], Any]) -> list[Any
     return rows
 
 
-def _holds_long(line: bytes, row: Any, texts: list[Raw], marks: int) -> bool:
+def _holds_long(line: bytes, texts: list[Raw], marks: int) -> bool:
     """Whether a line holds so many quotation marks beside its texts, which are strings of UTF-8 not yet decoded.
 
     Wherever the bytes of a string are met in the line, a quotation mark among them has a backslash before it, so none
@@ -200,7 +207,7 @@ def _holds_long(line: bytes, row: Any, texts: list[Raw], marks: int) -> bool:
             return False
         marks -= line.count(b'"', start, place + 1)
         start = place + len(text) - 1
-    return marks == line.count(b'"', start) and is_good(row.key) and is_utf8(line)
+    return marks == line.count(b'"', start) and is_utf8(line)
 
 
 def is_utf8(line: bytes) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from genai_batch.resources import lint
 from genai_batch.resources.lines import columns_verdict, parted, repeated, without_media
 from genai_batch.resources.lint import Fault, Verdict
+from genai_batch.resources.lint.media import INLINE
 from genai_batch.resources.local_files import MARK, LocalFiles, named_in
 from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import (
@@ -57,6 +58,8 @@ class RichLines:
 
     def read(self, line: bytes) -> Rich | None:
         """Read a line; None where it has a fault, or whenever it may have one."""
+        if len(line) > INLINE:
+            return None
         try:
             value = decode(line)
         except FAILURES:
@@ -133,7 +136,7 @@ class RichLines:
         return not repeats_member(line, quotes) and (b"local:" not in line or self._are_known(line))
 
     def _are_known(self, line: bytes) -> bool:
-        return all([self._files and self._files.find(content) for content in named_in(line)])
+        return all(self._files and self._files.find(content) for content in named_in(line))
 
 
 def _key_quotes(value: dict[str, Any]) -> int:

@@ -177,8 +177,8 @@ class Scanner:
         else:
             settings.add(1, run.first + index, key)
         if is_counted:
-            request = request or decode(run.lines[index])["request"]
-            run.counted[index] = self._tally.count(self._kinds(request, run.sizes[index]), settings.shape)
+            held: dict[str, Any] = request or decode(run.lines[index])["request"]
+            run.counted[index] = self._tally.count(self._kinds(held, run.sizes[index]), settings.shape)
             return
         if before or said.doubts:
             settings.rows += 1

@@ -4,10 +4,10 @@ Schemas that differ from row to row mostly differ in a property or in words. So 
 and those of an object follow from them by the same sums that `lint.schema` and `schema_sizes` make over all of it.
 """
 
-from typing import NamedTuple
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_batch.resources import lint
 from genai_batch.resources.lint import schema as rules
@@ -28,7 +28,7 @@ _DEEPEST = 10
 _LEAVES = 1_000
 
 
-class Facts(NamedTuple):
+class Facts(Struct, gc=False):
     """The facts about a schema that has no fault."""
 
     additional: bool
@@ -39,22 +39,32 @@ class Facts(NamedTuple):
     """Tokens of an answer."""
     member: Triple
     """The same as a member of an object."""
+    quotes: int
+    """Quotation marks in it."""
+    height: int
+    """Levels of schemas in it, or more."""
 
 
-class _Node(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
-    """A schema whose words do not matter: a leaf, or an object of such."""
+class _Leaf(Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
+    """A schema without schemas inside it, of which the words do not matter."""
 
     type: str
     description: str | UnsetType = UNSET
-    title: str | UnsetType = UNSET
-    format: str | UnsetType = UNSET
     enum: list[str] | UnsetType = UNSET
-    properties: "dict[str, _Node] | UnsetType" = UNSET
+
+
+class _Object(Struct, forbid_unknown_fields=True, gc=False):
+    """An object of which the words do not matter."""
+
+    type: Literal["OBJECT", "object"]
+    properties: dict[str, Raw]
+    description: str | UnsetType = UNSET
     required: list[str] | UnsetType = UNSET
     propertyOrdering: list[str] | UnsetType = UNSET  # noqa: N815 - as Gemini spells it
 
 
-_node = msgspec.json.Decoder(_Node).decode
+_leaf = msgspec.json.Decoder(_Leaf).decode
+_object = msgspec.json.Decoder(_Object).decode
 
 
 class SchemaFacts:
@@ -73,71 +83,62 @@ class SchemaFacts:
         return self._facts[piece]
 
     def _work_out(self, piece: bytes) -> Facts | None:
+        """Find the facts about a schema from those about its properties, or else about all of it."""
         try:
-            node = _node(piece)
+            if b'"properties"' in piece:
+                return self._of_object(piece, _object(piece)) or self._of_any(piece)
+            return self._of_leaf(piece, _leaf(piece))
         except FAILURES:
             return self._of_any(piece)
-        facts, strings = self._of_node(node, 1)
-        if facts is None or piece.count(b'"') != 2 * strings:
-            return self._of_any(piece)
-        return facts
 
-    def _of_node(self, node: _Node, depth: int) -> tuple[Facts | None, int]:
-        """The facts about a schema, None where it is not so simple; and how many strings it has without repetitions."""
-        enum, required, order = node.enum, node.required, node.propertyOrdering
-        strings = 2
-        if node.description is not UNSET:
-            strings += 2
-        if node.title is not UNSET:
-            strings += 2
-        if enum is not UNSET:
-            strings += 1 + len(enum)
-        if order is not UNSET:
-            strings += 1 + len(order)
-        if node.properties is UNSET:
-            kind = (node.type, node.description is UNSET, node.title is UNSET, node.format, not enum, enum is UNSET,
-                    order is UNSET)  # fmt: skip
-            strings += 2 * (node.format is not UNSET)
-            return (self._of_leaf(kind, node) if required is UNSET else None), strings
-        if not node.properties or enum is not UNSET or node.format is not UNSET or depth > _DEEPEST:
-            return None, 0
-        if node.type not in ("OBJECT", "object"):
-            return None, 0
+    def _of_object(self, piece: bytes, schema: _Object) -> Facts | None:
+        required: list[str] = [] if schema.required is UNSET else schema.required
+        order: list[str] = [] if schema.propertyOrdering is UNSET else schema.propertyOrdering
+        names = 2 + (schema.required is not UNSET) + (schema.propertyOrdering is not UNSET)
+        quotes = 2 * (names + 1 + len(required) + len(order)) + (0 if schema.description is UNSET else 4)
         inner: dict[str, Facts] = {}
-        for name, child in node.properties.items():
-            facts, more = self._of_node(child, depth + 1)
-            if facts is None:
-                return None, 0
+        for name, raw in schema.properties.items():
+            if (facts := self._facts[bytes(raw)]) is None:
+                return None
             inner[name] = facts
-            strings += 1 + more
-        needed: list[str] = []
-        if required is not UNSET:
-            needed = required
-            strings += 1 + len(needed)
-            if self._openapi and not inner.keys() >= {*needed}:
-                return None, 0
-        least = 1 + sum([2 + len(name) / 4 + inner[name].least for name in needed if name in inner])
-        size = object_size({name: facts.member for name, facts in inner.items()}, needed)
-        return Facts(False, least, size, member_size(size)), strings + 1
+            quotes += facts.quotes + 2
+        if not inner or quotes != piece.count(b'"'):
+            return None
+        if self._openapi and not inner.keys() >= {*required}:
+            return None
+        if (height := 1 + max([facts.height for facts in inner.values()])) > _DEEPEST:
+            return None
+        least = 1 + sum([2 + len(name) / 4 + inner[name].least for name in required if name in inner])
+        size = object_size({name: facts.member for name, facts in inner.items()}, required)
+        additional = True in [facts.additional for facts in inner.values()]
+        return Facts(additional, least, size, member_size(size), quotes, height)
 
-    def _of_leaf(self, kind: tuple[object, ...], leaf: _Node) -> Facts | None:
+    def _of_leaf(self, piece: bytes, leaf: _Leaf) -> Facts | None:
+        strings = 2 + 2 * (leaf.description is not UNSET) + (0 if leaf.enum is UNSET else 1 + len(leaf.enum))
+        if piece.count(b'"') != 2 * strings:
+            return self._of_any(piece)
+        kind = (leaf.type, leaf.description is UNSET, leaf.enum is UNSET, not leaf.enum)
         if kind not in self._leaves:
             if len(self._leaves) > _LEAVES:
                 self._leaves.clear()
-            self._leaves[kind] = self._of_any(encode(leaf))
-        return self._leaves[kind]
+            self._leaves[kind] = self._of_any(piece)
+        facts = self._leaves[kind]
+        if facts is None or facts.quotes == 2 * strings:
+            return facts
+        return Facts(facts.additional, facts.least, facts.size, facts.member, 2 * strings, 1)
 
     def _of_any(self, piece: bytes) -> Facts | None:
         """The facts about any schema, by the rules themselves."""
         try:
             schema = decoded(piece)
-        except ValueError:
+        except FAILURES:
             return None
+        quotes = piece.count(b'"')
         if not is_object(schema) or not schema or MARK in piece or repeats_member(piece, encode(schema).count(b'"')):
             return None
         verdict = lint.verdict(rules.keywords(schema) if self._openapi else ())
         if verdict.faults:
             return None
-        least = rules.least_tokens(schema)
         size = schema_size(schema)
-        return Facts(bool(verdict.doubts), least, size, member_size(size))
+        least, height = rules.least_tokens(schema), lint.shape(schema).depth
+        return Facts(bool(verdict.doubts), least, size, member_size(size), quotes, height)

@@ -6,11 +6,12 @@ verdict, and the rules run once for all rows that are the same then. A member th
 bytes.
 """
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from genai_batch.resources import lint
 from genai_batch.resources.lines import row_model
@@ -24,6 +25,7 @@ from genai_batch.resources.scanning.json_pieces import (
     decode,
     decoded,
     encode,
+    is_deep,
     is_flat,
     members_of,
     repeats_member,
@@ -39,8 +41,7 @@ from genai_batch.resources.untyped import as_object, field
 
 Kinds = dict[str, float]
 _ENTRIES, _BYTES = 2_048, 4 * 1024 * 1024
-_SETTINGS = 16_384
-_DECLARED = frozenset({"name", "description", "parameters", "parameters_json_schema", "parametersJsonSchema"})
+_SETTINGS, _RECENT, _PATIENCE = 16_384, 6, 64
 _strings = msgspec.json.Decoder(list[str]).decode
 _words = msgspec.json.Decoder(str).decode
 
@@ -56,6 +57,8 @@ class Varying(NamedTuple):
 class Settings:
     """What rows share that have the same verdict and shape by their members beside the turns, and how many they are."""
 
+    level: Resolution | None
+    """That of the media in the turns."""
     __slots__ = ("_doubts", "_shape", "_varying", "alike", "key", "level", "line", "rows")
 
     def __init__(
@@ -113,10 +116,29 @@ class Entry(Struct, gc=False):
 _ODD = Entry(None, 0)
 
 
+class _Function(Struct, forbid_unknown_fields=True, gc=False):
+    name: str
+    description: str | UnsetType = UNSET
+    parameters: dict[str, Any] | UnsetType = UNSET
+    parameters_json_schema: dict[str, Any] | UnsetType = UNSET
+    parametersJsonSchema: dict[str, Any] | UnsetType = UNSET  # noqa: N815 - as Gemini spells it
+
+
+class _Tool(Struct, forbid_unknown_fields=True, gc=False):
+    """A tool that declares functions and does nothing else."""
+
+    function_declarations: list[_Function] | UnsetType = UNSET
+    functionDeclarations: list[_Function] | UnsetType = UNSET  # noqa: N815 - the same
+
+
+_tools = msgspec.json.Decoder(list[_Tool]).decode
+
+
 class _Member(NamedTuple):
     """What verdict and shape depend on of members that are no numbers, no schemas and no system instruction."""
 
-    kind: Hashable
+    kind: int
+    """The number of what their verdict depends on."""
     quotes: int
     budget: int | None
     """The thinking budget, where that is remarkable in no way."""
@@ -136,7 +158,12 @@ class SettingsMemo:
         self._model = model
         self._budgets = (1, 2**31) if model.era >= 3 else model.budget or (1, 0)
         self._form: Form | None = None
+        self._calls, self._patience = 0, _PATIENCE
+        """How many more times it is worth a look whether the same members were met just before."""
+        self._recent: deque[tuple[tuple[Any, ...], Entry]] = deque(maxlen=_RECENT)
         self._members: dict[bytes, _Member | None] = {}
+        self._kinds: dict[Hashable, int] = {}
+        self._thought = thought_tokens({}, model)
         self._bytes = 0
         self._reduced: dict[str, Memo[Hashable]] = {}
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
@@ -155,6 +182,9 @@ class SettingsMemo:
         odd = [*self._odd.values()]
         self._settings.clear()
         self._odd.clear()
+        self._kinds.clear()
+        self._members.clear()
+        self._recent.clear()
         self._count = 0
         for each in alike:
             yield from (settings for settings in (each or {}).values() if settings.rows)
@@ -169,6 +199,19 @@ class SettingsMemo:
         if self._form is not form:
             self._form = form
             self._members.clear()
+            self._recent.clear()
+        self._calls += 1
+        if self._patience or self._calls % _PATIENCE == 0:
+            for known, entry in self._recent:
+                if known == members:
+                    self._patience = _PATIENCE
+                    return entry
+            self._patience = max(0, self._patience - 1)
+        entry = self._work_out(form, members)
+        self._recent.append((members, entry))
+        return entry
+
+    def _work_out(self, form: Form, members: tuple[Any, ...]) -> Entry:
         config, camel, system, camelled, *raws = members if form.has_settings else (None, None, None, None, *members)
         spelled = config is None, system is None
         if (config and camel) or (system and camelled):
@@ -176,61 +219,60 @@ class SettingsMemo:
         config, system = config or camel, system or camelled
         if config:
             raws += form.others_of(config)
-        joined = b"\n".join(raws)
-        if (held := self._members.get(joined, self)) is self:
-            held = self._remember(joined, self._take_apart(form, raws, has_config=bool(config)))
-        if not isinstance(held, _Member):
+        held = self._member(form, raws, has_config=bool(config))
+        marks = _system_quotes(system) if system else 0
+        if held is None or marks is None:
             return _ODD
-        quotes, has_system = held.quotes, None
-        if system:
-            if (marks := _system_quotes(system)) is None:
-                return _ODD
-            quotes, has_system = quotes + marks, True
-        if not config:
-            kind = held.kind, spelled, has_system
-            return Entry(self._found(kind, None, None, held, form, members), quotes)
+        kind, quotes = (held.kind, spelled, bool(system)), held.quotes + marks
+        if config:
+            return self._with_config(form, members, config, kind, quotes, held)
+        return Entry(self._found(kind, Varying(None, None, None), form, members), quotes)
+
+    def _with_config(
+        self, form: Form, members: tuple[Any, ...], config: Any, kind: Hashable, quotes: int, held: _Member
+    ) -> Entry:
+        """The entry of members with a generation_config: of that the numbers and the schema decide too."""
         numbers = form.numbers_of(config)
         present = tuple([number if number is UNSET or number is None else 0 for number in numbers])
-        quotes += 2 * (len(present) - present.count(UNSET)) + 2
+        quotes += 2 + 2 * (len(present) - present.count(UNSET))
         facts, schema = None, None
         for name, raw in zip(form.schemas, form.schemas_of(config), strict=True):
             if raw is not ABSENT:
-                piece = bytes(raw)
-                if facts or (facts := self._facts[lint.snake(name)].of(piece)) is None:
+                if facts or (facts := self._facts[lint.snake(name)].of(bytes(raw))) is None:
                     return _ODD
-                quotes += 2 + piece.count(b'"')
+                quotes += 2 + bytes(raw).count(b'"')
                 schema = name, facts.additional
-        bound, temperature, penalties = form.remarkable(numbers)
-        is_eaten = None
+        bound, *remarkable = form.remarkable(numbers)
         if bound is not None:
             if bound > self._model.most_output or held.is_opaque or (facts and facts.least > bound):
                 return _ODD
-            is_eaten = held.thought >= bound
-        kind = (held.kind, spelled, has_system, present, schema, is_eaten, temperature, penalties)
+            remarkable.append(held.thought >= bound)
         size = facts.size if facts and held.is_sized else None
-        return Entry(self._found(kind, bound, size, held, form, members), quotes)
+        varying = Varying(bound, held.budget, size)
+        return Entry(self._found((kind, present, schema, *remarkable), varying, form, members), quotes)
 
-    def _found(
-        self,
-        kind: Hashable,
-        bound: int | None,
-        size: Triple | None,
-        held: _Member,
-        form: Form,
-        members: tuple[Any, ...],
-    ) -> Settings | None:
+    def _member(self, form: Form, raws: list[Raw], *, has_config: bool) -> _Member | None:
+        """What is known of members by their bytes, None where nothing is."""
+        joined = b"\n".join(raws)
+        if joined not in self._members:
+            self._bytes += len(joined)
+            if len(self._members) >= _ENTRIES or self._bytes > _BYTES:
+                self._members.clear()
+                self._bytes = len(joined)
+            self._members[joined] = self._take_apart(form, raws, has_config=has_config)
+        return self._members[joined]
+
+    def _found(self, kind: Hashable, varying: Varying, form: Form, members: tuple[Any, ...]) -> Settings | None:
         """The settings of a row of a kind; the rules run if it is the first."""
-        if (alike := self._settings.get(kind, self)) is self:
+        if kind not in self._settings:
             self._count += 1
             first = self._judged(form.named(members))
-            self._settings[kind] = first and {(bound, size, held.budget): first}
-            return first
-        if not isinstance(alike, dict):
+            self._settings[kind] = first and {varying: first}
+        if (alike := self._settings[kind]) is None:
             return None
-        shaped = bound, size, held.budget
-        if (settings := alike.get(shaped)) is None:
+        if (settings := alike.get(varying)) is None:
             self._count += 1
-            settings = alike[shaped] = next(iter(alike.values())).varied(Varying(bound, held.budget, size))
+            settings = alike[varying] = next(iter(alike.values())).varied(varying)
         return settings
 
     def _judged(self, members: dict[str, Any]) -> Settings | None:
@@ -249,14 +291,6 @@ class SettingsMemo:
         level = level_of(field(as_object(field(request, "generation_config")), "media_resolution"))
         doubts = (*row_model(request, self._model), *verdict.doubts)
         return Settings(doubts, shape_of(request, self._model), level)
-
-    def _remember(self, joined: bytes, member: _Member | None) -> _Member | None:
-        self._bytes += len(joined)
-        if len(self._members) >= _ENTRIES or self._bytes > _BYTES:
-            self._members.clear()
-            self._bytes = len(joined)
-        self._members[joined] = member
-        return member
 
     def _take_apart(self, form: Form, raws: list[Raw], *, has_config: bool) -> _Member | None:
         """Reduce members to what their verdict depends on."""
@@ -282,8 +316,9 @@ class SettingsMemo:
                 kind += name, reduced
         except FAILURES:
             return None
-        thought = thought_tokens(thinking, self._model)
-        return _Member(tuple(kind), quotes, budget, thought, is_opaque, is_sized)
+        thought = thought_tokens(thinking, self._model) if thinking else self._thought
+        number = self._kinds.setdefault(tuple(kind), len(self._kinds))
+        return _Member(number, quotes, budget, thought, is_opaque, is_sized)
 
     def _reduce_thinking(self, piece: bytes) -> tuple[Hashable, int | None]:
         """Leave a budget out that is within the range of the model."""
@@ -319,25 +354,23 @@ def _is_enum(piece: bytes) -> bool:
 
 
 def _reduce_tools(piece: bytes) -> Hashable:
-    """Leave out what declares a function: only its name is looked at."""
-    tools = decoded(piece)
-    if not isinstance(tools, list) or repeats_member(piece, encode(tools).count(b'"')) or MARK in piece:
+    """Leave out what declares a function: only that it has a name is looked at."""
+    if MARK in piece or is_deep(piece):
         return piece
-    names: list[str] = []
+    try:
+        tools = _tools(piece)
+    except FAILURES:
+        return piece
     for tool in tools:
-        name = next(iter(tool), "") if isinstance(tool, dict) and len(tool) == 1 else ""
-        if lint.snake(name) != "function_declarations" or not isinstance(tool[name], list):
+        functions = tool.function_declarations or tool.functionDeclarations or []
+        if not (tool.function_declarations is UNSET or tool.functionDeclarations is UNSET):
             return piece
-        if not all([_is_declaration(function) for function in tool[name]]):
-            return piece
-        names.append(name)
-    return tuple(names)
-
-
-def _is_declaration(function: Any) -> bool:
-    if not isinstance(function, dict) or not function.keys() <= _DECLARED or not isinstance(function.get("name"), str):
-        return False
-    return not {"parameters_json_schema", "parametersJsonSchema"} <= function.keys()
+        for function in functions:
+            if not (function.parameters_json_schema is UNSET or function.parametersJsonSchema is UNSET):
+                return piece
+    if repeats_member(piece, encode(tools).count(b'"')):
+        return piece
+    return tuple([(tool.function_declarations is UNSET, tool.functionDeclarations is UNSET) for tool in tools])
 
 
 def _reduce_labels(piece: bytes) -> Hashable:

@@ -48,7 +48,7 @@ def stride(size: int, row: float, part_tokens: float) -> int:
 
 
 def sampled(sizes: Sequence[int], offset: int, step: int) -> Iterator[int]:
-    """The indices of the rows that lie at every `step`-th byte of a source; they are of these sizes, from `offset` on."""
+    """Find which rows, of these sizes from `offset` on, lie at every `step`-th byte of a source: their indices."""
     if not step:
         return
     ends = [*accumulate(sizes)]

@@ -19,7 +19,7 @@ from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
 from genai_batch.resources.tokens.media import Resolution, See, clip_of, is_youtube, level_of, of_file, of_inline, unseen
-from genai_batch.resources.untyped import field, is_list, is_object
+from genai_batch.resources.untyped import as_object, field, is_list, is_object
 
 Kinds = dict[str, float]
 _ROLES = (None, "user", "model", "function")
@@ -103,7 +103,7 @@ class TurnsMemo:
             if (said := self.part(part, level)) is None:
                 return False
             parts.append(said)
-        return not is_empty and _carried(held) <= media.INLINE
+        return not is_empty
 
     def order(self, roles: tuple[str | int | None, ...]) -> tuple[Fault, ...] | None:
         """The doubts about the roles of turns, 0 where one has none; None where there is a fault."""
@@ -129,9 +129,8 @@ class TurnsMemo:
             return self._file(part, names, value, level)
         if form.kind == "text":
             return _CALL if isinstance(value, str) else None
-        if form.kind in ("function_call", "function_response") and is_object(value):
-            if _are_flat([inner for name, inner in value.items() if name not in OPEN]) and not lint.clash(value):
-                return _CALL
+        if form.kind in ("function_call", "function_response") and is_object(value) and _is_plain_call(value):
+            return _CALL
         return self._odd(part, form, value, level)
 
     def piece(self, name: str, piece: bytes, level: Resolution | None) -> Said | None:
@@ -176,7 +175,8 @@ class TurnsMemo:
         if verdict.faults or None in part.values() or lint.shape({"request": part}).clash:
             return None
         level = level_of(given.get("media_resolution"), level)
-        blob, file, clip = given.get("inline_data"), given.get("file_data"), clip_of(part)
+        blob, file = as_object(given.get("inline_data")), as_object(given.get("file_data"))
+        clip = clip_of(part)
         if blob:
             medium = of_inline(blob, self._model, "developer", level, clip)
         else:
@@ -203,22 +203,13 @@ def _place(uri: str) -> str:
     return "https://" if uri.startswith("https://") and not is_youtube(uri) else uri
 
 
+def _is_plain_call(call: dict[str, Any]) -> bool:
+    return _are_flat([inner for name, inner in call.items() if name not in OPEN]) and not lint.clash(call)
+
+
 def _are_flat(values: Iterable[Any]) -> bool:
     """Whether no value is null or holds others."""
-    for value in values:
-        if type(value) not in _FLAT:
-            return False
-    return True
-
-
-def _carried(parts: list[Any]) -> int:
-    """Bytes of the media that parts hold themselves."""
-    held = 0
-    for part in parts:
-        blob = part.get("inline_data") or part.get("inlineData")
-        data = blob.get("data") if is_object(blob) else None
-        held += len(data) if isinstance(data, str) else 0
-    return held
+    return all(type(value) in _FLAT for value in values)
 
 
 def together(parts: list[Said], doubts: tuple[Fault, ...]) -> Said:
