@@ -30,7 +30,7 @@ async def test_after_a_kill_what_is_stored_counts_and_the_next_command_goes_on_a
             assert process.poll() is None
         process.kill()
     before = stored(world, job_id)
-    told = answer(run(world, "status", job_id, "--wait", "2", "--json"))
+    told = answer(run(world, "status", job_id, "--wait", "4", "--json"))
     assert told["done"] > before > 0
     assert told["counts"] == {"ok": told["done"], "pending": 60 - told["done"]}
     assert len(await world.calls("generateContent")) <= stored(world, job_id) + 5 * 2, "what was in flight at most"
