@@ -18,7 +18,16 @@ from genai_batch.resources.local_files import PREFIX
 from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
-from genai_batch.resources.tokens.media import Resolution, See, clip_of, is_youtube, level_of, of_file, of_inline, unseen
+from genai_batch.resources.tokens.media import (
+    Resolution,
+    See,
+    clip_of,
+    is_youtube,
+    level_of,
+    of_file,
+    of_inline,
+    unseen,
+)
 from genai_batch.resources.untyped import as_object, field, is_list, is_object
 
 Kinds = dict[str, float]
