@@ -183,11 +183,12 @@ class BatchLane:
                 await sending.send(self.means, shard)
             else:
                 await following.ask(self.means, shard, stop=stop)
-        except ProviderError as error:
+        except ProviderError as failure:
+            error = await self.gemini.confirmed(failure)
             self.means.put_off(shard, error)
             if error.reason == "key":
                 self.means.stop(shard, error)
-            raise
+            raise error from failure
         known = self.ledger.shard(shard.job_id, shard.number)
         if known.tries and known.tries == shard.tries:
             self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None, stopped_at=None)
