@@ -1,4 +1,4 @@
-"""Where the price of a token changes; apart from `prices`, which is too much to import for a helping process."""
+"""Where the price of a token changes."""
 
 LONG = 200_000
 """Input tokens of one request above which some models charge all of its tokens at a higher rate."""

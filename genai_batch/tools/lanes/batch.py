@@ -188,11 +188,12 @@ class BatchLane:
                 await sending.send(self.means, shard)
             else:
                 await following.ask(self.means, shard, stop=stop)
-        except ProviderError as error:
+        except ProviderError as failure:
+            error = await self.gemini.confirmed(failure)
             self.means.put_off(shard, error)
             if error.reason == "key":
                 self.means.stop(shard, error)
-            raise
+            raise error from failure
         if shard.tries:
             current = self.ledger.shard(shard.job_id, shard.number)
             if current.tries == shard.tries:

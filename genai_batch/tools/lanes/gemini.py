@@ -7,6 +7,7 @@ twice.
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from genai_batch.tools.lanes.refusals import Call, certificate_problem, classify
 from genai_batch.tools.lanes.retrying import again
 from genai_batch.tools.lanes.wire import Batch, Endpoint, Stored, batch_of, stored_of
 
+log = logging.getLogger("genai_batch")
 TIMEOUT_S = 120
 CREATE_S = 30
 """A create whose outcome is not known by then is looked up instead."""
@@ -126,6 +128,20 @@ class Gemini:
                 return batch
         return None
 
+    async def confirmed(self, error: ProviderError) -> ProviderError:
+        """Look whether an HTML page comes again: then it is the network that answers, whatever is asked.
+
+        One that came by chance is a call that may be made again.
+        """
+        if isinstance(error, PageCame):
+            try:
+                await self._json("batches?pageSize=1")
+            except PageCame:
+                return ProviderError(str(error), reason="key", sent=error.sent)
+            except ProviderError as other:
+                log.info("%s", other)
+        return error
+
     async def cancel(self, name: str) -> None:
         """Ask for a batch to be stopped; rows it has finished may still be charged."""
         await again(partial(self._cancel, name))
@@ -220,7 +236,7 @@ class Gemini:
             reply = await client._api_client.async_request(verb, path, body or {}, limit)  # noqa: SLF001 - public calls drop fields
             content, kind = str(reply.body), str(as_object(reply.headers).get("content-type", ""))
             if (title := page_title(content, kind)) is not None:
-                raise _no_answer(title, _UNCHARGED, creating=creating)
+                raise _no_answer(title, creating=creating)
             value = json.loads(content)
         if not is_object(value) or ("error" in value and "name" not in value):
             said = f"Gemini answered {path} with something else: {brief(str(reply.body), 200)}. "
@@ -266,7 +282,7 @@ async def _no_page(response: httpx2.Response) -> None:
         kind = response.headers.get("content-type", "")
         if "text/html" in kind.lower():
             await response.aread()
-            raise _no_answer(page_title(response.text, kind) or "", _UNCHARGED, creating=False)
+            raise _no_answer(page_title(response.text, kind) or "", creating=False)
 
 
 async def _only_if_still(request: httpx2.Request) -> None:
@@ -331,12 +347,14 @@ def _refusal(error: Any, call: Call, charge: str) -> ProviderError:
     return ProviderError(text, reason=reason_of(refusal, code), sent=unknown, retry_after_s=wait_s)
 
 
-def _no_answer(title: str, charge: str, *, creating: bool) -> ProviderError:
-    """Say that an HTML page came where JSON was to come; after a create the list of batches decides."""
+class PageCame(ProviderError):
+    """An HTML page came where an answer was to come."""
+
+
+def _no_answer(title: str, *, creating: bool) -> PageCame:
+    """Say what came instead of an answer; after a create the list of batches decides what became of it."""
     refusal = classify(200, {}, call="other", title=title)
-    if creating:
-        return ProviderError(f"{refusal.text} {_CREATING}", reason="answer", sent=True)
-    return ProviderError(f"{refusal.text} {charge}".strip(), reason="key")
+    return PageCame(f"{refusal.text} {_CREATING if creating else _UNCHARGED}", reason="answer", sent=creating)
 
 
 def _words(error: Exception) -> str:

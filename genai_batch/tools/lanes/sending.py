@@ -85,7 +85,7 @@ async def _create(means: Means, job: Job, shard: Shard) -> None:
             job.model, shard.display_name, source, embeds=embeds(job.model), still=partial(_still, means, shard)
         )
     except ProviderError as error:
-        _not_accepted(means, job, shard, error, unknown=unknown)
+        _not_accepted(means, job, shard, await means.gemini.confirmed(error), unknown=unknown)
     except FileUnusable as error:
         _refused(means, job, shard, error)
     else:

@@ -150,12 +150,13 @@ async def resume(workspace: Workspace, pipeline: Pipeline, *, confirm: bool) -> 
     That is one that was lost, or without which a later stage has nothing to read; or the last one, where all are over.
     """
     pipelines.go_on(workspace.ledger, pipeline)
-    for job in Stages(workspace, pipeline).open:
-        if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
-            await workspace.lane.wake(job)
+    is_stopped = workspace.lane.is_stopped
+    stopped = [job for job in Stages(workspace, pipeline).open if is_stopped(workspace.ledger.snapshot(job.id))]
+    for job in stopped:
+        await workspace.lane.wake(job)
     await look(workspace, pipeline, confirm=confirm)
     stages = Stages(workspace, pipeline)
-    if stages.open:
+    if stages.open or stopped:
         return None
     empty = [stages.jobs[each.reads] for each in stages.stranded if each.reads in stages.jobs]
     lost = [job for job in stages.jobs.values() if job.state in BROKEN]
