@@ -6,7 +6,7 @@ where there are any. A line that holds more marks than its decoded parts account
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from msgspec import Raw
 
@@ -38,6 +38,11 @@ class Batch(NamedTuple):
     """Lines that are plain but for columns, if they have any: what is known of their settings, and the quotation marks
     of what is sent."""
     form: Form
+
+    @classmethod
+    def of_none(cls, lines: int, form: Form) -> Self:
+        """Take no line for plain."""
+        return cls([None] * lines, [None] * lines, {}, {}, form)
 
 
 class PlainLines:

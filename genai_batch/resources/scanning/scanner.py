@@ -111,12 +111,11 @@ class Scanner:
                 self._copy.write(piece)
 
     def _run(self, run: "_Run", block: bytes, start: int, end: int) -> None:
+        """Read lines that are these bytes of a block."""
         if self._settings.is_full:
             self._take_settings()
-        if self._rich_runs:
-            nothing: list[Any] = [None] * len(run.lines)
-            batch = Batch(nothing, nothing.copy(), {}, {}, self._plain.form)
-        else:
+        batch = Batch.of_none(len(run.lines), self._plain.form)
+        if not self._rich_runs:
             batch = self._plain.read(run.lines, block, start, end)
         rest = [index for index, entry in enumerate(batch.entries) if entry is None] if None in batch.entries else []
         self._count_plain(run, batch)
@@ -124,13 +123,18 @@ class Scanner:
             if not self._with_columns(run, batch, index):
                 self._line(run, index)
         if self._step:
-            self._rich_runs = (
-                max(0, self._rich_runs - 1) if run.rich <= len(run.lines) // 2 or self._rich_runs else _RICH
-            )
             self._sample(run, batch, self._offset + start)
-            if self._plain.form is not batch.form:
-                self._rich_runs = 0
+            self._expect(run, batch)
         self._tally.lay(run.sizes, run.sampled, run.counted, run.media)
+
+    def _expect(self, run: "_Run", batch: Batch) -> None:
+        """Decide whether the lines of the next run are tried as plain ones."""
+        if self._plain.form is not batch.form:
+            self._rich_runs = 0
+        elif self._rich_runs:
+            self._rich_runs -= 1
+        elif run.rich > len(run.lines) // 2:
+            self._rich_runs = _RICH
 
     def _count_plain(self, run: "_Run", batch: Batch) -> None:
         """Count the rows that are plain."""
@@ -240,17 +244,21 @@ class Scanner:
         """Count the rows that lie where the sample looks, for all that were not counted whole."""
         sizes = [*map(len, run.lines)]
         for index in token_sample.sampled(sizes, offset, self._step):
-            weight = token_sample.weight(sizes[index], self._step)
             settings, said = run.rows.get(index, (None, _NOTHING))
             entry = batch.entries[index]
-            if entry and entry.settings and said.is_text:
+            if index in run.counted or not (settings := settings or (entry and entry.settings)):
+                continue
+            if entry and said.is_text:
                 kinds = self._plain.kinds(batch.rows[index], entry, batch.form)
-                run.sampled += self._tally.sample(kinds, weight, entry.settings.shape)
-            elif settings:
+            else:
                 kinds = self._kinds(decode(run.lines[index])["request"], run.sizes[index])
                 for kind, tokens in said.media.items():
                     kinds[kind] -= tokens
-                run.sampled += self._tally.sample(kinds, weight, settings.shape, sum(said.media.values()))
+            if sum(kinds.values()) > LONG:
+                run.sampled += self._tally.rise(kinds, settings.shape)
+            else:
+                weight = token_sample.weight(sizes[index], self._step)
+                run.sampled += self._tally.sample(kinds, weight, sum(said.media.values()))
 
     def _take_settings(self) -> None:
         """Add up what rows of equal settings have in common."""

@@ -42,19 +42,22 @@ class Tally:
             self.short.kinds[kind] = self.short.kinds.get(kind, 0) + count
         return tokens
 
-    def sample(self, kinds: Kinds, weight: float, shape: Shape, media: float = 0) -> float:
+    def sample(self, kinds: Kinds, weight: float, media: float = 0) -> float:
         """Count a row, but for its media, as one of `weight` rows like it; the tokens of all of them."""
-        tokens = sum(kinds.values())
-        if tokens > LONG:  # it is so long that it stands for itself
-            self.short.add(-1, 0, shape)
-            self.long.add(1, tokens, shape)
-            self.long.sample(kinds)
-            return tokens
-        self.short.input += weight * tokens
+        tokens = weight * sum(kinds.values())
+        self.short.input += tokens
         self.short.sample(kinds, weight, media)
         if weight > 1:
-            self._sample.add(weight * tokens)
-        return weight * tokens
+            self._sample.add(tokens)
+        return tokens
+
+    def rise(self, kinds: Kinds, shape: Shape) -> float:
+        """Charge a row at the higher rate, which is so long that it stands for itself in a sample; its tokens."""
+        tokens = sum(kinds.values())
+        self.short.add(-1, 0, shape)
+        self.long.add(1, tokens, shape)
+        self.long.sample(kinds)
+        return tokens
 
     def lay(
         self, sizes: Sequence[int], sampled: float, counted: Mapping[int, float], media: Mapping[int, float]
