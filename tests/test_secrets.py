@@ -60,6 +60,7 @@ COMMANDS: dict[str, list[str]] = {
     "resume": ["JOB"],
     "doctor": [],
     "version": [],
+    "models": [],
 }
 ELSEWHERE = {"serve": "the tools below", "emulate": "has no key", "demo": "has no key"}
 TOOLS: dict[str, dict[str, Any]] = {

@@ -167,14 +167,15 @@ class SettingsMemo:
         self._bytes = 0
         self._reduced: dict[str, Memo[Hashable]] = {}
         self._settings: dict[Hashable, dict[Hashable, Settings] | None] = {}
-        self._odd: Memo[Settings | None] = Memo(lambda piece: self._judged(members_of(piece)))
+        self._odd: dict[bytes, Settings | None] = {}
+        self._odd_bytes = 0
         self._count = 0
         self._facts = {name: SchemaFacts(openapi=openapi) for name, openapi in SCHEMAS.items()}
 
     @property
     def is_full(self) -> bool:
         """Whether it is time to `take` what has been counted."""
-        return self._count > _SETTINGS
+        return self._count > _SETTINGS or self._odd_bytes > _BYTES
 
     def take(self) -> Iterator[Settings]:
         """All settings that rows were counted for, which are forgotten here."""
@@ -185,13 +186,17 @@ class SettingsMemo:
         self._kinds.clear()
         self._members.clear()
         self._recent.clear()
-        self._count = 0
+        self._count = self._odd_bytes = 0
         for each in alike:
             yield from (settings for settings in (each or {}).values() if settings.rows)
         yield from (settings for settings in odd if settings and settings.rows)
 
     def of_bytes(self, piece: bytes) -> Entry:
         """The entry of members that no form decodes, by their bytes."""
+        if piece not in self._odd:  # it holds what was counted, so only `take` forgets it
+            self._odd[piece] = self._judged(members_of(piece))
+            self._odd_bytes += len(piece)
+            self._count += 1
         return Entry(self._odd[piece], piece.count(b'"'))
 
     def of(self, form: Form, members: tuple[Any, ...]) -> Entry:
