@@ -200,6 +200,8 @@ TWICE = [
     rb'{"key":"a","request":{"contents":[{"role":"user","parts":[{"text":"1","text":"\u0022\u0022\u0022\u0022"}]}]}}',
     rb'{"key":"a","key":"\u0022\u0022\u0022\u0022","request":{"contents":[{"role":"user","parts":[{"text":"\"b"}]}]}}',
     b'{"key": "a", "n": {"x": 1, "x": 2}, "request": {"contents": [{"parts": [{"text": "b"}]}]}}',
+    rb'{"key":"a","request":{"systemInstruction":{"parts":[{"text":"\u0022\u0022"}]},"contents":[{"parts":[{"text":"b%s"}]}],"labels":{"x":1,"x":2}}}'
+    % (b"!" * 2_000),
     rb'{"key":"a","n":"\u0022\u0022","n":"\"\"","request":{"contents":[{"parts":[{"text":"\u0022\u0022b"}]}]}}',
 ]
 

@@ -47,6 +47,12 @@ class System(Struct, forbid_unknown_fields=True, gc=False):
     role: str | UnsetType = UNSET
 
 
+def has_quotes(request: Any) -> bool:
+    """Whether quotation marks stand in the system instruction of a decoded request."""
+    systems = [getattr(request, name, None) for name in _TYPED[2:]]
+    return any('"' in part.text for system in systems if system for part in system.parts)
+
+
 class Names(NamedTuple):
     """Names that were met: in requests, in their generation_config, and in parts that are not text."""
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
-from genai_batch.resources.scanning.line_form import ABSENT, Form, Names
+from genai_batch.resources.scanning.line_form import ABSENT, Form, Names, has_quotes
 from genai_batch.resources.scanning.settings import Entry, Kinds, Settings, SettingsMemo
 from genai_batch.resources.scanning.token_sample import of_texts
 from genai_batch.resources.scanning.turns import Said, TurnsMemo, together
@@ -87,7 +87,8 @@ class PlainLines:
         if not is_good(row.key):
             return False
         if is_long:
-            return _holds_long(line, self.texts(row), marks)
+            is_written_out = not has_quotes(row.request) or b"u0022" not in line
+            return is_written_out and _holds_long(line, self.texts(row), marks)
         if (count := line.count(b'"')) != marks:
             marks += row.key.count('"') + sum([text.count('"') for text in self.texts(row)])
         if count == marks and (b"\\" not in line or b"u0022" not in line):
