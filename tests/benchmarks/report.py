@@ -102,7 +102,7 @@ def main(rows: int) -> bool:
         for what, target in TARGETS.items():
             ratio = measure(Path(folder), job_id, what).cpu / floor
             missed |= ratio > target
-            print(f"{what + ', CPU':<46}{ratio:>8.2f}{target:>8.2f}  {'yes' if ratio <= target else 'NO'}")  # noqa: T201
+            print(f"{what + ', CPU':<46}{ratio:>8.2f}{target:>8.2f}  {'yes' if ratio <= target else 'NO'}")  # noqa: T201 - the same
     return missed
 
 
