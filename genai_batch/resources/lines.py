@@ -68,13 +68,15 @@ def _unreadable(raw: bytes, error: Exception) -> Fault:
         return Fault("holds NUL bytes; perhaps it is UTF-16 or binary", "save it as UTF-8 text")
     if isinstance(error, RecursionError):
         return Fault(f"is nested deeper than {lint.MAX_DEPTH} levels", "flatten it")
-    if not _is_utf8(raw):
+    if not is_utf8(raw):
         return Fault("is not UTF-8", "save the file as UTF-8")
     return _malformed(raw, str(error))
 
 
-def _is_utf8(raw: bytes) -> bool:
-    """Whether these bytes are text; decoders differ in the error that they raise where they are not."""
+def is_utf8(raw: bytes) -> bool:
+    """Whether these bytes are UTF-8; decoders differ in the error that they raise where they are not."""
+    if raw.isascii():
+        return True
     try:
         raw.decode()
     except UnicodeDecodeError:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from msgspec import Raw
 
+from genai_batch.resources.lines import is_utf8
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
@@ -214,17 +215,6 @@ def _holds_long(line: bytes, texts: list[Raw], marks: int) -> bool:
         marks -= line.count(b'"', start, place + 1)
         start = place + len(text) - 1
     return marks == line.count(b'"', start) and is_utf8(line)
-
-
-def is_utf8(line: bytes) -> bool:
-    """Whether these bytes are UTF-8."""
-    if line.isascii():
-        return True
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def is_good(key: str) -> bool:
