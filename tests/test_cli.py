@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from genai_batch import __version__
+from tests.processes import ending
 from tests.world import MODEL, World, row
 
 pytestmark = pytest.mark.anyio
@@ -68,8 +69,10 @@ async def test_the_server_answers_a_person_who_gives_it_arguments_instead_of_wai
     world: World, asked: str
 ) -> None:
     command = [Path(sys.executable).with_name("genai-batch-mcp"), asked]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=world.env()
+    with ending(
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=world.env()
+        )
     ) as server:
         assert server.stdout
         assert server.stderr
@@ -247,7 +250,9 @@ async def test_an_interrupted_run_exits_130_and_the_job_goes_on(world: World) ->
     await world.set(queue_s=1000)
     source = world.write("a.jsonl", [row("a")])
     command = [sys.executable, "-m", "genai_batch", "run", source, "--model", MODEL]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env()) as process:
+    with ending(
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env())
+    ) as process:
         assert process.stderr
         assert "pending 0/1" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -312,7 +317,9 @@ async def test_a_person_at_a_terminal_is_asked_before_the_limit_is_passed(
     source = world.work / world.write("a.jsonl", [row(f"k{n}", max_output_tokens=1_000) for n in range(100)])
     command = [sys.executable, "-m", "genai_batch", "create", str(source), "--model", MODEL, "--max-cost-usd", "0.01"]
     terminal, theirs = os.openpty()
-    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env()) as process:
+    with ending(
+        subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env())
+    ) as process:
         os.close(theirs)
         shown = b""
         while b"[y/N]" not in shown:

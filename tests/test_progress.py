@@ -11,6 +11,7 @@ import pytest
 
 from genai_batch.resources.status import JobStatus, Pulse
 from genai_batch.server.progress import Lines, clock, sentence
+from tests.processes import ending
 from tests.test_cli import answer, ended, run
 from tests.world import MODEL, World, row
 
@@ -49,7 +50,7 @@ async def test_events_come_line_by_line_and_a_reader_that_leaves_ends_nothing(wo
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(40)])
     await world.set(latency_s=0.2)
     told = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "4", "--json")
-    with subprocess.Popen(told, stdout=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(told, stdout=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         assert process.stdout
         first = json.loads(process.stdout.readline())
         process.stdout.close()
@@ -84,7 +85,7 @@ async def test_ctrl_c_finishes_what_is_in_flight_and_the_rest_is_run_later(world
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(60)])
     await world.set(latency_s=0.5)
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         told = await begun(world, process)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
@@ -104,7 +105,7 @@ async def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_that_was_answered
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(40)])
     await world.set(latency_s=20)
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         assert process.stderr
         assert "running" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -127,7 +128,7 @@ async def test_after_one_ctrl_c_what_does_not_come_home_is_given_up_in_the_end(w
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(9)])
     await world.arm("hang", call="generate", after=3, times=None)
     live = [sys.executable, "-c", HURRIED, "run", source, "--model", MODEL, "--lane", "live", "--concurrency", "3"]
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         told = await begun(world, process)
         process.send_signal(signal.SIGINT)
         try:
@@ -143,8 +144,8 @@ async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:
     terminal, theirs = os.openpty()
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
     env: dict[str, Any] = {**world.env(), "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(
-        live, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, cwd=world.work, env=env
+    with ending(
+        subprocess.Popen(live, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, cwd=world.work, env=env)
     ) as process:
         os.close(theirs)
         process.communicate(timeout=60)
