@@ -207,3 +207,11 @@ ALTER TABLE piloted ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
 -- Since when every call for a batch is refused to this key (no money, no rights, the wrong address); NULL otherwise. What
 -- is not sent yet is left alone until somebody resumes the job.
 ALTER TABLE shard ADD COLUMN stopped_at REAL;
+
+-- step: 019_written
+-- Files that results, requests and reports were written to, as they were left: one that has changed since is its user's.
+CREATE TABLE written (
+    path        TEXT PRIMARY KEY,
+    size        INTEGER NOT NULL,
+    mtime_ns    INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn, TypeVar
 
@@ -24,15 +25,18 @@ from genai_batch.tools.workspace import Workspace
 T = TypeVar("T")
 
 
-def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool) -> T:
-    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code."""
+def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool, *, overwrite: bool = False) -> T:
+    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code.
+
+    `overwrite` lets files be replaced that were not written from here, or were edited since.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.ERROR if quiet else logging.WARNING, format="genai-batch: %(message)s"
     )
 
     async def whole() -> T:
         async with open_workspace(Settings.read(person=True)) as workspace:
-            return await _unless_interrupted(workspace, act)
+            return await _unless_interrupted(replace(workspace, overwrite=overwrite), act)
 
     try:
         return anyio.run(whole)
