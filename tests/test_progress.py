@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pytest
@@ -38,12 +39,44 @@ def test_a_live_run_is_told_in_one_line() -> None:
 def test_a_log_gets_a_line_when_the_state_changes_and_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
     lines = Lines(lambda: now)
-    for seconds, done in ((0, 1), (1, 2), (9, 3), (11, 4), (12, 4), (13, 5), (30, 5)):
+    for seconds, done in ((0, 1), (1, 2), (59, 3), (61, 4), (62, 4), (63, 5), (200, 5), (400, 5)):
         now = 100.0 + seconds
         lines.tell(STATUS.model_copy(update={"done": done, "eta_s": None, "notice": "Gemini is slow."}))
     lines.tell(STATUS.model_copy(update={"state": "JOB_STATE_SUCCEEDED", "done": 6, "eta_s": None}))
     told = capsys.readouterr().err.splitlines()
     assert [line.split()[-1] for line in told] == ["1/10,000", "slow.", "4/10,000", "5/10,000", "6/10,000"]
+
+
+def an_hour(change: Callable[[int], dict[str, Any]]) -> Iterator[JobStatus]:
+    for second in range(3_600):
+        yield STATUS.model_copy(update=change(second))
+
+
+BUSY = [{"live": LIVE.model_copy(update={"per_s": number, "retried": number})} for number in range(7)]
+HOURS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "a countdown": lambda second: {"notice": f"Gemini is asked again in {60 - second % 60} s."},
+    "a pace": lambda second: {
+        "done": second,
+        "eta_s": 3_600 - second,
+        "live": LIVE.model_copy(update={"per_s": second % 7}),
+    },
+    "two reasons": lambda second: {"notice": ("Gemini is slow.", "There is no room.")[second % 2]},
+    "a reason now and then": lambda second: {"notice": "There is no room." if second % 20 else None},
+    "retries": lambda second: BUSY[second % 7],
+    "all at once": lambda second: {"done": second, "notice": ("Gemini is slow.", "There is no room.")[second % 2]},
+    "nothing new": lambda _: {},
+}
+
+
+@pytest.mark.parametrize("kind", HOURS)
+def test_an_hour_of_waiting_is_a_page_of_a_log(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    lines = Lines(lambda: now)
+    for now, status in enumerate(an_hour(HOURS[kind])):  # noqa: B007 - the lines ask for the time
+        lines.tell(status)
+    told = capsys.readouterr().err.splitlines()
+    assert 1 <= len(told) <= 70
+    assert sum("asked again" in line for line in told) <= 1, "a countdown is no news"
 
 
 async def test_events_come_line_by_line_and_a_reader_that_leaves_ends_nothing(world: World) -> None:
