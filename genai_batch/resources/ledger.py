@@ -388,6 +388,14 @@ class Ledger(Database):
         rows = self.rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
 
+    def latest(self, job: Job, most: int) -> list[Job]:
+        """List the latest jobs of the same model and backend that have answers or may get some, newest first."""
+        sql = (
+            "SELECT * FROM job WHERE model = ? AND backend = ? AND (ended_at IS NULL OR EXISTS "
+            "(SELECT 1 FROM json_each(counts) WHERE key = 'ok' AND value > 0)) ORDER BY created_at DESC, id LIMIT ?"
+        )
+        return [_job(row) for row in self.rows(sql, job.model, job.backend, most)]
+
     def alike(self, digest: str) -> list[str]:
         """List the ids of all jobs of the same requests, however they ended."""
         return [row["id"] for row in self.rows("SELECT id FROM job WHERE digest = ? AND bytes > 0", digest)]
