@@ -13,7 +13,17 @@ from genai_batch.resources.requests import Preflight
 from genai_batch.resources.scans import Scan
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
-from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
+from genai_batch.tools.approval import (
+    Quote,
+    Word,
+    agrees,
+    approve,
+    lifts_limit,
+    limit_of,
+    lower,
+    over_the_day,
+    quote,
+)
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.routing import How, Wish
@@ -94,20 +104,20 @@ async def create_batch(
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""
             renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
+            limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
             if job is None:
-                limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
                 gate = partial(approve, limit=limit, confirm=confirm, word=word)
                 if pilot is not None:
                     most = draft.price.most if confirm else limit
                     told = await _piloted(workspace, found, draft, pilot, most)
                     draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
                     gate = partial(gate, sent=f"{told} Nothing else was sent.")
-                gate(draft.price)
-                job = record(workspace, draft, again=again)
+                job = record(workspace, draft, again=again, allowed=gate(draft.price))
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         if existing and workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
-            await workspace.lane.wake(job)
+            if lifts_limit(workspace, job, agreed=confirm or agrees(word), limit=limit):
+                await workspace.lane.wake(job)
         else:
             await (workspace.look(workspace.ledger.snapshot(job.id)) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)

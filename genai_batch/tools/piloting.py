@@ -178,7 +178,7 @@ def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool =
                 f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}. Nothing "
                 "was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
             )
-    return record(workspace, draft, again=again)
+    return record(workspace, draft, again=again, allowed=pilot.most)
 
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:

@@ -213,10 +213,13 @@ def _digest_of(file: Path) -> str:
     return blake3().update_mmap(file).hexdigest()
 
 
-def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None) -> Job:
+def record(
+    workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None, allowed: float | None = None
+) -> Job:
     """Put the requests in their place and the job in the ledger; of two that do so at once one is the job of both.
 
-    `also` writes what belongs to the job, at once with it or not at all.
+    `also` writes what belongs to the job, at once with it or not at all; `allowed` is what it may cost in USD, None
+    for a stage, which shares the budget of its pipeline.
 
     Raises:
         OverBudget: the day's limit would be passed.
@@ -225,7 +228,7 @@ def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None
     draft.folder.rename(folder)
     try:
         sync_folder(folder.parent)
-        aside = budget(workspace, draft.price)
+        aside = budget(workspace, draft.price, allowed)
         recorded = workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also)
         if recorded.id != draft.job.id:
             renew(workspace, draft._replace(folder=folder), recorded)
