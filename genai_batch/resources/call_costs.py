@@ -84,17 +84,24 @@ class CallCosts:
 
     def bounds_of(self, requests: Path, answered: bytearray | None, most: int | None = None) -> float:
         """The most that the rows of a file can cost which are not answered, or the first `most` of them."""
-        return sum(self.bound(body) for body in islice(_bodies(requests, answered, wanted=0), most))
+        unanswered = (body for n, body in enumerate(_bodies(requests)) if answered is None or not answered[n])
+        return sum(self.bound(body) for body in islice(unanswered, most))
 
-    def paid_until_now(self, results: Path, start: int, requests: Path, answered: bytearray | None) -> float:
-        """What the answers behind byte `start` of the results have cost at most, repeated ones among them."""
-        if answered is None or not results.exists():
+    def paid_until_now(self, results: Path, start: int, requests: Path) -> float:
+        """What the answers behind byte `start` of the results have cost at most, repeated ones among them.
+
+        One that does not tell its tokens counts as the dearest row of the requests.
+        """
+        if not results.exists() or results.stat().st_size <= start:
             return 0
-        shapes = frozenset[Shape]().union(*(self.shape(body) for body in _bodies(requests, answered, wanted=1)))
-        paid = [self.paid(response, shapes or frozenset({Shape()})) for response in _responses(results, start)]
-        if None in paid:
-            return sum(self.bound(body) for body in _bodies(requests, answered, wanted=1))
-        return sum(filter(None, paid))
+        shapes = frozenset[Shape]().union(*(self.shape(body) for body in _bodies(requests)))
+        total, untold = 0.0, 0
+        for response in _responses(results, start):
+            usd = self.paid(response, shapes)
+            untold += usd is None
+            total += usd or 0
+        dearest = max((self.bound(body) for body in _bodies(requests)), default=0) if untold else 0
+        return total + untold * dearest
 
     def _untold(self, shapes: frozenset[Shape]) -> Iterator[charges.Charge]:
         """The fees of tools whose uses no answer tells."""
@@ -103,12 +110,11 @@ class CallCosts:
                 yield charge
 
 
-def _bodies(requests: Path, answered: bytearray | None, *, wanted: int) -> Iterator[bytes]:
-    """The requests of a file that are answered, or not."""
+def _bodies(requests: Path) -> Iterator[bytes]:
+    """The requests of a file as they are sent."""
     with requests.open("rb", buffering=_BUFFER) as file:
-        for number, line in enumerate(file):
-            if (answered[number] if answered else 0) == wanted:
-                yield bytes(_LINE.decode(line).request)
+        for line in file:
+            yield bytes(_LINE.decode(line).request)
 
 
 def _responses(results: Path, start: int) -> Iterator[dict[str, Any]]:

@@ -119,6 +119,11 @@ def note(db: sqlite3.Connection, job_id: str, attempt: int, *, lost: float, in_f
     db.execute(sql, (lost, in_flight, job_id, attempt))
 
 
+def bound_again(db: sqlite3.Connection, job_id: str, attempt: int, bound: float) -> None:
+    """Raise the most that the rows of an attempt can cost, once answers were dearer than anybody thought."""
+    db.execute(f"UPDATE spend SET bound = max(bound, ?) {_THIS}", (bound, job_id, attempt))
+
+
 def lift(db: sqlite3.Connection, job_id: str, attempt: int, to: float | None = None) -> None:
     """Let an attempt cost as much as it can, or up to `to` USD where that is more than now.
 

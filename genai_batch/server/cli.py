@@ -29,6 +29,7 @@ from genai_batch.server.options import (
     Bound,
     Confirm,
     Deadline,
+    FailureLimit,
     First,
     InLane,
     Job,
@@ -115,7 +116,7 @@ def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
     deadline_h: Deadline = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -126,6 +127,7 @@ def create(
         "deadline_h": deadline_h,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
+        "stop_on_failures": stop_on_failures,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
@@ -167,7 +169,7 @@ def run_job(
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
     pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -178,6 +180,7 @@ def run_job(
         "deadline_h": deadline_h,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
+        "stop_on_failures": stop_on_failures,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)

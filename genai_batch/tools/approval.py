@@ -140,9 +140,11 @@ def budget(workspace: Workspace, price: Estimate, allowed: float | None = None) 
 def lifts_limit(workspace: Workspace, job: Job, *, agreed: bool, limit: float | None = None) -> bool:
     """Let a job that a limit has stopped cost as much as it can, once the user agreed, or up to a higher `limit`.
 
-    Returns whether it may go on; one that was stopped for something else may.
+    Returns whether it may go on; one that was stopped for something else may. Failures do not stop it again.
     """
     reason = jobs.stopped_by(job, workspace.ledger.shards(job.id))
+    if reason == "failures":
+        workspace.ledger.advance(job.id, workspace.now(), stop_on_failures=None)
     if reason not in ("job_limit", "pipeline_limit"):
         return True
     account = workspace.ledger.account(job.id, job.attempt)

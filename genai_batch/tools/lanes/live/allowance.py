@@ -80,7 +80,7 @@ class Allowance:
         requests, answered = self._requests(shard), found.answered
         self._lost = account.lost
         with self._costs_with_files(shard) as costs:
-            paid = partial(costs.paid_until_now, self._results, self._job.results_bytes, requests, answered)
+            paid = partial(costs.paid_until_now, self._results, self._job.results_bytes, requests)
             most = account.reserved if account.allowed is None else account.allowed  # no run can have passed it
             if account.in_flight:
                 killed = costs.bounds_of(requests, answered, account.in_flight)

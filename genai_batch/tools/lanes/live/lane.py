@@ -174,7 +174,7 @@ class LiveLane:
                     snapshot = self._means.ledger.snapshot(job_id)
                     job = snapshot.job
                     pace = self._paces.setdefault(job.model, Pace())
-                    tally = self._tallies[job_id] = Tally(spending(job))
+                    tally = self._tallies[job_id] = Tally(spending(job), job.stop_on_failures)
                     run = Run(self._means, self._limits, pace, tally, stop, self._per_day)
                     await run.carry_out(job, _open(snapshot))
                 except (BatchError, OSError) as error:

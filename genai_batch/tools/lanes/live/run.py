@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager, suppress
 from anyio import to_thread
 
 from genai_batch.resources import jobs
+from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Job, Shard, State, StopReason
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.tools.lanes.collection import close
+from genai_batch.tools.lanes.failures import failures_words
 from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
@@ -30,6 +32,8 @@ from genai_batch.tools.lanes.states import embeds
 
 _TELL_S = 1.0
 """Seconds from one word about the progress to the next."""
+_ROWS_TO_TELL = 20
+"""Rows from which on their mean says what all will cost."""
 
 
 class Run:
@@ -41,6 +45,8 @@ class Run:
         """Use the pace of the job's model, and count in `tally`; `per_day` USD are what all jobs of a day may cost."""
         self._means, self._ledger, self._limits, self._pace, self._stop = means, means.ledger, limits, pace, stop
         self._tally, self._per_day = tally, per_day
+        self._warning: str | None = None
+        self._warned = set[str]()
 
     async def carry_out(self, job: Job, shard: Shard | None) -> None:
         """Send what is not answered of `shard`, the open part of the job's attempt, and end the job when all is.
@@ -82,7 +88,7 @@ class Run:
         await allowance.begin(found, shard, job.concurrency or FIRST)
         async with self._runner(job, shard, found, allowance) as (runner, journal):
             beside = [
-                asyncio.create_task(self._tell(job, shard, found.done, journal, runner)),
+                asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
                 asyncio.create_task(self._obey(runner)),
             ]
             try:
@@ -124,7 +130,9 @@ class Run:
         await self._stop.wait()
         runner.stop()
 
-    async def _tell(self, job: Job, shard: Shard, done: int, journal: Journal, runner: Runner) -> None:
+    async def _tell(
+        self, job: Job, shard: Shard, done: int, journal: Journal, runner: Runner, allowance: Allowance
+    ) -> None:
         """Move the count about once a second, say what slows it, and obey a wish to stop the job, and its deadline."""
         told, said = -1, None
         while True:
@@ -134,11 +142,20 @@ class Run:
                 if told != journal.rows:
                     told = journal.rows
                     self._ledger.mark(shard, done=done + told, polled_at=self._means.now())
-                if said != (now_said := self._means.uploads.words() or runner.words()):
+                self._warn(job, journal.rows, allowance)
+                if said != (now_said := self._means.uploads.words() or runner.words() or self._warning):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
                     runner.stop()
+
+    def _warn(self, job: Job, rows: int, allowance: Allowance) -> None:
+        """Say once that most of the limit is spent, and once that rows cost other than was expected."""
+        warnings = [allowance.warning(self._tally.cost), _off_range(job, rows, self._tally.cost)]
+        for warning, kind in zip(warnings, ("limit", "range"), strict=True):
+            if warning and kind not in self._warned:
+                self._warned.add(kind)
+                self._warning = warning
 
     def _rest(self, job: Job, shard: Shard, why: Verdict) -> None:
         """Leave the rest of the job alone until it is resumed, or until what has stopped it is over by itself."""
@@ -155,7 +172,10 @@ class Run:
     async def _rest_at_limit(self, job: Job, shard: Shard, allowance: Allowance, reason: StopReason) -> None:
         """Leave the rest of the job alone until somebody lifts the limit."""
         _, found = await self._recovered(job, shard)
-        notice = await allowance.words(shard, found.answered, found.requests - found.done)
+        if reason == "failures":
+            notice = failures_words(job, self._tally.failures)
+        else:
+            notice = await allowance.words(shard, found.answered, found.requests - found.done)
         now = self._means.now()
         self._ledger.mark(shard, stopped_at=now, stopped_by=reason, next_try_at=None, trouble=notice)
         self._ledger.advance(job.id, now, job.attempt, notice=notice)
@@ -190,3 +210,14 @@ class Run:
             "JOB_STATE_EXPIRED": f"Ended after {self._limits.job / 3600:.0f} h; resume_job sends what is missing.",
         }.get(last.state or "")
         await close(self._ledger, job, self._means.now(), state=last.state, notice=said)
+
+
+def _off_range(job: Job, rows: int, cost: float | None) -> str | None:
+    """Say that rows cost more, or less, than the range of the estimate, once there are enough of them."""
+    if job.attempt or cost is None or rows < _ROWS_TO_TELL or job.estimate_low is None or job.estimate_high is None:
+        return None
+    projected = cost / rows * job.requests
+    if job.estimate_low <= projected <= job.estimate_high:
+        return None
+    expected = f"{dollars(job.estimate_low)} to {dollars(job.estimate_high)}"
+    return f"The first {rows:,} rows cost as if all would cost {dollars(projected)}; {expected} was expected."

@@ -191,7 +191,9 @@ class Runner:
             finally:
                 self._out -= 1
                 self._tally.in_flight = self._out
+            self._count(item, verdict)
             self._settle(item, sent, verdict)
+            self._hold()
             item = None if self._is_ending or self._wait() > 0 else self._take()
             if item:
                 sent = self._leave(item)
@@ -214,6 +216,20 @@ class Runner:
         passed = self._pace.active(self._now()) - (item.sent_at or 0)
         return max(1.0, min(self._limits.attempt, self._limits.item - passed))
 
+    def _count(self, item: Item, verdict: Verdict) -> None:
+        """Count what a call has cost, or may have."""
+        if verdict.kind == "row":
+            self._allowance.answered(item, verdict.body)
+        else:
+            self._allowance.failed(item, may_be_billed=verdict.may_be_billed)
+
+    def _hold(self) -> None:
+        """End the run where too many rows have failed, or each call has to be counted from now on."""
+        if self._tally.is_failing:
+            self.refusal = "failures"
+        if self._tally.is_failing or self._allowance.is_overdrawn:
+            self.stop()
+
     def _settle(self, item: Item, sent: Sent, verdict: Verdict) -> None:
         """Do what the reply demands."""
         now = self._now()
@@ -222,15 +238,9 @@ class Runner:
         if verdict.is_page and verdict.kind == "again" and self._pages >= _PAGES:
             verdict = verdict._replace(kind="stop")
         if verdict.kind == "row":
-            self._allowance.answered(item, verdict.body)
-        else:
-            self._allowance.failed(item, may_be_billed=verdict.may_be_billed)
-            if self._allowance.is_overdrawn:
-                self.stop()
-        if verdict.kind == "row":
             self._pace.answered(now, sent)
             self._journal.add(item.row(b"response", verdict.body))
-            self._tally.spent(verdict.tokens)
+            self._tally.answered(verdict.body, verdict.tokens)
         elif verdict.kind == "refused":
             self._pace.answered(now, sent)
             self._give_up(item, verdict.body)
@@ -266,6 +276,6 @@ class Runner:
         heapq.heappush(self._again, item)
 
     def _give_up(self, item: Item, error: bytes) -> None:
-        self._tally.errors += 1
+        self._tally.gave_up()
         self._allowance.save()
         self._journal.add(item.row(b"error", error))
