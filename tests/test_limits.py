@@ -1,33 +1,233 @@
-"""A limit is a limit: no lane sends past it, whatever becomes of the calls, and what rests goes on once it is lifted."""
+"""No lane sends past a limit, whatever becomes of the calls, and what rests there goes on once it is lifted."""
 
+import json
+import subprocess
+import sys
 from typing import Any
 
+import anyio
 import pytest
+from mcp import Client
 
-from tests.world import MODEL, World, call, finish, refusal, row, start
+from genai_batch.resources.requests import Cut
+from tests.benchmarks.limited_jobs import charged, outcomes, table
+from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
+LONG = {"drawn": {"output_tokens": 30_000, "output_sigma": 0.4, "thought_tokens": 10_000}}
+"""Answers that are longer than is likely: an estimate of 40 rows is passed by the ninth or so."""
+ROWS = [row(f"k{n}", f"Say {n}.") for n in range(40)]
+LIMIT = 2.0
 
 
-async def limit_stopped(client: Any, job_id: str) -> dict[str, Any]:
-    for _ in range(200):
-        status = await call(client, "check_status", job_id=job_id, wait_s=0.1)
-        if "Stopped at" in status.get("notice", "") or status["state"] not in ("JOB_STATE_RUNNING", "JOB_STATE_QUEUED"):
-            return status
-    raise AssertionError(status)
+async def rested(client: Client, job_id: str) -> dict[str, Any]:
+    """Follow a job until a limit has stopped it."""
+    status: dict[str, Any] = {}
+    with anyio.fail_after(50):
+        while "Stopped" not in status.get("notice", ""):
+            status = await call(client, "check_status", job_id=job_id, wait_s=0.1)
+            assert status["state"] not in OVER, status
+    return status
 
 
-async def test_x(world: World) -> None:
-    await world.set(drawn={"output_tokens": 30000, "thought_tokens": 20000})
-    rows = [row(f"k{n}", f"Say {n}.") for n in range(100)]
+def test_no_job_of_dozens_passes_its_limit_and_those_that_fit_finish() -> None:
+    found = [*outcomes(40, seed=5)]
+    assert [outcome.problem for outcome in found if outcome.problem] == [], table(found)
+    assert {"finished", "rested", "refused"} <= {outcome.end for outcome in found}, table(found)
+
+
+async def test_a_live_job_rests_at_its_limit_says_what_is_left_and_goes_on_once_it_is_approved(world: World) -> None:
+    await world.set(**LONG)
     async with world.client() as client:
-        price = await call(client, "estimate_cost", source=world.write("a.jsonl", rows), model=MODEL, lane="live")
-        print(price["cost_usd"])
-        job_id = await start(client, "a.jsonl", lane="live", concurrency=8, max_cost_usd=4)
-        status = await limit_stopped(client, job_id)
-        print(status)
-        print(await world.admin("GET", "/billing"))
-        print(await refusal(client, "resume_job", job_id=job_id))
+        job_id = await start(client, world.write("a.jsonl", ROWS), lane="live", concurrency=4, max_cost_usd=LIMIT)
+        status = await rested(client, job_id)
+        paid = charged(world.home)
+        assert 0.5 * LIMIT < paid <= LIMIT
+        assert f"{40 - status['done']} rows are left" in status["notice"]
+        assert f"its limit of ${LIMIT:.2f}" in status["notice"]
+        assert (f"${paid:.2f} paid" in status["notice"], "confirm=true" in status["next"]) == (True, True)
+        said = await refusal(client, "resume_job", job_id=job_id)
+        assert ("confirm=true" in said, "--confirm" in said) == (True, True)
+        assert charged(world.home) == paid, "nothing is sent before somebody approves"
         await call(client, "resume_job", job_id=job_id, confirm=True)
-        print(await finish(client, job_id))
-    raise AssertionError
+        status = await finish(client, job_id)
+    assert (status["done"], status["counts"].get("error")) == (40, None)
+    assert status["cost_usd"]["actual"] == pytest.approx(charged(world.home)), "no row was paid twice"
+
+
+async def test_another_process_goes_on_within_the_same_limit_and_a_higher_one_lifts_it(world: World) -> None:
+    await world.set(**LONG, latency_s=0.05)
+    source = world.write("a.jsonl", ROWS)
+    async with world.client() as client:
+        job_id = await start(client, source, lane="live", concurrency=2, max_cost_usd=LIMIT)
+    async with world.client() as client:
+        await rested(client, job_id)
+        paid = charged(world.home)
+        assert paid <= LIMIT
+        again = await call(client, "create_batch", source=source, model=MODEL, lane="live", max_cost_usd=LIMIT)
+        assert (again["job_id"], charged(world.home)) == (job_id, paid)
+        await start(client, source, lane="live", max_cost_usd=2 * LIMIT)
+        await rested(client, job_id)
+    assert paid < charged(world.home) <= 2 * LIMIT
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "empty_body"])
+async def test_calls_that_may_be_billed_count_though_no_answer_came(world: World, fault: str) -> None:
+    """What three lost calls may have cost is missing at the end of rows that fit into the limit once."""
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(40)]
+    await world.set(drawn={"output_tokens": 5_000, "output_sigma": 0})
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        await world.arm(fault, call="generate", times=3)
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
+        status = await rested(client, job_id)
+        assert "calls that got no answer" in status["notice"]
+        assert (35 <= status["done"] < 40, charged(world.home) <= limit) == (True, True)
+        await call(client, "resume_job", job_id=job_id, confirm=True)
+        assert (await finish(client, job_id))["done"] == 40
+
+
+async def test_calls_that_reached_nobody_cost_nothing(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(20)]
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        await world.arm("http_error", call="generate", code=503, times=12)
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
+        assert (await finish(client, job_id))["counts"] == {"ok": 20}
+
+
+async def test_rows_sent_again_are_held_against_what_the_job_has_left(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(20)]
+    await world.set(drawn={"output_tokens": 5_000, "output_sigma": 0})
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL))["cost_usd"]["high"]
+        job_id = await start(client, source, max_cost_usd=1.2 * limit)
+        assert (await finish(client, job_id))["counts"] == {"truncated": 20}
+        said = await refusal(client, "resume_job", job_id=job_id, rows="truncated")
+        assert ("earlier attempts" in said, "confirm=true" in said) == (True, True)
+        await call(client, "resume_job", job_id=job_id, rows="truncated", confirm=True)
+        await finish(client, job_id)
+
+
+async def test_no_batch_follows_one_that_was_dearer_than_all_may_be(world: World) -> None:
+    """An answer longer than any may be stands for a price that nobody knew."""
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(30)]
+    await world.arm("row", match={"key": "k[0-3]$"}, outcome="ok", output_chars=40_000)
+    source = world.write("a.jsonl", rows)
+    size = (world.work / source).stat().st_size
+    async with world.client(cut=Cut(bytes=size // 3 + 50)) as client:
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL))["cost_usd"]["high"]
+        await world.arm("http_error", call="create", code=429, after=1, times=1)
+        job_id = await start(client, source, max_cost_usd=limit)
+        status = await rested(client, job_id)
+        assert len(await world.bill()) == 1
+        assert (status["done"] < 30, "confirm=true" in status["next"]) == (True, True)
+        await refusal(client, "resume_job", job_id=job_id)
+        await call(client, "resume_job", job_id=job_id, confirm=True)
+        assert (await finish(client, job_id))["counts"] == {"ok": 30}
+
+
+class Command:
+    """A command of this project, as a process of its own on the home of a world."""
+
+    def __init__(self, world: World, *arguments: str, **env: str) -> None:
+        """Start it."""
+        command = [sys.executable, "-m", "genai_batch", *arguments, "--json", "--quiet"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        self._process = subprocess.Popen(command, text=True, env=world.env(**env), cwd=world.work, **pipes)
+
+    def end(self) -> tuple[int, dict[str, Any]]:
+        """Its exit code, and the last object that it printed."""
+        out, _ = self._process.communicate(timeout=90)
+        return self._process.returncode, json.loads(out.splitlines()[-1])
+
+
+def run(world: World, source: str, *more: str, **env: str) -> Command:
+    """Run a job live."""
+    return Command(world, "run", source, "--model", MODEL, "--lane", "live", "--concurrency", "4", *more, **env)
+
+
+async def test_four_processes_at_once_stay_within_the_limit_of_a_day(world: World) -> None:
+    await world.set(**LONG, latency_s=0.02)
+    day = {"GENAI_BATCH_MAX_COST_USD_PER_DAY": "5.5"}
+    sources = [world.write(f"{n}.jsonl", [row(f"k{n}-{i}", f"Say {n} {i}.") for i in range(30)]) for n in range(4)]
+    ended = [each.end() for each in [run(world, source, **day) for source in sources]]
+    paid = charged(world.home)
+    assert 3.5 < paid <= 5.5, ended
+    assert [code for code, _ in ended] == [6] * 4, ended
+    assert all("GENAI_BATCH_MAX_COST_USD_PER_DAY" in answer["error"] for _, answer in ended)
+    job = ended[0][1]["error"].split()[0]
+    code, status = Command(world, "resume", job, "--confirm", **day).end()
+    assert (code, charged(world.home) <= 5.5) == (6, True), status
+    code, status = Command(world, "resume", job, GENAI_BATCH_MAX_COST_USD_PER_DAY="50").end()
+    assert code in (0, 3), status
+    assert status["done"] == 30
+
+
+async def test_what_was_spent_on_one_day_does_not_count_on_the_next(world: World) -> None:
+    await world.set(**LONG)
+    async with world.client(max_cost_usd_per_day=LIMIT) as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), lane="live", concurrency=4)
+        assert "today's limit" in (await rested(client, job_id))["notice"]
+        first = charged(world.home)
+        await call(client, "resume_job", job_id=job_id)
+        await rested(client, job_id)
+        assert charged(world.home) == first <= LIMIT
+        world.time += 86_400
+        await call(client, "resume_job", job_id=job_id)
+        await rested(client, job_id)
+    assert 0.5 * LIMIT < charged(world.home) - first <= LIMIT
+
+
+async def test_at_the_command_line_it_exits_6_and_resume_with_confirm_goes_on(world: World) -> None:
+    await world.set(**LONG)
+    code, status = run(world, world.write("a.jsonl", ROWS), "--max-cost-usd", f"{LIMIT}").end()
+    job = status["error"].split()[0]
+    assert (code, f"genai-batch resume {job} --confirm" in status["error"]) == (6, True), status
+    assert charged(world.home) <= LIMIT
+    assert Command(world, "status", job).end()[0] == 6
+    code, said = Command(world, "resume", job).end()
+    assert (code, "--confirm" in said["error"], said["exit_code"]) == (6, True, 6)
+    code, status = Command(world, "resume", job, "--confirm").end()
+    assert (code in (0, 3), status["done"]) == (True, 40), status
+
+
+async def test_a_stage_stops_where_the_limit_of_all_stages_is_reached(world: World) -> None:
+    await world.set(**LONG)
+    world.write("a.csv", "n\n" + "".join(f"{n}\n" for n in range(40)))
+    stages = [{"name": "one", "data": "a.csv", "key": "k{{ n }}", "prompt": "Say {{ n }}.", "lane": "live"}]
+    stages.append({"name": "two", "from": "one", "prompt": "{{ key }}"})
+    source = world.write("a.json", json.dumps({"model": MODEL, "max_cost_usd": LIMIT, "stages": stages}))
+    async with world.client() as client:
+        begun = await call(client, "create_batch", source=source)
+        status = await rested(client, begun["pipeline"]["id"])
+        assert ("limit of all stages" in status["notice"], charged(world.home) <= LIMIT) == (True, True)
+        assert "confirm=true" in status["next"]
+        await call(client, "resume_job", job_id=begun["pipeline"]["id"], confirm=True)
+        assert (await finish(client, begun["job_id"]))["done"] == 40
+
+
+@pytest.mark.parametrize("lane", ["live", "batch"])
+async def test_a_job_stops_once_too_many_of_its_rows_have_failed(world: World, lane: str) -> None:
+    await world.arm("row", match={"prompt": "[02468]\\.$"}, outcome="blocked", times=None)
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(90)])
+    manifest = {"model": MODEL, "items": [], "lane": lane, "stop_on_failures": 45}
+    rows = [{"id": f"k{n}", "prompt": f"Say {n}."} for n in range(90)]
+    source = world.write("a.json", json.dumps({**manifest, "items": rows, "max_output_tokens": 100}))
+    async with world.client(cut=Cut(bytes=4_500)) as client:
+        await world.arm("http_error", call="create", code=429, after=1, times=1)
+        job_id = await start(client, source, concurrency=4 if lane == "live" else None)
+        status = await rested(client, job_id)
+        assert (20 <= status["done"] < 60, "stop at 45 %" in status["notice"]) == (True, True), status
+        assert await refusal(client, "get_results", job_id=job_id)
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["counts"] == {"ok": 45, "blocked": 45}
+
+
+async def test_stopping_for_failures_is_an_option_and_exits_4(world: World) -> None:
+    await world.arm("row", match={"prompt": "Say"}, outcome="blocked", times=None)
+    code, status = run(world, world.write("a.jsonl", ROWS), "--stop-on-failures", "50").end()
+    assert (code, "rows failed, and it was to stop at 50 %" in status["error"]) == (4, True), status

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from urllib.request import urlopen
 
 import pytest
 
+from genai_batch.resources import prices
+from genai_batch.resources.prices import Usage
 from tests.benchmarks.answering import answering
 from tests.drivers import STUCK_S, Ask, Dress, command_line, host, to_the_end
 from tests.killing import Ring
-from tests.world import MODEL, World, call, finish, row, start
+from tests.world import MODEL, OVER, World, call, finish, row, start
 
 ROWS, AT_ONCE, LATENCY_S = 400, 8, 0.03
 
@@ -63,6 +66,83 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
     assert stored, "nothing was stored at any kill"
     counted = f"{ring.killed} kills, {ring.rounds} jobs, {repeated} rows asked twice, {len(stored)} stored at a kill"
     print(f"live, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
+
+
+DEAR = 1_000
+"""Tokens that each answer of a limited run takes, as many as it may."""
+
+
+@pytest.fixture
+def dear_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Ring]:
+    """A ring in which each answer takes as many tokens as it may, so that a bound leaves nearly no room."""
+    (tmp_path / "work").mkdir()
+    with answering(LATENCY_S, counts=True, tokens=DEAR) as url:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
+        made = Ring(World(tmp_path / "work", tmp_path / "home"), url, random.Random(2))  # noqa: S311 - no secret
+        yield made
+        made.clear()
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["all-rows-fit", "half-of-them-fit"])
+def test_no_kill_lets_a_limited_run_pass_its_limit(dear_ring: Ring, fits: bool, pytestconfig: pytest.Config) -> None:
+    """Whoever goes on counts what was on its way at a kill: everything that arrived is held against the limit."""
+    ring, kills = dear_ring, 4 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
+    each = float(prices.cost(MODEL, "live", date.today(), Usage(input=12, output=DEAR)))  # noqa: DTZ011 - as the drivers
+    while ring.killed < kills:
+        settings = (
+            {"max_output_tokens": DEAR}
+            if fits
+            else {"max_output_tokens": DEAR, "thinking_config": {"thinking_budget": 0}}
+        )
+        rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.", **settings) for n in range(ROWS)]
+        source, ring.limit_usd = ring.source(rows), 1e6
+        price = ring.undisturbed(partial(priced, source=source))
+        ring.limit_usd = price["high"] if fits else price["likely_high"]
+        script = partial(limited, source=source)
+        while ring.killed < kills:
+            driver = ring.start(script)
+            before = len(heard(ring.url))
+            until = time.monotonic() + STUCK_S
+            while len(heard(ring.url)) < before + 4 * AT_ONCE and time.monotonic() < until and not stopped_in(ring):
+                time.sleep(0.01)
+            time.sleep(ring.chance.expovariate(1 / 0.15))  # the random moment is the point; nothing is waited for
+            if not ring.kill(driver):
+                break
+        ring.undisturbed(script)
+        asked = sum(count for key, count in heard(ring.url).items() if key.startswith(f"r{ring.rounds - 1}k"))
+        assert asked * each <= ring.limit_usd, (asked, ring.killed)
+        ring.limit_usd = 1e6
+        status = ring.undisturbed(partial(confirmed, job_id=ring.undisturbed(script)["job_id"]))
+        assert status["counts"] == {"ok": ROWS}, status
+    print(f"limited, {fits=}: {ring.killed} kills, {ring.rounds} jobs")  # noqa: T201 - the counts are the result
+
+
+def stopped_in(ring: Ring) -> bool:
+    """Whether a job rests at its limit."""
+    return bool(ring.asked("SELECT count(*) FROM shard WHERE stopped_by IS NOT NULL AND collected_at IS NULL"))
+
+
+async def priced(ask: Ask, source: Path) -> dict[str, Any]:
+    """What a job may cost in the live lane."""
+    return (await ask("estimate_cost", source=str(source), model=MODEL, lane="live"))["cost_usd"]
+
+
+async def limited(ask: Ask, source: Path) -> dict[str, Any]:
+    """Run a job in the live lane until its end, or its limit."""
+    status = await ask("create_batch", source=str(source), model=MODEL, lane="live", concurrency=AT_ONCE)
+    while status["state"] not in OVER and "Stopped at" not in status.get("notice", ""):
+        status = await ask("check_status", job_id=status["job_id"], wait_s=1)
+    return status
+
+
+async def confirmed(ask: Ask, job_id: str) -> dict[str, Any]:
+    """Approve what is left of a job, and run it."""
+    status = await ask("check_status", job_id=job_id)
+    while status["state"] not in OVER:
+        if "Stopped at" in status.get("notice", ""):
+            await ask("resume_job", job_id=job_id, confirm=True)
+        status = await ask("check_status", job_id=job_id, wait_s=1)
+    return status
 
 
 async def lived(ask: Ask, source: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from genai_batch import __version__
 from genai_batch.resources import model_list
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import State
+from genai_batch.resources.jobs import LIMITS, State
 from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
@@ -134,6 +134,8 @@ def create(
     begin = partial(begun, confirm=confirm, how=how, show=shown(json=False, quiet=quiet or json))
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
+    if answer.stopped and answer.stopped_by in LIMITS:
+        raise typer.Exit(exit_code(answer))
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -98,8 +97,9 @@ def drawn(dice: Random) -> Job:
         output_tokens=median, output_sigma=sigma, thought_tokens=dice.uniform(50, 3_000), thought_sigma=1.5,
         searches=base.drawn.searches,
     )  # fmt: skip
+    requests = [_without(each, "serviceTier") for each in [*base.requests][:MOST_ROWS]]  # the emulator has one tier
     return Job(
-        base.model, base.lane, _unlimited(dice, [*base.requests][:MOST_ROWS]), how, dice.uniform(0.1, 3),
+        base.model, base.lane, _unlimited(dice, requests), how, dice.uniform(0.1, 3),
         [_fault(dice, base.lane) for _ in range(dice.randint(1, 3) * (dice.random() < 0.4))], dice.random() < 0.5,
     )  # fmt: skip
 
@@ -108,11 +108,11 @@ def _unlimited(dice: Random, requests: list[dict[str, Any]]) -> list[dict[str, A
     """Half of the jobs state no max_output_tokens."""
     if dice.random() < 0.5:
         return requests
-    names = ("maxOutputTokens",)
-    return [
-        {**each, "generationConfig": {n: v for n, v in each["generationConfig"].items() if n not in names}}
-        for each in requests
-    ]
+    return [{**each, "generationConfig": _without(each["generationConfig"], "maxOutputTokens")} for each in requests]
+
+
+def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
 
 
 def _fault(dice: Random, lane: Lane) -> dict[str, Any]:
