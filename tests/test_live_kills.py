@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
-from datetime import date
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from genai_batch.resources import prices
 from genai_batch.resources.prices import Usage
 from tests.benchmarks.answering import answering
-from tests.drivers import STUCK_S, Ask, Dress, command_line, host, to_the_end
+from tests.drivers import STUCK_S, Ask, Dress, Script, command_line, fast_time, host, to_the_end
 from tests.killing import Ring
 from tests.world import MODEL, OVER, World, call, finish, row, start
 
@@ -68,56 +68,67 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
     print(f"live, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
 
 
-DEAR = 1_000
-"""Tokens that each answer of a limited run takes, as many as it may."""
-
-
-@pytest.fixture
-def dear_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Ring]:
-    """A ring in which each answer takes as many tokens as it may, so that a bound leaves nearly no room."""
-    (tmp_path / "work").mkdir()
-    with answering(LATENCY_S, counts=True, tokens=DEAR) as url:
+@contextmanager
+def dear_ring(folder: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> Generator[Ring]:
+    """A ring in which each answer takes so many tokens."""
+    (folder / "work").mkdir()
+    with answering(LATENCY_S, counts=True, tokens=tokens) as url:
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
-        made = Ring(World(tmp_path / "work", tmp_path / "home"), url, random.Random(2))  # noqa: S311 - no secret
-        yield made
-        made.clear()
+        made = Ring(World(folder / "work", folder / "home"), url, random.Random(2))  # noqa: S311 - no secret
+        try:
+            yield made
+        finally:
+            made.clear()
 
 
-@pytest.mark.parametrize("fits", [True, False], ids=["all-rows-fit", "half-of-them-fit"])
-def test_no_kill_lets_a_limited_run_pass_its_limit(dear_ring: Ring, fits: bool, pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize(
+    ("settings", "tokens", "limit"),
+    [
+        ({"max_output_tokens": 1_000}, 1_000, "high"),
+        ({"max_output_tokens": 1_000}, 1_000, "likely_high"),
+        ({}, 30_000, "likely_high"),
+    ],
+    ids=["all-rows-just-fit", "nearly-all-fit", "few-fit"],
+)
+def test_no_kill_lets_a_limited_run_pass_its_limit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    tokens: int,
+    limit: str,
+    pytestconfig: pytest.Config,
+) -> None:
     """Whoever goes on counts what was on its way at a kill: everything that arrived is held against the limit."""
-    ring, kills = dear_ring, 4 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
-    each = float(prices.cost(MODEL, "live", date.today(), Usage(input=12, output=DEAR)))  # noqa: DTZ011 - as the drivers
-    while ring.killed < kills:
-        settings = (
-            {"max_output_tokens": DEAR}
-            if fits
-            else {"max_output_tokens": DEAR, "thinking_config": {"thinking_budget": 0}}
-        )
-        rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.", **settings) for n in range(ROWS)]
-        source, ring.limit_usd = ring.source(rows), 1e6
-        price = ring.undisturbed(partial(priced, source=source))
-        ring.limit_usd = price["high"] if fits else price["likely_high"]
-        script = partial(limited, source=source)
+    kills = 4 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
+    today = datetime.fromtimestamp(fast_time(), UTC).date()
+    each = float(prices.cost(MODEL, "live", today, Usage(input=12, output=tokens)))
+    with dear_ring(tmp_path, monkeypatch, tokens) as ring:
         while ring.killed < kills:
-            driver = ring.start(script)
-            before = len(heard(ring.url))
-            until = time.monotonic() + STUCK_S
-            while len(heard(ring.url)) < before + 4 * AT_ONCE and time.monotonic() < until and not stopped_in(ring):
-                time.sleep(0.01)
-            time.sleep(ring.chance.expovariate(1 / 0.15))  # the random moment is the point; nothing is waited for
-            if not ring.kill(driver):
-                break
-        ring.undisturbed(script)
-        asked = sum(count for key, count in heard(ring.url).items() if key.startswith(f"r{ring.rounds - 1}k"))
-        assert asked * each <= ring.limit_usd, (asked, ring.killed)
-        ring.limit_usd = 1e6
-        status = ring.undisturbed(partial(confirmed, job_id=ring.undisturbed(script)["job_id"]))
-        assert status["counts"] == {"ok": ROWS}, status
-    print(f"limited, {fits=}: {ring.killed} kills, {ring.rounds} jobs")  # noqa: T201 - the counts are the result
+            rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.", **settings) for n in range(ROWS)]
+            source, ring.limit_usd = ring.source(rows), 1e6
+            ring.limit_usd = ring.undisturbed(partial(priced, source=source))[limit]
+            script = partial(limited, source=source)
+            kill_again_and_again(ring, script, kills)
+            job_id = ring.undisturbed(script)["job_id"]
+            asked = sum(count for key, count in heard(ring.url).items() if key.startswith(f"r{ring.rounds - 1}k"))
+            assert asked * each <= ring.limit_usd, (asked, ring.killed)
+            status = ring.undisturbed(partial(confirmed, job_id=job_id))
+            assert status["counts"] == {"ok": ROWS}, status
+    print(f"limited, {limit}: {ring.killed} kills, {ring.rounds} jobs")  # noqa: T201 - the counts are the result
 
 
-def stopped_in(ring: Ring) -> bool:
+def kill_again_and_again(ring: Ring, script: Script, most: int) -> None:
+    """Kill one driver after the other at a random moment after it began to send, until one comes to its end."""
+    while ring.killed < most:
+        before, driver, until = len(heard(ring.url)), ring.start(script), time.monotonic() + STUCK_S
+        while len(heard(ring.url)) < before + AT_ONCE and time.monotonic() < until and not is_stopped(ring):
+            time.sleep(0.01)
+        time.sleep(ring.chance.expovariate(1 / 0.15))  # the random moment is the point; nothing is waited for
+        if not ring.kill(driver):
+            return
+
+
+def is_stopped(ring: Ring) -> bool:
     """Whether a job rests at its limit."""
     return bool(ring.asked("SELECT count(*) FROM shard WHERE stopped_by IS NOT NULL AND collected_at IS NULL"))
 
