@@ -11,6 +11,7 @@ from mcp import Client
 
 from genai_batch.resources.requests import Cut
 from tests.benchmarks.limited_jobs import charged, outcomes, table
+from tests.test_gate import User
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
@@ -130,14 +131,60 @@ async def test_no_batch_follows_one_that_was_dearer_than_all_may_be(world: World
         assert (await finish(client, job_id))["counts"] == {"ok": 30}
 
 
+async def test_a_host_that_can_ask_asks_before_a_stopped_job_goes_on(world: World) -> None:
+    await world.set(**LONG)
+    user = User("accept")
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), lane="live", concurrency=4, max_cost_usd=LIMIT)
+        await rested(client, job_id)
+    async with world.client(elicitation_callback=User("decline")) as client:
+        assert "confirm=true" in await refusal(client, "resume_job", job_id=job_id)
+    async with world.client(elicitation_callback=user) as client:
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["done"] == 40
+    assert len(user.asked) == 1
+    assert f"above your limit of ${LIMIT:.2f}" in user.asked[0]
+
+
+async def notices_of(client: Client, job_id: str) -> list[str]:
+    """The notices of a job until its end, each once as long as it stands."""
+    notices, status = [""], await call(client, "check_status", job_id=job_id)
+    while status["state"] not in OVER:
+        if (notice := status["notice"].partition("to use Gemini.")[2].strip()) != notices[-1]:
+            notices.append(notice)
+        status = await call(client, "check_status", job_id=job_id, wait_s=0.1)
+    return notices
+
+
+async def test_it_says_once_that_most_of_the_limit_is_spent(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(40)]
+    await world.set(drawn={"output_tokens": 5_000, "output_sigma": 0}, latency_s=0.2)
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        job_id = await start(client, source, lane="live", concurrency=2, max_cost_usd=limit)
+        notices = await notices_of(client, job_id)
+    assert sum("Three quarters of the limit" in notice for notice in notices) == 1, notices
+
+
+async def test_it_says_once_that_rows_cost_other_than_was_expected(world: World) -> None:
+    await world.set(**LONG, latency_s=0.5)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", ROWS), lane="live", concurrency=12)
+        notices = await notices_of(client, job_id)
+    assert sum("was expected" in notice for notice in notices) == 1, notices
+
+
 class Command:
     """A command of this project, as a process of its own on the home of a world."""
 
     def __init__(self, world: World, *arguments: str, **env: str) -> None:
         """Start it."""
         command = [sys.executable, "-m", "genai_batch", *arguments, "--json", "--quiet"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, text=True, env=world.env(**env), cwd=world.work, **pipes)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=world.env(**env), cwd=world.work
+        )
 
     def end(self) -> tuple[int, dict[str, Any]]:
         """Its exit code, and the last object that it printed."""
@@ -213,10 +260,9 @@ async def test_a_stage_stops_where_the_limit_of_all_stages_is_reached(world: Wor
 @pytest.mark.parametrize("lane", ["live", "batch"])
 async def test_a_job_stops_once_too_many_of_its_rows_have_failed(world: World, lane: str) -> None:
     await world.arm("row", match={"prompt": "[02468]\\.$"}, outcome="blocked", times=None)
-    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(90)])
-    manifest = {"model": MODEL, "items": [], "lane": lane, "stop_on_failures": 45}
-    rows = [{"id": f"k{n}", "prompt": f"Say {n}."} for n in range(90)]
-    source = world.write("a.json", json.dumps({**manifest, "items": rows, "max_output_tokens": 100}))
+    items = [{"id": f"k{n}", "prompt": f"Say {n}."} for n in range(90)]
+    manifest = {"model": MODEL, "lane": lane, "stop_on_failures": 45, "max_output_tokens": 100, "items": items}
+    source = world.write("a.json", json.dumps(manifest))
     async with world.client(cut=Cut(bytes=4_500)) as client:
         await world.arm("http_error", call="create", code=429, after=1, times=1)
         job_id = await start(client, source, concurrency=4 if lane == "live" else None)
