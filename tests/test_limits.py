@@ -1,8 +1,10 @@
 """No lane sends past a limit, whatever becomes of the calls, and what rests there goes on once it is lifted."""
 
 import json
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +14,7 @@ from mcp import Client
 from genai_batch.resources.requests import Cut
 from tests.benchmarks.limited_jobs import charged, outcomes, table
 from tests.test_gate import User
+from tests.test_live_kills import emulating
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
@@ -32,9 +35,9 @@ async def rested(client: Client, job_id: str) -> dict[str, Any]:
 
 
 def test_no_job_of_dozens_passes_its_limit_and_those_that_fit_finish() -> None:
-    found = [*outcomes(40, seed=5)]
-    assert [outcome.problem for outcome in found if outcome.problem] == [], table(found)
-    assert {"finished", "rested", "refused"} <= {outcome.end for outcome in found}, table(found)
+    results = [*outcomes(40, seed=5)]
+    assert [outcome.problem for outcome in results if outcome.problem] == [], table(results)
+    assert {"finished", "rested", "refused"} <= {outcome.end for outcome in results}, table(results)
 
 
 async def test_a_live_job_rests_at_its_limit_says_what_is_left_and_goes_on_once_it_is_approved(world: World) -> None:
@@ -47,8 +50,8 @@ async def test_a_live_job_rests_at_its_limit_says_what_is_left_and_goes_on_once_
         assert f"{40 - status['done']} rows are left" in status["notice"]
         assert f"its limit of ${LIMIT:.2f}" in status["notice"]
         assert (f"${paid:.2f} paid" in status["notice"], "confirm=true" in status["next"]) == (True, True)
-        said = await refusal(client, "resume_job", job_id=job_id)
-        assert ("confirm=true" in said, "--confirm" in said) == (True, True)
+        answer = await refusal(client, "resume_job", job_id=job_id)
+        assert ("confirm=true" in answer, "--confirm" in answer) == (True, True)
         assert charged(world.home) == paid, "nothing is sent before somebody approves"
         await call(client, "resume_job", job_id=job_id, confirm=True)
         status = await finish(client, job_id)
@@ -89,14 +92,33 @@ async def test_calls_that_may_be_billed_count_though_no_answer_came(world: World
         assert (await finish(client, job_id))["done"] == 40
 
 
-async def test_calls_that_reached_nobody_cost_nothing(world: World) -> None:
-    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(20)]
+async def test_calls_that_reached_nobody_cost_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at first, so that rows which just fit into the limit are tried several times."""
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=30) for n in range(20)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", f"http://127.0.0.1:{port}")
+    async with world.client(backend="gemini", api_key="any key") as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
+        status: dict[str, Any] = {}
+        while "does not answer" not in status.get("notice", ""):
+            status = await call(client, "check_status", job_id=job_id, wait_s=0.2)
+        with emulating(tmp_path, port):
+            assert (await finish(client, job_id))["counts"] == {"truncated": 20}
+
+
+async def test_calls_that_gemini_answers_with_an_error_cost_nothing(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=30) for n in range(20)]
     async with world.client() as client:
         source = world.write("a.jsonl", rows)
         limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
         await world.arm("http_error", call="generate", code=503, times=12)
         job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
-        assert (await finish(client, job_id))["counts"] == {"ok": 20}
+        assert (await finish(client, job_id))["counts"] == {"truncated": 20}
 
 
 async def test_rows_sent_again_are_held_against_what_the_job_has_left(world: World) -> None:
@@ -107,8 +129,8 @@ async def test_rows_sent_again_are_held_against_what_the_job_has_left(world: Wor
         limit = (await call(client, "estimate_cost", source=source, model=MODEL))["cost_usd"]["high"]
         job_id = await start(client, source, max_cost_usd=1.2 * limit)
         assert (await finish(client, job_id))["counts"] == {"truncated": 20}
-        said = await refusal(client, "resume_job", job_id=job_id, rows="truncated")
-        assert ("earlier attempts" in said, "confirm=true" in said) == (True, True)
+        answer = await refusal(client, "resume_job", job_id=job_id, rows="truncated")
+        assert ("earlier attempts" in answer, "confirm=true" in answer) == (True, True)
         await call(client, "resume_job", job_id=job_id, rows="truncated", confirm=True)
         await finish(client, job_id)
 
@@ -201,7 +223,7 @@ async def test_four_processes_at_once_stay_within_the_limit_of_a_day(world: Worl
     await world.set(**LONG, latency_s=0.02)
     day = {"GENAI_BATCH_MAX_COST_USD_PER_DAY": "5.5"}
     sources = [world.write(f"{n}.jsonl", [row(f"k{n}-{i}", f"Say {n} {i}.") for i in range(30)]) for n in range(4)]
-    ended = [each.end() for each in [run(world, source, **day) for source in sources]]
+    ended = [command.end() for command in [run(world, source, **day) for source in sources]]
     paid = charged(world.home)
     assert 3.5 < paid <= 5.5, ended
     assert [code for code, _ in ended] == [6] * 4, ended
@@ -236,8 +258,8 @@ async def test_at_the_command_line_it_exits_6_and_resume_with_confirm_goes_on(wo
     assert (code, f"genai-batch resume {job} --confirm" in status["error"]) == (6, True), status
     assert charged(world.home) <= LIMIT
     assert Command(world, "status", job).end()[0] == 6
-    code, said = Command(world, "resume", job).end()
-    assert (code, "--confirm" in said["error"], said["exit_code"]) == (6, True, 6)
+    code, answer = Command(world, "resume", job).end()
+    assert (code, "--confirm" in answer["error"], answer["exit_code"]) == (6, True, 6)
     code, status = Command(world, "resume", job, "--confirm").end()
     assert (code in (0, 3), status["done"]) == (True, 40), status
 

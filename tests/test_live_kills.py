@@ -74,11 +74,11 @@ def dear_ring(folder: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> Gen
     (folder / "work").mkdir()
     with answering(LATENCY_S, counts=True, tokens=tokens) as url:
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
-        made = Ring(World(folder / "work", folder / "home"), url, random.Random(2))  # noqa: S311 - no secret
+        ring = Ring(World(folder / "work", folder / "home"), url, random.Random(2))  # noqa: S311 - no secret
         try:
-            yield made
+            yield ring
         finally:
-            made.clear()
+            ring.clear()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_no_kill_lets_a_limited_run_pass_its_limit(
     """Whoever goes on counts what was on its way at a kill: everything that arrived is held against the limit."""
     kills = 4 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
     today = datetime.fromtimestamp(fast_time(), UTC).date()
-    each = float(prices.cost(MODEL, "live", today, Usage(input=12, output=tokens)))
+    answer_usd = float(prices.cost(MODEL, "live", today, Usage(input=12, output=tokens)))
     with dear_ring(tmp_path, monkeypatch, tokens) as ring:
         while ring.killed < kills:
             rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.", **settings) for n in range(ROWS)]
@@ -111,7 +111,7 @@ def test_no_kill_lets_a_limited_run_pass_its_limit(
             kill_again_and_again(ring, script, kills)
             job_id = ring.undisturbed(script)["job_id"]
             asked = sum(count for key, count in heard(ring.url).items() if key.startswith(f"r{ring.rounds - 1}k"))
-            assert asked * each <= ring.limit_usd, (asked, ring.killed)
+            assert asked * answer_usd <= ring.limit_usd, (asked, ring.killed)
             status = ring.undisturbed(partial(confirmed, job_id=job_id))
             assert status["counts"] == {"ok": ROWS}, status
     print(f"limited, {limit}: {ring.killed} kills, {ring.rounds} jobs")  # noqa: T201 - the counts are the result

@@ -78,8 +78,8 @@ class CallCosts:
     def shape(self, body: bytes) -> frozenset[Shape]:
         """What a request says of its price beside its tokens."""
         if any(word in body for word in _TELLING):
-            whole = shape_of(msgspec.json.decode(body), self._model)
-            return frozenset({Shape(tier=whole.tier, tools=whole.tools)})
+            shape = shape_of(msgspec.json.decode(body), self._model)
+            return frozenset({Shape(tier=shape.tier, tools=shape.tools)})
         return frozenset({Shape()})
 
     def bounds_of(self, requests: Path, answered: bytearray | None, most: int | None = None) -> float:

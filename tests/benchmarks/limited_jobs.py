@@ -84,7 +84,7 @@ class Outcome:
         if self.high <= self.limit and self.end != "finished" and not self.job.faults:
             return f"it fits and has {self.end}"
         if self.end == "finished" and self.cost > self.high and not self.job.faults:
-            return f"cost {self.cost}, at most {self.high} was told"
+            return f"cost {self.cost}, at most {self.high} was estimated"
         return None
 
 
@@ -97,7 +97,9 @@ def drawn(dice: Random) -> Job:
         output_tokens=median, output_sigma=sigma, thought_tokens=dice.uniform(50, 3_000), thought_sigma=1.5,
         searches=base.drawn.searches,
     )  # fmt: skip
-    requests = [_without(each, "serviceTier") for each in [*base.requests][:MOST_ROWS]]  # the emulator has one tier
+    requests = [
+        _without(request, "serviceTier") for request in [*base.requests][:MOST_ROWS]
+    ]  # the emulator has one tier
     return Job(
         base.model, base.lane, _unlimited(dice, requests), how, dice.uniform(0.1, 3),
         [_fault(dice, base.lane) for _ in range(dice.randint(1, 3) * (dice.random() < 0.4))], dice.random() < 0.5,
@@ -108,7 +110,10 @@ def _unlimited(dice: Random, requests: list[dict[str, Any]]) -> list[dict[str, A
     """Half of the jobs state no max_output_tokens."""
     if dice.random() < 0.5:
         return requests
-    return [{**each, "generationConfig": _without(each["generationConfig"], "maxOutputTokens")} for each in requests]
+    return [
+        {**request, "generationConfig": _without(request["generationConfig"], "maxOutputTokens")}
+        for request in requests
+    ]
 
 
 def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
@@ -158,7 +163,7 @@ async def run(job: Job, folder: Path) -> Outcome:
     await world.set(queue_s=0, run_s=0, drawn={name: getattr(job.drawn, name) for name in job.drawn.__struct_fields__})
     for fault in job.faults:
         await world.arm(**fault)
-    name = world.write("job.jsonl", [{"key": f"k{n}", "request": each} for n, each in enumerate(job.requests)])
+    name = world.write("job.jsonl", [{"key": f"k{n}", "request": request} for n, request in enumerate(job.requests)])
     limit = job.share * true_cost(job)
     size = (world.work / name).stat().st_size
     cut = Cut(bytes=max(20_000, size // 3)) if job.is_cut else None
@@ -193,17 +198,18 @@ def outcomes(jobs: int, seed: int = 1) -> Iterable[Outcome]:
             yield asyncio.run(run(drawn(Random(f"{seed}/{number}")), Path(folder)))
 
 
-def table(found: Sequence[Outcome]) -> str:
+def table(results: Sequence[Outcome]) -> str:
     """The figures, one a line."""
-    ends = Counter(f"{each.job.lane} {each.end}" for each in found)
-    used = [each.cost / each.limit for each in found if each.end == "rested"]
+    ends = Counter(f"{outcome.job.lane} {outcome.end}" for outcome in results)
+    used = [outcome.cost / outcome.limit for outcome in results if outcome.end == "rested"]
+    held = sum(outcome.cost <= outcome.limit for outcome in results)
     lines = [
-        f"{len(found)} jobs, {sum(bool(each.job.faults) for each in found)} with faults",
+        f"{len(results)} jobs, {sum(bool(outcome.job.faults) for outcome in results)} with faults",
         *(f"{name:<40}{count}" for name, count in sorted(ends.items())),
-        f"cost within the limit                   {sum(each.cost <= each.limit for each in found)} of {len(found)}",
+        f"cost within the limit                   {held} of {len(results)}",
         f"share of the limit used by those that rested: {min(used, default=0):.1%} to {max(used, default=0):.1%}",
     ]
-    return "\n".join([*lines, *(f"{o.job.model} {o.job.lane}: {o.problem}" for o in found if o.problem)])
+    return "\n".join([*lines, *(f"{o.job.model} {o.job.lane}: {o.problem}" for o in results if o.problem)])
 
 
 def main() -> None:
@@ -212,9 +218,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    found = [*outcomes(arguments.jobs, arguments.seed)]
-    print(table(found))  # noqa: T201 - the table is the point
-    sys.exit(any(outcome.problem for outcome in found))
+    results = [*outcomes(arguments.jobs, arguments.seed)]
+    print(table(results))  # noqa: T201 - the table is the point
+    sys.exit(any(outcome.problem for outcome in results))
 
 
 if __name__ == "__main__":

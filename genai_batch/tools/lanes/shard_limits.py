@@ -32,7 +32,7 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
         OSError: the requests or the results cannot be read.
     """
     shards = jobs.latest(job, means.ledger.shards(job.id))
-    home = [each for each in shards if each.collected_at is not None and each.output is not None]
+    home = [other for other in shards if other.collected_at is not None and other.output is not None]
     if not home:
         return False
     if job.stop_on_failures is not None:
@@ -44,7 +44,8 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
     if account is None or account.bound is None:
         return False
     costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
-    if costs.paid <= account.bound * sum(each.requests for each in home) / sum(each.requests for each in shards):
+    share = sum(other.requests for other in home) / sum(other.requests for other in shards)
+    if costs.paid <= account.bound * share:
         return False
     await to_thread.run_sync(costs.count_rest)
     if (reason := _reason(means.ledger, job, account, costs)) is None:

@@ -60,7 +60,7 @@ class Allowance:
         """What the answers cost that are home; None where they are not counted."""
         return self._paid if self.is_guarded else None
 
-    async def begin(self, found: Recovered, shard: Shard, concurrency: int) -> None:
+    async def begin(self, recovered: Recovered, shard: Shard, concurrency: int) -> None:
         """Count what earlier runs may have spent, and say in the ledger that rows are on their way from now on.
 
         Raises:
@@ -70,14 +70,14 @@ class Allowance:
         if self._account is None or not self._is_limited(self._account):
             return
         self._costs = self._priced(unseen)
-        await to_thread.run_sync(self._count, self._account, found, shard)
+        await to_thread.run_sync(self._count, self._account, recovered, shard)
         if self.is_guarded:
             self._begin_day()
         self._note(in_flight=_on_their_way(concurrency, is_guarded=self.is_guarded))
 
-    def _count(self, account: Account, found: Recovered, shard: Shard) -> None:
+    def _count(self, account: Account, recovered: Recovered, shard: Shard) -> None:
         """Count what the rows on the disk cost, and those that were on their way when a process was killed."""
-        requests, answered = self._requests(shard), found.answered
+        requests, answered = self._requests(shard), recovered.answered
         self._lost = account.lost
         with self._costs_with_files(shard) as costs:
             paid = partial(costs.paid_until_now, self._results, self._job.results_bytes, requests)
@@ -175,12 +175,12 @@ class Allowance:
 
     def _rest(self, shard: Shard, answered: bytearray | None, rows: int) -> float:
         """The most that the rows which are left can cost."""
-        whole = self._account.bound if self._account else None
-        if whole is not None and rows > _EXACT_ROWS:
-            return whole
+        bound = self._account.bound if self._account else None
+        if bound is not None and rows > _EXACT_ROWS:
+            return bound
         with self._costs_with_files(shard) as costs:
             rest = costs.bounds_of(self._requests(shard), answered)
-        return rest if whole is None else min(rest, whole)
+        return rest if bound is None else min(rest, bound)
 
     def _is_limited(self, account: Account) -> bool:
         is_shared = account.allowed is None and self._ledger.shares_budget(self._job, account.at)
