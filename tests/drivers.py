@@ -25,6 +25,7 @@ from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.cancel_job import cancel_job
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
+from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.resume_job import resume_job
 from tests.world import MODEL, OVER, text_of
 
@@ -38,7 +39,7 @@ RESENT_S = 3
 BEGAN = time.time()
 DISK = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "sqlite3.connect")
 TOOLS: dict[str, Callable[..., Awaitable[Answer]]] = {
-    tool.__name__: tool for tool in (create_batch, check_status, cancel_job, resume_job)
+    tool.__name__: tool for tool in (estimate_cost, create_batch, check_status, cancel_job, resume_job)
 }
 assert loaded_before_the_fork  # so that a driver is at work at once, and kills fall into the work
 

@@ -34,6 +34,7 @@ class Ring:
     chance: random.Random
     dress: Dress = command_line
     cut: Cut | None = None
+    limit_usd: float = 100
     killed: int = 0
     rounds: int = 0
     drivers: list[int] = field(default_factory=list[int])
@@ -42,7 +43,9 @@ class Ring:
     def settings(self) -> Settings:
         """What every driver is given."""
         pace = Pace(0.01, 0.01, 0.01)
-        return Settings("gemini", "any key", self.world.home, None, max_cost_usd=100, pace=pace, cut=self.cut)
+        return Settings(
+            "gemini", "any key", self.world.home, None, max_cost_usd=self.limit_usd, pace=pace, cut=self.cut
+        )
 
     @property
     def log(self) -> Path:

@@ -118,6 +118,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "017_pilot_rows",
         "018_stopped",
         "019_written",
+        "020_limits",
     ]
     db.close()
 

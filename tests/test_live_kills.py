@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from urllib.request import urlopen
 
 import pytest
 
+from genai_batch.resources import prices
+from genai_batch.resources.prices import Usage
 from tests.benchmarks.answering import answering
-from tests.drivers import STUCK_S, Ask, Dress, command_line, host, to_the_end
+from tests.drivers import STUCK_S, Ask, Dress, Script, command_line, fast_time, host, to_the_end
 from tests.killing import Ring
 from tests.processes import ending
-from tests.world import MODEL, World, call, finish, row, start
+from tests.world import MODEL, OVER, World, call, finish, row, start
 
 ROWS, AT_ONCE, LATENCY_S = 400, 8, 0.03
 
@@ -64,6 +67,94 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
     assert stored, "nothing was stored at any kill"
     counted = f"{ring.killed} kills, {ring.rounds} jobs, {repeated} rows asked twice, {len(stored)} stored at a kill"
     print(f"live, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
+
+
+@contextmanager
+def dear_ring(folder: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> Generator[Ring]:
+    """A ring in which each answer takes so many tokens."""
+    (folder / "work").mkdir()
+    with answering(LATENCY_S, counts=True, tokens=tokens) as url:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
+        ring = Ring(World(folder / "work", folder / "home"), url, random.Random(2))  # noqa: S311 - no secret
+        try:
+            yield ring
+        finally:
+            ring.clear()
+
+
+@pytest.mark.parametrize(
+    ("settings", "tokens", "limit"),
+    [
+        ({"max_output_tokens": 1_000}, 1_000, "high"),
+        ({"max_output_tokens": 1_000}, 1_000, "likely_high"),
+        ({}, 30_000, "likely_high"),
+    ],
+    ids=["all-rows-just-fit", "nearly-all-fit", "few-fit"],
+)
+def test_no_kill_lets_a_limited_run_pass_its_limit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    tokens: int,
+    limit: str,
+    pytestconfig: pytest.Config,
+) -> None:
+    """Whoever goes on counts what was on its way at a kill: everything that arrived is held against the limit."""
+    kills = 4 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
+    today = datetime.fromtimestamp(fast_time(), UTC).date()
+    answer_usd = float(prices.cost(MODEL, "live", today, Usage(input=12, output=tokens)))
+    with dear_ring(tmp_path, monkeypatch, tokens) as ring:
+        while ring.killed < kills:
+            rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.", **settings) for n in range(ROWS)]
+            source, ring.limit_usd = ring.source(rows), 1e6
+            ring.limit_usd = ring.undisturbed(partial(priced, source=source))[limit]
+            script = partial(limited, source=source)
+            kill_again_and_again(ring, script, kills)
+            job_id = ring.undisturbed(script)["job_id"]
+            asked = sum(count for key, count in heard(ring.url).items() if key.startswith(f"r{ring.rounds - 1}k"))
+            assert asked * answer_usd <= ring.limit_usd, (asked, ring.killed)
+            status = ring.undisturbed(partial(confirmed, job_id=job_id))
+            assert status["counts"] == {"ok": ROWS}, status
+    print(f"limited, {limit}: {ring.killed} kills, {ring.rounds} jobs")  # noqa: T201 - the counts are the result
+
+
+def kill_again_and_again(ring: Ring, script: Script, most: int) -> None:
+    """Kill one driver after the other at a random moment after it began to send, until one comes to its end."""
+    while ring.killed < most:
+        before, driver, until = len(heard(ring.url)), ring.start(script), time.monotonic() + STUCK_S
+        while len(heard(ring.url)) < before + AT_ONCE and time.monotonic() < until and not is_stopped(ring):
+            time.sleep(0.01)
+        time.sleep(ring.chance.expovariate(1 / 0.15))  # the random moment is the point; nothing is waited for
+        if not ring.kill(driver):
+            return
+
+
+def is_stopped(ring: Ring) -> bool:
+    """Whether a job rests at its limit."""
+    return bool(ring.asked("SELECT count(*) FROM shard WHERE stopped_by IS NOT NULL AND collected_at IS NULL"))
+
+
+async def priced(ask: Ask, source: Path) -> dict[str, Any]:
+    """What a job may cost in the live lane."""
+    return (await ask("estimate_cost", source=str(source), model=MODEL, lane="live"))["cost_usd"]
+
+
+async def limited(ask: Ask, source: Path) -> dict[str, Any]:
+    """Run a job in the live lane until its end, or its limit."""
+    status = await ask("create_batch", source=str(source), model=MODEL, lane="live", concurrency=AT_ONCE)
+    while status["state"] not in OVER and "Stopped at" not in status.get("notice", ""):
+        status = await ask("check_status", job_id=status["job_id"], wait_s=1)
+    return status
+
+
+async def confirmed(ask: Ask, job_id: str) -> dict[str, Any]:
+    """Approve what is left of a job, and run it."""
+    status = await ask("check_status", job_id=job_id)
+    while status["state"] not in OVER:
+        if "Stopped at" in status.get("notice", ""):
+            await ask("resume_job", job_id=job_id, confirm=True)
+        status = await ask("check_status", job_id=job_id, wait_s=1)
+    return status
 
 
 async def lived(ask: Ask, source: Path) -> dict[str, Any]:

@@ -59,6 +59,7 @@ async def test_every_tool_has_a_file_of_its_name_all_four_hints_and_an_output_sc
         "compiling",
         "filled",
         "piloting",
+        "repeating",
         "placing",
         "routing",
         "starting",

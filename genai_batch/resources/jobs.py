@@ -26,6 +26,10 @@ OUTCOMES: tuple[Outcome, ...] = ("ok", "truncated", "blocked", "empty", "error",
 FINISHED: frozenset[State] = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"})
 BROKEN: frozenset[State] = frozenset({"JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"})
 
+StopReason = Literal["job_limit", "pipeline_limit", "day_limit", "failures"]
+"""What has stopped a job from here, where it was not Gemini: a limit of money, or too many rows that failed."""
+LIMITS: frozenset[StopReason] = frozenset({"job_limit", "pipeline_limit", "day_limit"})
+
 SCHEMA, BINDING = "schema", "binding"
 """What `Job.checks` may name."""
 UNFINISHED: frozenset[Outcome] = frozenset({"empty", "error", "missing", "blocked"})
@@ -74,6 +78,7 @@ class Job(BaseModel):
     changed_since: Annotated[
         str | None, Field(description="The job that it was compared with; what was in that is not")
     ] = None
+    stop_on_failures: Annotated[float | None, Field(description="Percent of failed rows at which it stops")] = None
     created_at: float
     ended_at: float | None = None
 
@@ -116,7 +121,8 @@ class Shard(BaseModel):
 
     Its requests are `length` bytes of requests.jsonl from `start`, or all of them when `length` is 0. `batch` is its
     provider name, once accepted; `tries` counts the calls that failed in a row, `trouble` says why the last one did,
-    and it is left alone until `next_try_at`; `collected_at` says that nothing more is to be had from it.
+    and it is left alone until `next_try_at`; `stopped_at` says since when nothing of it is sent until somebody resumes
+    the job, `stopped_by` for which limit; `collected_at` says that nothing more is to be had from it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -148,6 +154,7 @@ class Shard(BaseModel):
     next_try_at: float | None = None
     trouble: str | None = None
     stopped_at: float | None = None
+    stopped_by: StopReason | None = None
 
     @property
     def was_sent(self) -> bool:
@@ -192,6 +199,12 @@ def is_stopped(job: Job, shards: list[Shard]) -> bool:
     waiting = [shard for shard in latest(job, shards) if shard.collected_at is None]
     at_work = [shard for shard in waiting if shard.batch and not shard.stopped_at]
     return not job.is_over and not at_work and any(shard.stopped_at for shard in waiting)
+
+
+def stopped_by(job: Job, shards: list[Shard]) -> StopReason | None:
+    """Which limit has stopped a job; None where it is not stopped, or Gemini refuses it."""
+    stopped = [shard for shard in latest(job, shards) if shard.collected_at is None and shard.stopped_at]
+    return next((shard.stopped_by for shard in stopped if shard.stopped_by), None)
 
 
 def latest(job: Job, shards: list[Shard]) -> list[Shard]:

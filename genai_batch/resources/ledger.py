@@ -13,7 +13,7 @@ from genai_batch.resources.database import Database
 from genai_batch.resources.errors import BatchError, UnknownJob
 from genai_batch.resources.jobs import BROKEN, Job, Shard, Snapshot, State
 from genai_batch.resources.prices import Lane
-from genai_batch.resources.spend import Budget
+from genai_batch.resources.spend import Account, Budget
 
 LEASE_S = 30
 """Seconds a lease lasts unless it is renewed."""
@@ -278,6 +278,21 @@ class Ledger(Database):
         """USD spent or set aside on the day of `now`."""
         with self._guard():
             return spend.of_day(self._db, now)
+
+    def account(self, job_id: str, attempt: int) -> Account | None:
+        """Read the money of an attempt of a job; None for an adopted job, which has none."""
+        with self._guard():
+            return spend.account(self._db, job_id, attempt)
+
+    def unspent(self, job: Job) -> float | None:
+        """USD that the attempts of a job have left of what it may cost; None where that is not limited."""
+        with self._guard():
+            return spend.left(self._db, job.id, job.attempt)
+
+    def shares_budget(self, job: Job, at: float) -> bool:
+        """Whether an attempt of a job that was begun at `at` is paid out of the budget of a pipeline."""
+        with self._guard():
+            return spend.is_shared(self._db, job.id, at)
 
     def past(self, model: str, backend: str, shape: str) -> list[Past]:
         """Find what the latest jobs of a model and shape were thought to cost and did cost."""

@@ -215,3 +215,20 @@ CREATE TABLE written (
     size        INTEGER NOT NULL,
     mtime_ns    INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- step: 020_limits
+-- What an attempt may cost, and what is known of what it did, in USD. `bound` is the most that its rows can cost, each
+-- answered once; `allowed` what it may cost before somebody approves more (NULL: what its pipeline has left, or no limit);
+-- `lost` what calls may have cost whose answers never came; `carried` the part of it that counts on earlier days.
+-- `in_flight` is how many rows may be on their way while a process sends them: one that is killed leaves it behind.
+ALTER TABLE spend ADD COLUMN bound REAL;
+ALTER TABLE spend ADD COLUMN allowed REAL;
+ALTER TABLE spend ADD COLUMN lost REAL NOT NULL DEFAULT 0;
+ALTER TABLE spend ADD COLUMN carried REAL NOT NULL DEFAULT 0;
+ALTER TABLE spend ADD COLUMN in_flight INTEGER NOT NULL DEFAULT 0;
+
+-- Which limit has stopped the rest of a job: job_limit, pipeline_limit, day_limit or failures; NULL where Gemini did.
+ALTER TABLE shard ADD COLUMN stopped_by TEXT;
+
+-- Percent of failed rows at which a job is stopped; NULL where that was not asked.
+ALTER TABLE job ADD COLUMN stop_on_failures REAL;

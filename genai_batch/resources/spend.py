@@ -1,7 +1,7 @@
 """What jobs may cost and did cost: money is set aside before an attempt is sent and given back when it is over.
 
 These run inside a transaction of the ledger, so two processes cannot both take the last of a day's limit. A day is one
-of UTC, and an attempt counts on the day it was started.
+of UTC, and an attempt counts on the day it was started, what it sets aside later on the day it does so.
 """
 
 import sqlite3
@@ -9,20 +9,52 @@ from typing import NamedTuple
 
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import OverBudget
-from genai_batch.resources.jobs import Job
+from genai_batch.resources.jobs import Job, StopReason
 
 DAY_S = 86_400
-_OF_A_DAY = "SELECT coalesce(sum(coalesce(actual, reserved)), 0) FROM spend WHERE at >= ? AND at < ?"
-_ACTUAL = "UPDATE spend SET actual = max(0, ? - {}) WHERE job_id = ? AND attempt = ?"
-_EARLIER = "(SELECT coalesce(sum(actual), 0) FROM spend WHERE job_id = ? AND attempt < ?)"
+_OF_A_DAY = "SELECT coalesce(sum(max(coalesce(actual, reserved) - carried, 0)), 0) FROM spend WHERE at >= ? AND at < ?"
+_ACTUAL = "UPDATE spend SET actual = max(0, ? - {}) + lost WHERE job_id = ? AND attempt = ?"
+_EARLIER = "(SELECT coalesce(sum(actual - lost), 0) FROM spend WHERE job_id = ? AND attempt < ?)"
 _MAYBE_SENT = "SELECT 1 FROM shard WHERE job_id = ? AND attempt = ? AND (batch IS NOT NULL OR sent_at IS NOT NULL)"
+_THIS = "WHERE job_id = ? AND attempt = ?"
+_PIPELINE = (
+    "SELECT pipeline.id, budget, created_at FROM pipeline JOIN stage ON pipeline_id = pipeline.id "
+    "WHERE job_id = ? AND created_at <= ? ORDER BY created_at DESC LIMIT 1"
+)
+_OF_A_PIPELINE = (
+    "SELECT coalesce(sum(coalesce(actual, reserved)), 0) FROM spend WHERE at >= ? AND NOT (job_id = ? AND attempt = ?) "
+    "AND job_id IN (SELECT job_id FROM stage WHERE pipeline_id = ?)"
+)
 
 
 class Budget(NamedTuple):
-    """What one attempt may cost at most, and what all attempts of a day may together; USD, None is no limit."""
+    """What one attempt sets aside, and what all attempts of a day may cost together; USD, None is no limit.
+
+    `bound` is the most that the attempt can cost, `allowed` what it may cost before somebody approves more.
+    """
 
     most: float
     per_day: float | None = None
+    bound: float | None = None
+    allowed: float | None = None
+
+
+class Account(NamedTuple):
+    """What the ledger knows of the money of one attempt; see `schema.sql`."""
+
+    at: float
+    reserved: float
+    actual: float | None
+    bound: float | None
+    allowed: float | None
+    lost: float
+    carried: float
+    in_flight: int
+
+    @property
+    def most(self) -> float | None:
+        """USD that the attempt can cost at most if no further call is lost; None where that is not known."""
+        return None if self.bound is None else self.bound + self.lost
 
 
 def reserve(db: sqlite3.Connection, job_id: str, attempt: int, now: float, budget: Budget) -> None:
@@ -40,12 +72,88 @@ def reserve(db: sqlite3.Connection, job_id: str, attempt: int, now: float, budge
             "setting lifts this limit, confirm does not."
         )
     db.execute(
-        "INSERT INTO spend (job_id, attempt, at, reserved) VALUES (?, ?, ?, ?)", (job_id, attempt, now, budget.most)
+        "INSERT INTO spend (job_id, attempt, at, reserved, bound, allowed) VALUES (?, ?, ?, ?, ?, ?)",
+        (job_id, attempt, now, budget.most, budget.bound, budget.allowed),
     )
 
 
+def account(db: sqlite3.Connection, job_id: str, attempt: int) -> Account | None:
+    """Read the money of an attempt; None for an adopted job, which has none."""
+    row = db.execute(f"SELECT {', '.join(Account._fields)} FROM spend {_THIS}", (job_id, attempt)).fetchone()
+    return Account(*row) if row else None
+
+
+def limit_passed(
+    db: sqlite3.Connection, job_id: str, attempt: int, now: float, needed: float, spent: float, per_day: float | None
+) -> StopReason | None:
+    """Raise what an attempt has set aside to `needed` USD in all, or name the limit that does not allow it.
+
+    `spent` is what it may have cost until now. Where another day has begun, that stays with the earlier ones.
+    """
+    _begin_day(db, job_id, attempt, now, spent)
+    if (row := account(db, job_id, attempt)) is None:
+        return None
+    if row.allowed is not None and needed > row.allowed:
+        return "job_limit"
+    if row.allowed is None and (pipeline := _pipeline(db, job_id, row.at)):
+        pipeline_id, budget, created_at = pipeline
+        others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+        if others + needed > budget:
+            return "pipeline_limit"
+    if per_day is not None and of_day(db, now) - row.reserved + needed > per_day:
+        return "day_limit"
+    db.execute(f"UPDATE spend SET reserved = max(reserved, ?) {_THIS}", (needed, job_id, attempt))
+    return None
+
+
+def _begin_day(db: sqlite3.Connection, job_id: str, attempt: int, now: float, spent: float) -> None:
+    row = account(db, job_id, attempt)
+    if row is not None and row.at < now // DAY_S * DAY_S:
+        changes = (now, spent, spent, job_id, attempt)
+        db.execute(f"UPDATE spend SET at = ?, carried = ?, reserved = ? {_THIS}", changes)
+
+
+def note(db: sqlite3.Connection, job_id: str, attempt: int, *, lost: float, in_flight: int | None) -> None:
+    """Record what calls without an answer may have cost, and how many rows may be on their way; None: as before."""
+    sql = f"UPDATE spend SET lost = ?, in_flight = coalesce(?, in_flight) {_THIS}"
+    db.execute(sql, (lost, in_flight, job_id, attempt))
+
+
+def bound_again(db: sqlite3.Connection, job_id: str, attempt: int, bound: float) -> None:
+    """Raise the most that the rows of an attempt can cost, once answers were dearer than anybody thought."""
+    db.execute(f"UPDATE spend SET bound = max(bound, ?) {_THIS}", (bound, job_id, attempt))
+
+
+def lift(db: sqlite3.Connection, job_id: str, attempt: int, to: float | None = None) -> None:
+    """Let an attempt cost as much as it can, or up to `to` USD where that is more than now.
+
+    The budget of a pipeline grows to hold what its stage can cost.
+    """
+    if (row := account(db, job_id, attempt)) is None:
+        return
+    more = to if to is not None else row.most
+    if row.allowed is not None:
+        if more is not None:
+            db.execute(f"UPDATE spend SET allowed = max(allowed, ?) {_THIS}", (more, job_id, attempt))
+    elif more is not None and (pipeline := _pipeline(db, job_id, row.at)):
+        pipeline_id, _, created_at = pipeline
+        others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+        db.execute("UPDATE pipeline SET budget = max(budget, ?) WHERE id = ?", (others + more, pipeline_id))
+
+
+def left(db: sqlite3.Connection, job_id: str, attempt: int) -> float | None:
+    """USD that an attempt which is over has left of what it was allowed; None where that is not limited."""
+    row = account(db, job_id, attempt)
+    if row is None or row.allowed is None:
+        return None
+    return max(0.0, row.allowed - (row.reserved if row.actual is None else row.actual))
+
+
 def settle(db: sqlite3.Connection, job: Job) -> None:
-    """Record what the latest attempt of a job that is over did cost; where that is not known it stays set aside."""
+    """Record what the latest attempt of a job that is over did cost; where that is not known it stays set aside.
+
+    Calls whose answers never came count as well, since they may have been billed.
+    """
     this = (job.id, job.attempt)
     if job.cost is not None:
         db.execute(_ACTUAL.format(_EARLIER), (job.cost, *this, *this))
@@ -57,3 +165,14 @@ def of_day(db: sqlite3.Connection, now: float) -> float:
     """USD spent or set aside on the day of `now`."""
     start = now // DAY_S * DAY_S
     return float(db.execute(_OF_A_DAY, (start, start + DAY_S)).fetchone()[0])
+
+
+def is_shared(db: sqlite3.Connection, job_id: str, at: float) -> bool:
+    """Whether an attempt of a job, begun at `at`, is paid out of the budget of a pipeline."""
+    return _pipeline(db, job_id, at) is not None
+
+
+def _pipeline(db: sqlite3.Connection, job_id: str, at: float) -> tuple[str, float, float] | None:
+    """The pipeline that pays for a job: its id, its budget, and since when its stages count."""
+    row = db.execute(_PIPELINE, (job_id, at)).fetchone()
+    return (row[0], row[1], row[2]) if row else None

@@ -17,8 +17,10 @@ from genai_batch.resources.jobs import (
     Outcome,
     Shard,
     State,
+    StopReason,
     is_stopped,
     latest,
+    stopped_by,
 )
 from genai_batch.resources.prices import Lane
 
@@ -108,6 +110,8 @@ class JobStatus(Answer):
     next: str
     stopped: Annotated[SkipJsonSchema[bool], Field(exclude=True)] = False
     """Whether nothing more of it is sent until it is resumed; `notice` says why and `next` how."""
+    stopped_by: Annotated[SkipJsonSchema[StopReason | None], Field(exclude=True)] = None
+    """The limit that has stopped it, where it was one."""
 
     @property
     def is_over(self) -> bool:
@@ -157,6 +161,7 @@ class JobStatus(Answer):
             uri=job.uri,
             next=_next(job, shards),
             stopped=is_stopped(job, shards),
+            stopped_by=stopped_by(job, shards),
         )
 
 
@@ -218,6 +223,8 @@ def _eta(job: Job, shards: list[Shard], now: float) -> float | None:
 
 
 def _next(job: Job, shards: list[Shard]) -> str:
+    if is_stopped(job, shards) and (reason := stopped_by(job, shards)):
+        return f"Read notice; {_lifts(job, reason)} goes on; cancel_job ends it with what is here."
     if is_stopped(job, shards):
         return f"Put right what notice says, then resume_job(job_id='{job.id}'); cancel_job ends it with what is here."
     if job.state == "JOB_STATE_QUEUED" and job.lane_now == "batch":
@@ -230,6 +237,13 @@ def _next(job: Job, shards: list[Shard]) -> str:
     again = sent_again(counts, "job_id")
     hint = f"; outcome='not_ok' shows the rows that are not ok; {again}" if again else ""
     return f"get_results(job_id='{job.id}'){hint}."
+
+
+def _lifts(job: Job, reason: StopReason) -> str:
+    """The call that lets a job go on which a limit has stopped."""
+    if reason in ("job_limit", "pipeline_limit"):
+        return f"ask the user, then resume_job(job_id='{job.id}', confirm=true)"
+    return f"then resume_job(job_id='{job.id}')"
 
 
 def sent_again(counts: Mapping[Outcome, int], named: str) -> str:

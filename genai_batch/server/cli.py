@@ -15,7 +15,7 @@ from genai_batch import __version__
 from genai_batch.resources import model_list
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
-from genai_batch.resources.jobs import State
+from genai_batch.resources.jobs import LIMITS, State
 from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage, Wanted
 from genai_batch.resources.prices import Lane
@@ -29,6 +29,7 @@ from genai_batch.server.options import (
     Bound,
     Confirm,
     Deadline,
+    FailureLimit,
     First,
     InLane,
     Job,
@@ -116,7 +117,7 @@ def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
     deadline_h: Deadline = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -127,12 +128,15 @@ def create(
         "deadline_h": deadline_h,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
+        "stop_on_failures": stop_on_failures,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
     begin = partial(begun, confirm=confirm, how=how, show=shown(json=False, quiet=quiet or json))
     answer = within(lambda workspace: begin(workspace, source, model), json, quiet)
     show(answer, showing.status(answer), json)
+    if answer.stopped and answer.stopped_by in LIMITS:
+        raise typer.Exit(exit_code(answer))
     raise typer.Exit(5 if answer.state == "JOB_STATE_QUEUED" else 0)
 
 
@@ -169,7 +173,7 @@ def run_job(
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
     pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -180,6 +184,7 @@ def run_job(
         "deadline_h": deadline_h,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
+        "stop_on_failures": stop_on_failures,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)

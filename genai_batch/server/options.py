@@ -30,6 +30,12 @@ Since = Annotated[str | None, typer.Option(metavar="JOB", help="Only what this j
 OutputLimit = Annotated[
     int | None, typer.Option("--max-output-tokens", min=1, help="Set max_output_tokens in rows that have none")
 ]
+FailureLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--stop-on-failures", metavar="PERCENT", min=0.1, max=100, help="Stop once so many percent of the rows failed"
+    ),
+]
 Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there, also those that somebody has edited")

@@ -86,7 +86,8 @@ async def open_workspace(settings: Settings, now: Callable[[], float] = time) ->
         async with connect(settings.api_key, _emulator(settings.home) if offline else None) as gemini:
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
             batch = BatchLane(ledger, gemini, settings.backend, now, pace)
-            lane = Lanes(batch, LiveLane(batch.means, settings.backend, settings.live))
+            live = LiveLane(batch.means, settings.backend, settings.live, settings.max_cost_usd_per_day)
+            lane = Lanes(batch, live)
             try:
                 limits = (settings.max_cost_usd, now, settings.tier, settings.cut, settings.max_cost_usd_per_day)
                 workspace = Workspace(ledger, lane, opened, settings.backend, settings.roots, *limits)

@@ -39,7 +39,9 @@ async def waited(workspace: Workspace, started: JobStatus, show: Shown, *, confi
 
 
 def _waits(status: JobStatus) -> bool:
-    return status.pipeline is not None and status.pipeline.state == "JOB_STATE_PENDING"
+    """Whether a pipeline waits for approval: of a stage that is not begun, or of the rest of one."""
+    is_pending = status.pipeline is not None and status.pipeline.state == "JOB_STATE_PENDING"
+    return is_pending or (status.stopped and status.stopped_by == "pipeline_limit")
 
 
 async def collected(workspace: Workspace, status: JobStatus, output: str | None, form: Format | None) -> ResultPage:

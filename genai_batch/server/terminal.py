@@ -14,7 +14,7 @@ import typer
 
 from genai_batch.resources.answers import Answer, printable
 from genai_batch.resources.errors import BatchError, InvalidRequests, OverBudget
-from genai_batch.resources.jobs import BROKEN, FINISHED
+from genai_batch.resources.jobs import BROKEN, FINISHED, LIMITS
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.status import JobStatus, PipelineStatus
 from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
@@ -143,10 +143,10 @@ def show(answer: Answer, lines: list[str], json: bool) -> None:
 def exit_code(status: JobStatus) -> int:
     """What the design promises for how a job ended; of the stages of a pipeline the worst counts.
 
-    One that has stopped until it is resumed has failed, for who waits for it.
+    One that has stopped until it is resumed has failed, for who waits for it, or was refused by the budget.
     """
     if status.stopped:
-        return 4
+        return OverBudget.exit_code if status.stopped_by in LIMITS else 4
     if status.pipeline and status.pipeline.stages:
         return _of_stages(status.pipeline)
     if status.state in BROKEN:

@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 
 from anyio import move_on_after
 
-from genai_batch.resources import estimates
+from genai_batch.resources import estimates, jobs, spend
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.lowering import best_setting
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.requests import Preflight
@@ -83,15 +84,21 @@ async def quote(priced: Callable[[], Awaitable[Quote]]) -> Quote | None:
 
 def approve(
     price: Estimate | Costs, limit: float, *, confirm: bool, word: Word | None = None, sent: str = "Nothing was sent."
-) -> None:
+) -> float:
     """Stop a job that may cost more than the limit, unless the user agreed; `sent` says what was sent before.
+
+    Returns the USD that the job may cost from then on: the limit, what the user was asked about, or, where the cost
+    was approved as a whole, all that it can cost.
 
     Raises:
         OverBudget: nothing else was sent.
     """
-    agreed = word and agrees(word) and price.most <= word.quote.most
-    if confirm or agreed or price.most <= limit:
-        return
+    if confirm:
+        return max(limit, price.most, price.cost_usd.high if isinstance(price, Estimate) else 0)
+    if price.most <= limit:
+        return limit
+    if word and agrees(word) and price.most <= word.quote.most:
+        return word.quote.most
     setting = (price.to_lower if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
     raise OverBudget(
         f"The job may cost more than {dollars(limit)}: {expected(price)}. {_told(word)}{sent} Ask "
@@ -125,9 +132,38 @@ def _told(word: Word | None) -> str:
     return _BECAME[word.said] if word else ""
 
 
-def budget(workspace: Workspace, price: Estimate) -> Budget:
-    """What is set aside for an attempt, and within which limit of the day."""
-    return Budget(price.most, workspace.max_cost_usd_per_day)
+def budget(workspace: Workspace, price: Estimate, allowed: float | None = None) -> Budget:
+    """What is set aside for an attempt, within which limit of the day, and what it may cost: `allowed`, if anything."""
+    return Budget(price.most, workspace.max_cost_usd_per_day, price.cost_usd.high, allowed)
+
+
+def lifts_limit(workspace: Workspace, job: Job, *, agreed: bool, limit: float | None = None) -> bool:
+    """Let a job that a limit has stopped cost as much as it can, once the user agreed, or up to a higher `limit`.
+
+    Returns whether it may go on; one that was stopped for something else may. Failures do not stop it again.
+    """
+    reason = jobs.stopped_by(job, workspace.ledger.shards(job.id))
+    if reason == "failures":
+        workspace.ledger.advance(job.id, workspace.now(), stop_on_failures=None)
+    if reason not in ("job_limit", "pipeline_limit"):
+        return True
+    account = workspace.ledger.account(job.id, job.attempt)
+    is_higher = limit is not None and account is not None and account.allowed is not None and limit > account.allowed
+    if not agreed and not is_higher:
+        return False
+    with workspace.ledger.writing() as db:
+        spend.lift(db, job.id, job.attempt, None if agreed else limit)
+    return True
+
+
+def quote_of_stopped(workspace: Workspace, job: Job) -> Quote | None:
+    """What a job may cost that a limit has stopped, and that limit; None for any other job."""
+    if jobs.stopped_by(job, workspace.ledger.shards(job.id)) != "job_limit":
+        return None
+    account = workspace.ledger.account(job.id, job.attempt)
+    if account is None or account.most is None or account.allowed is None:
+        return None
+    return Quote(account.most, account.allowed)
 
 
 def over_the_day(workspace: Workspace, price: Estimate) -> bool:

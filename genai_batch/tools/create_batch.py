@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from anyio import move_on_after, to_thread
 from pydantic import Field
 
+from genai_batch.resources import jobs
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
@@ -13,7 +14,17 @@ from genai_batch.resources.requests import Preflight
 from genai_batch.resources.scans import Scan
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
-from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
+from genai_batch.tools.approval import (
+    Quote,
+    Word,
+    agrees,
+    approve,
+    lifts_limit,
+    limit_of,
+    lower,
+    over_the_day,
+    quote,
+)
 from genai_batch.tools.filled import Asked, Filled
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.repeating import sent_before
@@ -79,41 +90,46 @@ async def create_batch(
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
     stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
+    stop_on_failures: Annotated[float | None, Filled.NOTHING] = None,
 ) -> JobStatus:
     """Send a file of requests or a manifest to Gemini as one job and return the job at once.
 
     The same content, model and lane asked for twice is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        if check_binding or lane or concurrency or deadline_h or pilot or max_output_tokens:
-            said = "check_binding, lane, concurrency, deadline_h, pilot and max_output_tokens are of one job"
+        own = (check_binding, lane, concurrency, deadline_h, pilot, max_output_tokens, stop_on_failures)
+        if any(own):
+            said = "check_binding, lane, concurrency, deadline_h, pilot, max_output_tokens and stop_on_failures are"
+            said = f"{said} of one job"
             raise BatchError(f"{said}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(
         workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
     ) as found:
-        how = How.of(found.about, lane, concurrency, deadline_h)
+        how = How.of(found.about, lane, concurrency, deadline_h, stop_on_failures)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""
             renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
+            limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
             if job is None:
                 if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
                     raise sent
-                limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
                 gate = partial(approve, limit=limit, confirm=confirm, word=word)
                 if pilot is not None:
                     most = draft.price.most if confirm else limit
                     told = await _piloted(workspace, found, draft, pilot, most)
                     draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
                     gate = partial(gate, sent=f"{told} Nothing else was sent.")
-                gate(draft.price)
-                job = record(workspace, draft, again=again)
+                job = record(workspace, draft, again=again, allowed=gate(draft.price))
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
-        if existing and workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
-            await workspace.lane.wake(job)
+        snapshot = workspace.ledger.snapshot(job.id)
+        if existing and workspace.lane.is_stopped(snapshot):
+            failed = jobs.stopped_by(*snapshot) == "failures"  # which only resume_job goes on with
+            if not failed and lifts_limit(workspace, job, agreed=confirm or agrees(word), limit=limit):
+                await workspace.lane.wake(job)
         else:
-            await (workspace.look(workspace.ledger.snapshot(job.id)) if existing else workspace.lane.step(job))
+            await (workspace.look(snapshot) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)
     reason = None if existing else f"{told} {draft.reason or ''}".strip()
     return _told(status, renewed or reason, found.about.warnings)

@@ -98,6 +98,10 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     begun = await _begun(workspace, found, whole, pilot)
     told = await _outcome(workspace, found, begun.job, pilot)
     job = workspace.ledger.job(begun.job.id)
+    if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)) and jobs.stopped_by(
+        job, workspace.ledger.shards(job.id)
+    ):
+        raise OverBudget(f"The pilot {job.id} has stopped. {job.notice} Only the pilot was sent.")
     if not job.is_over:
         raise PilotRuns(job.id)
     if not _has_told(workspace, found, pilot):
@@ -178,12 +182,12 @@ def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool =
                 f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}. Nothing "
                 "was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
             )
-    return record(workspace, draft, again=again)
+    return record(workspace, draft, again=again, allowed=pilot.most)
 
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:
     with anyio.move_on_after(WAIT_S):
-        while not job.is_over:
+        while not job.is_over and not workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
             (job, _), _ = await workspace.look(workspace.ledger.snapshot(job.id))
             await anyio.sleep(0 if job.is_over else min(1.0, max(0.01, workspace.lane.pace.fresh)))
     return workspace.ledger.job(job.id)

@@ -12,7 +12,7 @@ from pydantic import Field
 from genai_batch.resources import attempts, jobs, pipelines
 from genai_batch.resources.answers import short
 from genai_batch.resources.attempts import Rows
-from genai_batch.resources.errors import BatchError
+from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Attempt
@@ -24,7 +24,18 @@ from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import read_results
 from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.status import JobStatus
-from genai_batch.tools.approval import Quote, Word, agrees, approve, budget, over_the_day, priced, quote
+from genai_batch.tools.approval import (
+    Quote,
+    Word,
+    agrees,
+    approve,
+    budget,
+    lifts_limit,
+    over_the_day,
+    priced,
+    quote,
+    quote_of_stopped,
+)
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.lanes.states import parts_of, shards_of
 from genai_batch.tools.pipelining import going_on, telling
@@ -44,6 +55,8 @@ async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspa
 
     async def costs() -> Quote:
         job = await workspace.job(job_id)
+        if stopped := quote_of_stopped(workspace, job):
+            return stopped
         again = _Again(workspace, job.id, rows, lane)
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
@@ -86,12 +99,12 @@ async def resume_job(
     if not job.is_over and (job.lane_now == "live" or workspace.lane.rests(job)):
         if rows != "unfinished" or lane not in (None, job.lane_now):
             raise BatchError(_UNDER_WAY.format(job.id, job.lane_now))
+        if not lifts_limit(workspace, job, agreed=confirm or agrees(word)):
+            raise OverBudget(f"{job.notice} Nothing more was sent.", approvable=True)
         if not await workspace.lane.wake(job):
             await workspace.lane.step(job)
         return _status(workspace, job, whole)
-    left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
-    limit = max(0.0, min(workspace.max_cost_usd, left))
-    gate = partial(approve, limit=limit, confirm=confirm, word=word)
+    gate = partial(_gate(workspace, job, whole), confirm=confirm, word=word)
     try:
         with fail_after(LOOK_S):
             job = await workspace.lane.alone(job, partial(again.reopened, gate))
@@ -107,6 +120,15 @@ async def resume_job(
             "notice": " ".join(filter(None, (status.notice, again.left_out, telling.behind(workspace, job)))) or None
         }
     )
+
+
+def _gate(workspace: Workspace, job: Job, whole: Pipeline | None) -> Callable[..., float]:
+    """Hold another attempt against what is left: of the user's limit, of the pipeline's, and of the job's own."""
+    left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
+    limit, sent = max(0.0, min(workspace.max_cost_usd, left)), "Nothing was sent."
+    if (unspent := workspace.ledger.unspent(job)) is not None and unspent < limit:
+        limit, sent = unspent, "That is what earlier attempts have left of its limit. Nothing was sent."
+    return partial(approve, limit=limit, sent=sent)
 
 
 def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:
@@ -134,7 +156,7 @@ class _Again:
         """The lane that was asked for, else that of the job."""
         return self._lane or job.lane
 
-    async def reopened(self, approve: Callable[[Estimate], None]) -> Job:
+    async def reopened(self, approve: Callable[[Estimate], float]) -> Job:
         """Write the chosen requests down, price them, and open the job for the attempt."""
         workspace = self._workspace
         async with workspace.lane.means.lease(self._job_id) as mine:
@@ -149,14 +171,15 @@ class _Again:
             finally:
                 draft.unlink(missing_ok=True)
 
-    async def _recorded(self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], None]) -> Job:
+    async def _recorded(self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], float]) -> Job:
         workspace = self._workspace
         found = await to_thread.run_sync(self.chosen, job, draft)
         lane = self.lane_for(job)
-        approve(price := await to_thread.run_sync(priced, workspace, found, lane))
+        price = await to_thread.run_sync(priced, workspace, found, lane)
+        allowed = approve(price)
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
-        aside = budget(workspace, price)
+        aside = budget(workspace, price, allowed)
         attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane)
         return workspace.ledger.reopen(job, attempt, workspace.now())
 

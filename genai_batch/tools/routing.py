@@ -17,19 +17,29 @@ BATCH_H = 24
 
 
 class How(NamedTuple):
-    """How a job is to be carried out: its lane, the calls at a time in the live lane, the hours it is needed within."""
+    """How a job is to be carried out: its lane, the calls at a time in the live lane, the hours it is needed within.
+
+    `stop_on_failures` is the percentage of failed rows at which it stops.
+    """
 
     lane: Wish = "batch"
     concurrency: int | None = None
     deadline_h: float | None = None
+    stop_on_failures: float | None = None
 
     @classmethod
     def of(
-        cls, about: Settings, lane: Wish | None = None, concurrency: int | None = None, deadline_h: float | None = None
+        cls,
+        about: Settings,
+        lane: Wish | None = None,
+        concurrency: int | None = None,
+        deadline_h: float | None = None,
+        stop_on_failures: float | None = None,
     ) -> "How":
         """What the caller says, else what the manifest does."""
         hours = deadline_h or about.deadline_h
-        return cls(lane or about.lane or ("auto" if hours else "batch"), concurrency or about.concurrency, hours)
+        lane = lane or about.lane or ("auto" if hours else "batch")
+        return cls(lane, concurrency or about.concurrency, hours, stop_on_failures or about.stop_on_failures)
 
     def refuse(self) -> None:
         """Refuse what a lane cannot do.

@@ -180,12 +180,12 @@ def settled(workspace: Workspace, found: Preflight, name: str, how: How) -> Draf
     lane, reason = route(how, found.requests, price.cost_usd.likely, price.other_lane.cost_usd)
     if (lane == "live") != (price.other_lane.lane == "batch"):
         price = priced(workspace, found, lane)
-    return Draft(Path(), price, *planned(workspace, found, price, name, lane, how.concurrency), reason)
+    return Draft(Path(), price, *planned(workspace, found, price, name, lane, how), reason)
 
 
 def planned(
     workspace: Workspace, found: Preflight, price: Estimate, name: str, lane: Lane = "batch",
-    concurrency: int | None = None,
+    how: How = AS_BATCH,
 ) -> tuple[Job, list[Shard]]:  # fmt: skip
     """The job that a source would become, and its batches."""
     job = Job(
@@ -194,7 +194,8 @@ def planned(
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
         estimate_high=price.likely_range.high, created_at=workspace.now(), shape=found.shape,
         expected=price.uncorrected,
-        checks=found.checks, concurrency=concurrency if lane == "live" else None,
+        checks=found.checks, concurrency=how.concurrency if lane == "live" else None,
+        stop_on_failures=how.stop_on_failures,
         changed_since=found.about.changed_since,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, parts_of(lane, found))
@@ -213,10 +214,13 @@ def _digest_of(file: Path) -> str:
     return blake3().update_mmap(file).hexdigest()
 
 
-def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None) -> Job:
+def record(
+    workspace: Workspace, draft: Draft, *, again: bool, also: Also | None = None, allowed: float | None = None
+) -> Job:
     """Put the requests in their place and the job in the ledger; of two that do so at once one is the job of both.
 
-    `also` writes what belongs to the job, at once with it or not at all.
+    `also` writes what belongs to the job, at once with it or not at all; `allowed` is what it may cost in USD, None
+    for a stage, which shares the budget of its pipeline.
 
     Raises:
         OverBudget: the day's limit would be passed.
@@ -225,7 +229,7 @@ def record(workspace: Workspace, draft: Draft, *, again: bool, also: Also | None
     draft.folder.rename(folder)
     try:
         sync_folder(folder.parent)
-        aside = budget(workspace, draft.price)
+        aside = budget(workspace, draft.price, allowed)
         recorded = workspace.ledger.record(draft.job, draft.shards, again=again, budget=aside, also=also)
         if recorded.id != draft.job.id:
             renew(workspace, draft._replace(folder=folder), recorded)

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from genai_batch.resources import models, pages, pipelines
 from genai_batch.resources.answers import brief, short
-from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowed, ProviderError
+from genai_batch.resources.errors import BatchError, FileUnusable, OverBudget, PathNotAllowed, ProviderError
 from genai_batch.resources.exports.folder import Existing
-from genai_batch.resources.jobs import Backend, Job, Snapshot
+from genai_batch.resources.jobs import LIMITS, Backend, Job, Snapshot, stopped_by
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
 from genai_batch.resources.pipelines import Pipeline
@@ -161,6 +161,7 @@ class Workspace:
             UnknownJob: there is none.
             NotFinished: with when to ask again.
             ProviderError: the job has stopped.
+            OverBudget: a limit has stopped it.
         """
         job = await self.job(job_id)
         (job, _), _ = await self.look(Snapshot(job, self.ledger.shards(job.id)))
@@ -173,11 +174,14 @@ class Workspace:
         Raises:
             NotFinished: with when to ask again.
             ProviderError: the job has stopped.
+            OverBudget: a limit has stopped it.
         """
         rest = None
         if not job.is_over:
             snapshot = Snapshot(job, self.ledger.shards(job.id))
             if self.lane.is_stopped(snapshot) and not job.attempt:
+                if stopped_by(*snapshot) in LIMITS:
+                    raise OverBudget(self._stopped(job))
                 raise ProviderError(self._stopped(job), reason="key")
             if until := self.lane.rests_until(snapshot):
                 rest = pages.Rest(self.lane.stand(snapshot).done, until)
@@ -210,9 +214,12 @@ class Workspace:
     def _stopped(self, job: Job) -> str:
         """Say that a job has stopped, why, and what can be done."""
         stored = f"{self.lane.stand(self.ledger.snapshot(job.id)).done:,} of {job.requests:,} rows are stored"
+        resume = f"At the command line genai-batch resume {job.id} goes on; "
+        if stopped_by(job, self.ledger.shards(job.id)):
+            resume = ""  # the notice says how
         return (
-            f"{job.id} has stopped, and {stored}. {job.notice or ''} At the command line genai-batch resume {job.id} "
-            f"goes on; genai-batch cancel {job.id} ends it, and what is stored can be read."
+            f"{job.id} has stopped, and {stored}. {job.notice or ''} {resume}"
+            f"genai-batch cancel {job.id} ends it, and what is stored can be read."
         )
 
     def _foreign(self, job: Job) -> str:

@@ -16,12 +16,18 @@ from contextlib import contextmanager
 _HALF_S = 0.0005
 """Half of what timers are rounded up to."""
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_ANSWER = json.dumps({
-    "candidates": [{"content": {"parts": [{"text": "words " * 110}], "role": "model"}, "finishReason": "STOP"}],
-    "usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 110, "totalTokenCount": 122},
-    "modelVersion": "none", "responseId": "none",
-}).encode()  # fmt: skip
-_REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_ANSWER), _ANSWER)
+TOKENS = 110
+"""What an answer is said to have taken, unless another number is asked for."""
+
+
+def _reply(tokens: int) -> bytes:
+    usage = {"promptTokenCount": 12, "candidatesTokenCount": tokens, "totalTokenCount": 12 + tokens}
+    answer = json.dumps({
+        "candidates": [{"content": {"parts": [{"text": "words " * 110}], "role": "model"}, "finishReason": "STOP"}],
+        "usageMetadata": usage, "modelVersion": "none", "responseId": "none",
+    }).encode()  # fmt: skip
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+    return head + answer
 
 
 class _Later:
@@ -48,8 +54,8 @@ class _Later:
 class _Answers(asyncio.Protocol):
     """Answers each request of a connection after a while."""
 
-    def __init__(self, later: _Later | None, counts: Counter[bytes] | None) -> None:
-        self._later, self._counts, self._rest = later, counts, b""
+    def __init__(self, later: _Later | None, counts: Counter[bytes] | None, reply: bytes) -> None:
+        self._later, self._counts, self._reply, self._rest = later, counts, reply, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -81,13 +87,13 @@ class _Answers(asyncio.Protocol):
 
     def _answer(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_REPLY)
+            self._transport.write(self._reply)
 
 
 @contextmanager
-def answering(latency_s: float, *, counts: bool = False) -> Generator[str]:
+def answering(latency_s: float, *, counts: bool = False, tokens: int = TOKENS) -> Generator[str]:
     """Run it on a port of its own, and yield its address."""
-    command = [sys.executable, "-m", "tests.benchmarks.answering", f"{latency_s}", *["counts"] * counts]
+    command = [sys.executable, "-m", "tests.benchmarks.answering", f"{latency_s}", f"{tokens}", *["counts"] * counts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -96,13 +102,14 @@ def answering(latency_s: float, *, counts: bool = False) -> Generator[str]:
             process.kill()
 
 
-async def _serve(latency_s: float, counts: Counter[bytes] | None) -> None:
+async def _serve(latency_s: float, tokens: int, counts: Counter[bytes] | None) -> None:
     later = _Later(latency_s) if latency_s else None
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Answers(later, counts), "127.0.0.1", 0, backlog=4096)
+    reply = _reply(tokens)
+    server = await loop.create_server(lambda: _Answers(later, counts, reply), "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201 - to who started it
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(float(sys.argv[1]), Counter() if "counts" in sys.argv else None))
+    asyncio.run(_serve(float(sys.argv[1]), int(sys.argv[2]), Counter() if "counts" in sys.argv else None))

@@ -37,6 +37,9 @@ OURS = """
 import asyncio, os, resource, sys, time
 from pathlib import Path
 import aiohttp
+from genai_batch.resources.jobs import Job
+from genai_batch.resources.ledger import Ledger
+from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
 from genai_batch.tools.lanes.live.journal import Journal
@@ -52,8 +55,14 @@ async def main():
     journal = Journal(results)
     headers = {"x-goog-api-key": "k", "content-type": "application/json"}
     endpoint = Endpoint(url + "/v1/models/gemini-3.8-flash:generateContent", headers)
+    job = Job(
+        id="job", name="", model="gemini-3.8-flash", lane="live", backend="gemini", account="", digest="", requests=0,
+        bytes=0, makes_media=False, created_at=0,
+    )
+    allowance = Allowance(Ledger(folder), job, time.time, None)
     async with calling(endpoint) as call:
-        runner = Runner(items(folder / "requests.jsonl", None), call, journal, pace, Limits(), most, Tally(None))
+        feed = items(folder / "requests.jsonl", None)
+        runner = Runner(feed, call, journal, pace, Limits(), most, Tally(None), allowance)
         if until:
             asyncio.get_running_loop().call_later(until, runner.stop)
         began, busy = time.perf_counter(), time.process_time()

@@ -39,6 +39,9 @@ class Manifest(Recipe):
     deadline_h: Annotated[float | None, Field(gt=0, description="Hours within which it is needed, for lane auto")] = (
         None
     )
+    stop_on_failures: Annotated[
+        float | None, Field(gt=0, le=100, description="Stop once so many percent of the rows failed")
+    ] = None
     defaults: Annotated[Recipe | None, Field(description="What holds for every item that does not say otherwise")] = (
         None
     )

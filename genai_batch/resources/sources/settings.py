@@ -10,7 +10,8 @@ class Settings(NamedTuple):
     """What to call a job, where to run it, what it may cost, and what was told while its requests were made.
 
     `changed_since` is the job that these were compared with; what that had sent is left out. `files` is where the
-    local files are kept that the requests name, `beside` where outputs and columns are, by key.
+    local files are kept that the requests name, `beside` where outputs and columns are, by key. `stop_on_failures` is
+    the percentage of failed rows at which it stops.
     """
 
     name: str | None = None
@@ -18,6 +19,7 @@ class Settings(NamedTuple):
     max_cost_usd: float | None = None
     concurrency: int | None = None
     deadline_h: float | None = None
+    stop_on_failures: float | None = None
     warnings: tuple[Problem, ...] = ()
     changed_since: str | None = None
     files: Path | None = None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from . import clock
 from .batches import batch_of, retime
-from .billing import bills
+from .billing import bills, charges
 from .call import Call
 from .catalogue import CALLS, CATALOGUE
 from .clock import change_clock, describe_clock, read_clock
@@ -107,6 +107,11 @@ async def disarm_faults(call: Call) -> Response:
 async def show_billing(call: Call) -> Response:
     """What each client would have been billed for."""
     return reply(await to_thread.run_sync(bills, call.store))
+
+
+async def show_charges(call: Call) -> Response:
+    """What live calls were charged for."""
+    return reply({"charges": await to_thread.run_sync(charges, call.store)})
 
 
 async def show_log(call: Call) -> Response:

@@ -79,6 +79,7 @@ ROUTES: tuple[tuple[str, str, str, Handler], ...] = (
     ("admin", "POST", "/emulator/faults", admin.arm_fault),
     ("admin", "DELETE", "/emulator/faults", admin.disarm_faults),
     ("admin", "GET", "/emulator/billing", admin.show_billing),
+    ("admin", "GET", "/emulator/charges", admin.show_charges),
     ("admin", "GET", "/emulator/log", admin.show_log),
     ("admin", "POST", "/emulator/reset", admin.reset),
     ("admin", "PUT", "/emulator/buckets/{object:path}", admin.put_object),

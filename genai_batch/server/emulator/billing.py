@@ -7,6 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from . import clock
 from .batches import Batch, batch_of, input_path
 from .progress import SUCCEEDED
@@ -22,6 +24,12 @@ def bills(store: Store) -> Object:
     at = clock.now(store)
     owners = store.rows("SELECT owner FROM batches UNION SELECT owner FROM live ORDER BY owner")
     return {str(row["owner"]): _bill(store, str(row["owner"]), at) for row in owners}
+
+
+def charges(store: Store) -> list[Object]:
+    """What live calls were charged for, one entry for all calls of the same usage."""
+    rows = store.rows("SELECT * FROM charges ORDER BY owner, model, usage, searches")
+    return [dict(row) | {"usage": msgspec.json.decode(row["usage"])} for row in rows]
 
 
 def _bill(store: Store, owner: str, at: float) -> Object:

@@ -1,6 +1,7 @@
 """The calls that answer at once: generateContent, countTokens, embeddings, models."""
 
 import anyio
+import msgspec
 from starlette.responses import Response
 
 from .answers import answer, embedding
@@ -32,8 +33,14 @@ async def generate(call: Call) -> Response:
     if outcome.error is not None:
         raise _http_error(outcome.error)
     response = answer(model, request, outcome, settings.drawn)
-    _bill(call, owner, model, as_object(response["usageMetadata"]))
+    with call.store.transaction():
+        _bill(call, owner, model, as_object(response["usageMetadata"]), _searches(response))
     return reply(response)
+
+
+def _searches(response: Object) -> int:
+    groundings = [as_object(as_object(one).get("groundingMetadata")) for one in as_list(response.get("candidates"))]
+    return sum(len(as_list(grounding.get("webSearchQueries"))) for grounding in groundings)
 
 
 def _outcome(call: Call, model: Model, request: Object) -> Outcome:
@@ -53,7 +60,12 @@ def _http_error(error: Object) -> ApiError:
     return ApiError(HTTP_OF_RPC.get(int(error["code"]), 500), str(error["message"]))
 
 
-def _bill(call: Call, owner: str, model: Model, usage: Object) -> None:
+def _bill(call: Call, owner: str, model: Model, usage: Object, searches: int = 0) -> None:
+    call.store.rows(
+        "INSERT INTO charges VALUES (?, ?, ?, ?, 1) ON CONFLICT (owner, model, usage, searches) "
+        "DO UPDATE SET calls = calls + 1",
+        owner, model.id, msgspec.json.encode(usage, order="sorted").decode(), searches,
+    )  # fmt: skip
     call.store.rows(
         "INSERT INTO live VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (owner, model) DO UPDATE SET calls = calls + 1, "
         "input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens, "

@@ -37,6 +37,12 @@ CREATE TABLE IF NOT EXISTS live (
     output_tokens INTEGER NOT NULL DEFAULT 0, thought_tokens INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (owner, model)
 );
 
+-- What live calls were charged for: the usage that their answers told, as JSON, and their searches.
+CREATE TABLE IF NOT EXISTS charges (
+    owner TEXT NOT NULL, model TEXT NOT NULL, usage TEXT NOT NULL, searches INTEGER NOT NULL,
+    calls INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (owner, model, usage, searches)
+);
+
 CREATE TABLE IF NOT EXISTS log (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, owner TEXT NOT NULL, kind TEXT NOT NULL, method TEXT NOT NULL,
     path TEXT NOT NULL, status INTEGER NOT NULL

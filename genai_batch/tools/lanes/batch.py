@@ -74,7 +74,7 @@ class BatchLane:
         shards = [each for each in self.ledger.shards(job.id) if each.collected_at is None]
         resting = [each for each in shards if each.stopped_at or (not each.batch and self.rests(each))]
         for shard in resting:
-            self.ledger.mark(shard, next_try_at=None, stopped_at=None)
+            self.ledger.mark(shard, next_try_at=None, stopped_at=None, stopped_by=None)
         if resting:
             await self.step(self._tell(self.ledger.snapshot(job.id)))
         return bool(resting)
@@ -196,7 +196,7 @@ class BatchLane:
             raise error from failure
         if shard.tries:
             current = self.ledger.shard(shard.job_id, shard.number)
-            if current.tries == shard.tries:
+            if current.tries == shard.tries and current.stopped_by is None:
                 self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None, stopped_at=None)
 
     def _tell(self, snapshot: Snapshot) -> Job:

@@ -77,9 +77,10 @@ class Means(NamedTuple):
     def stop(self, shard: Shard, error: BatchError) -> None:
         """Leave a shard alone until its job is resumed: Gemini refuses every call of this key."""
         if shard.batch is None:
-            self.ledger.mark(shard, stopped_at=self.now(), next_try_at=None, error=stopped_words(f"{error}"))
+            why = stopped_words(f"{error}")
+            self.ledger.mark(shard, stopped_at=self.now(), stopped_by=None, next_try_at=None, error=why)
         else:  # it goes on at Gemini, so it is asked about all the same
-            self.ledger.mark(shard, stopped_at=shard.stopped_at or self.now())
+            self.ledger.mark(shard, stopped_at=shard.stopped_at or self.now(), stopped_by=None)
 
     def _next_try(self, shard: Shard, refused: ProviderError | None) -> float:
         """When a call about a shard is made again, in seconds since 1970."""

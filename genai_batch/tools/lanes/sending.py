@@ -10,6 +10,7 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import FileUnusable, InvalidRequests, LedgerError, ProviderError
 from genai_batch.resources.jobs import Job, Shard
+from genai_batch.tools.lanes import shard_limits
 from genai_batch.tools.lanes.attached import attached
 from genai_batch.tools.lanes.derived import Derived, lines, placed
 from genai_batch.tools.lanes.means import Means
@@ -49,8 +50,16 @@ async def send(means: Means, shard: Shard) -> None:
             await _reconcile(means, job, shard)
         elif job.cancelled_at is not None:
             _never_sent(means, shard)
-        else:
+        elif not await _is_stopped(means, job, shard):
             await _create(means, job, shard)
+
+
+async def _is_stopped(means: Means, job: Job, shard: Shard) -> bool:
+    """Whether a limit keeps the shard from being sent."""
+    try:
+        return await shard_limits.stops(means, job, shard)
+    except OSError as error:
+        raise _unreadable(job, jobs.folder(means.ledger.home, job.id), error) from error
 
 
 async def accept(means: Means, shard: Shard, batch: Batch) -> None:
@@ -133,9 +142,13 @@ async def _source(means: Means, job: Job, shard: Shard) -> str | list[dict[str, 
             name = await means.gemini.upload(opened if files.named else plain, shard.display_name)
             shard = means.ledger.mark(shard, upload=name, uploaded_at=means.now(), uploads=shard.uploads + 1)
     except OSError as error:
-        said = f"The requests of {job.id} cannot be read: {path}: {error.strerror or error}. Nothing was sent."
-        raise LedgerError(f"{said} Put the file back, or cancel_job and create_batch from its source.") from error
+        raise _unreadable(job, path, error) from error
     return shard.upload or ""
+
+
+def _unreadable(job: Job, path: Path, error: OSError) -> LedgerError:
+    said = f"The requests of {job.id} cannot be read: {path}: {error.strerror or error}. Nothing was sent."
+    return LedgerError(f"{said} Put the file back, or cancel_job and create_batch from its source.")
 
 
 def _not_accepted(means: Means, job: Job, shard: Shard, error: ProviderError, *, unknown: bool) -> None:

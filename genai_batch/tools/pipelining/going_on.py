@@ -10,6 +10,7 @@ from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError, OverBudget
 from genai_batch.resources.jobs import BROKEN, Job, Snapshot
 from genai_batch.resources.pipelines import Pipeline, Stage, Taken
+from genai_batch.tools.approval import lifts_limit
 from genai_batch.tools.pipelining.making import made, named
 from genai_batch.tools.starting import record
 from genai_batch.tools.workspace import Workspace
@@ -153,7 +154,8 @@ async def resume(workspace: Workspace, pipeline: Pipeline, *, confirm: bool) -> 
     is_stopped = workspace.lane.is_stopped
     stopped = [job for job in Stages(workspace, pipeline).open if is_stopped(workspace.ledger.snapshot(job.id))]
     for job in stopped:
-        await workspace.lane.wake(job)
+        if lifts_limit(workspace, job, agreed=confirm):
+            await workspace.lane.wake(job)
     await look(workspace, pipeline, confirm=confirm)
     stages = Stages(workspace, pipeline)
     if stages.open or stopped:

@@ -2,7 +2,7 @@
 
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import dollars, short
-from genai_batch.resources.jobs import BROKEN, FINISHED, Job, Snapshot, State
+from genai_batch.resources.jobs import BROKEN, FINISHED, Job, Snapshot, State, stopped_by
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.resources.status import JobStatus, PipelineStatus, StageLine, sent_again
 from genai_batch.tools.pipelining.going_on import Stages
@@ -28,7 +28,9 @@ def status(
     own = short(told.notice or "", 400 if stopped else 260)
     notices = f"{own} {short(' '.join(filter(None, _notices(stages))), 420)}".strip()
     then = told.next.replace(told.job_id, stages.pipeline.id) if stopped else _next(stages, shown)
-    return told.model_copy(update={"pipeline": shown, "notice": notices or None, "next": then, "stopped": stopped})
+    limit = next(filter(None, (stopped_by(*each) for each in snapshots)), None)
+    changes = {"pipeline": shown, "notice": notices or None, "next": then, "stopped": stopped, "stopped_by": limit}
+    return told.model_copy(update=changes)
 
 
 def latest(workspace: Workspace, pipeline: Pipeline, *, existing: bool = False) -> JobStatus:

@@ -30,13 +30,14 @@ class Reply(NamedTuple):
 class NoReply(Exception):
     """Nothing came back: the connection failed, or it took too long.
 
-    Where `is_lasting` no other call will fare better.
+    Where `is_lasting` no other call will fare better. `was_sent` is False where it is certain that the request has not
+    reached anybody, so that it cannot be billed.
     """
 
-    def __init__(self, said: str, *, late: bool = False, is_lasting: bool = False) -> None:
+    def __init__(self, said: str, *, late: bool = False, is_lasting: bool = False, was_sent: bool = True) -> None:
         """Say why."""
         super().__init__(said)
-        self.late, self.is_lasting = late, is_lasting
+        self.late, self.is_lasting, self.was_sent = late, is_lasting, was_sent
 
 
 class Caller(Protocol):
@@ -87,6 +88,8 @@ def _over(session: Any, url: str, proxy: str | None) -> Caller:
                     return Reply(reply.status, await reply.read(), headers.get("retry-after", ""), kind)
         except TimeoutError:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            raise _failed(error, was_sent=False) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failed(error) from error
 
@@ -97,6 +100,8 @@ def _through(endpoint: Endpoint, http: httpx2.AsyncClient) -> Caller:
     async def call(body: bytes, seconds: float) -> Reply:
         try:
             reply = await http.post(endpoint.url, content=body, headers=endpoint.headers, timeout=seconds)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise _failed(error, was_sent=False) from error
         except httpx2.TimeoutException:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
         except httpx2.HTTPError as error:
@@ -118,7 +123,7 @@ def _proxy(url: str) -> str | None:
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
-def _failed(error: Exception) -> NoReply:
+def _failed(error: Exception, *, was_sent: bool = True) -> NoReply:
     if problem := certificate_problem(error):
-        return NoReply(problem, is_lasting=True)
-    return NoReply(redact(f"{type(error).__name__} {error}".strip())[:300])
+        return NoReply(problem, is_lasting=True, was_sent=False)
+    return NoReply(redact(f"{type(error).__name__} {error}".strip())[:300], was_sent=was_sent)

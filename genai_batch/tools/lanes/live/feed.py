@@ -12,7 +12,7 @@ _AT_ONCE = 1024 * 1024
 class Item:
     """A request on its way: its key and its body as they stand in the file, and what became of it so far."""
 
-    __slots__ = ("body", "due", "error", "failed_at", "key", "sent_at", "tries")
+    __slots__ = ("body", "bound", "due", "error", "failed_at", "key", "sent_at", "tries")
 
     def __init__(self, key: bytes, body: bytes) -> None:
         """Nothing has been tried."""
@@ -20,6 +20,8 @@ class Item:
         self.tries, self.due, self.error = 0, 0.0, b""
         self.sent_at: float | None = None
         self.failed_at: float | None = None
+        self.bound: float | None = None
+        """USD that one call can cost at most, once that is known."""
 
     def __lt__(self, other: "Item") -> bool:
         return self.due < other.due

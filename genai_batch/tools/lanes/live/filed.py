@@ -48,7 +48,7 @@ class Filed:
             return _refused(400, str(error), "FAILED_PRECONDITION")
         except ProviderError as error:
             if error.reason not in _STATUS:
-                raise NoReply(str(error)) from error
+                raise NoReply(str(error), was_sent=False) from error
             return _refused(_STATUS[error.reason], str(error), refusal=refusal_of(error))
         return reply
 

@@ -42,9 +42,9 @@ class _Work(NamedTuple):
 class LiveLane:
     """Drives jobs of one backend through generateContent."""
 
-    def __init__(self, means: Means, backend: Backend, limits: Limits) -> None:
-        """Use the means that the other lane uses."""
-        self._means, self._backend, self._limits = means, backend, limits
+    def __init__(self, means: Means, backend: Backend, limits: Limits, per_day: float | None = None) -> None:
+        """Use the means that the other lane uses; `per_day` USD are what all jobs of a day may cost together."""
+        self._means, self._backend, self._limits, self._per_day = means, backend, limits, per_day
         self._runs: dict[str, _Work] = {}
         self._tried: dict[str, float] = {}
         self._paces: dict[str, Pace] = {}
@@ -88,7 +88,7 @@ class LiveLane:
         shard = _open(snapshot)
         if shard is None or (shard.stopped_at is None and self.rests_until(snapshot) is None):
             return False
-        self._means.ledger.mark(shard, next_try_at=None, stopped_at=None, trouble=None)
+        self._means.ledger.mark(shard, next_try_at=None, stopped_at=None, stopped_by=None, trouble=None)
         self._means.ledger.advance(job.id, self._means.now(), notice=None)
         await self.step(self._means.ledger.job(job.id))
         return True
@@ -174,8 +174,9 @@ class LiveLane:
                     snapshot = self._means.ledger.snapshot(job_id)
                     job = snapshot.job
                     pace = self._paces.setdefault(job.model, Pace())
-                    tally = self._tallies[job_id] = Tally(spending(job))
-                    await Run(self._means, self._limits, pace, tally, stop).carry_out(job, _open(snapshot))
+                    tally = self._tallies[job_id] = Tally(spending(job), job.stop_on_failures)
+                    run = Run(self._means, self._limits, pace, tally, stop, self._per_day)
+                    await run.carry_out(job, _open(snapshot))
                 except (BatchError, OSError) as error:
                     self._put_off(job_id, error)
                 except Exception as error:

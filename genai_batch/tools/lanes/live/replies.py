@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
     `body` is what the row will hold: the response, or for all other kinds the error object. `reason` is the error in
     words; `advice_s` how long to wait, as the provider says; `window_s` the time in which it counts calls; `comes` when
     a run that has to stop goes on; `is_heard` whether the provider answered at all, `is_page` whether an HTML page came
-    as if it were an answer.
+    as if it were an answer; `may_be_billed` whether the request may have been answered, though nothing of that came.
     """
 
     kind: Kind
@@ -59,6 +59,7 @@ class Verdict(NamedTuple):
     tokens: Tokens = Tokens()
     is_heard: bool = True
     is_page: bool = False
+    may_be_billed: bool = False
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -86,7 +87,8 @@ def judge(reply: Reply | NoReply) -> Verdict:
         if reply.is_lasting:
             return Verdict("stop", _error(503, f"{reply}"), f"{reply}", is_heard=False)
         code = 504 if reply.late else 503
-        return Verdict("again", _error(code, f"Gemini could not be reached: {reply}"), f"{reply}", is_heard=False)
+        error = _error(code, f"Gemini could not be reached: {reply}")
+        return Verdict("again", error, f"{reply}", is_heard=False, may_be_billed=reply.was_sent)
     if reply.status == 200:
         return _read(reply)
     return _judged(reply)
@@ -111,9 +113,9 @@ def _unreadable(reply: Reply) -> Verdict:
     text = redact_bytes(reply.body).decode(errors="replace")
     if (title := page_title(text, reply.content_type)) is not None:
         reason = classify(200, {}, call="generate", title=title).text
-        return Verdict("again", _error(502, reason), reason, is_page=True)
+        return Verdict("again", _error(502, reason), reason, is_page=True, may_be_billed=True)
     reason = f"Gemini answered 200 with something else: {short(text[:200], 120)}"
-    return Verdict("again", _error(502, reason), reason)
+    return Verdict("again", _error(502, reason), reason, may_be_billed=True)
 
 
 def _tokens(usage: msgspec.Raw) -> Tokens:
@@ -136,6 +138,8 @@ def _judged(reply: Reply) -> Verdict:
     body = msgspec.json.encode({**error, "message": refusal.message} if title is not None else error)
     reason = short(refusal.text if refusal.kind != "day" else f"{refusal.remedy} {refusal.message}", 400)
     verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s)
+    if title is not None and reply.status >= 500:
+        verdict = verdict._replace(may_be_billed=True)  # a proxy that has waited too long for Gemini
     if refusal.kind == "day":
         return verdict._replace(comes="day", advice_s=None)
     if verdict.kind == "quota" and (refusal.wait_s or 0) >= _LONG_S:

@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from anyio import to_thread
 
 from genai_batch.resources import jobs
+from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import LedgerError
-from genai_batch.resources.jobs import Job, Shard, State
+from genai_batch.resources.jobs import Job, Shard, State, StopReason
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.tools.lanes.collection import close
+from genai_batch.tools.lanes.failures import failures_words
+from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
 from genai_batch.tools.lanes.live.filed import Filed
@@ -29,15 +32,21 @@ from genai_batch.tools.lanes.states import embeds
 
 _TELL_S = 1.0
 """Seconds from one word about the progress to the next."""
+_ROWS_TO_TELL = 20
+"""Rows from which on their mean says what all will cost."""
 
 
 class Run:
     """Carries a job out until its end, or until `stop` is set."""
 
-    def __init__(self, means: Means, limits: Limits, pace: Pace, tally: Tally, stop: asyncio.Event) -> None:
-        """Use the pace of the job's model, and count in `tally`."""
+    def __init__(
+        self, means: Means, limits: Limits, pace: Pace, tally: Tally, stop: asyncio.Event, per_day: float | None = None
+    ) -> None:
+        """Use the pace of the job's model, and count in `tally`; `per_day` USD are what all jobs of a day may cost."""
         self._means, self._ledger, self._limits, self._pace, self._stop = means, means.ledger, limits, pace, stop
-        self._tally = tally
+        self._tally, self._per_day = tally, per_day
+        self._warning: str | None = None
+        self._warned = set[str]()
 
     async def carry_out(self, job: Job, shard: Shard | None) -> None:
         """Send what is not answered of `shard`, the open part of the job's attempt, and end the job when all is.
@@ -47,27 +56,39 @@ class Run:
             BatchError: the ledger or the connection cannot be used.
         """
         if shard is not None:
-            folder = jobs.folder(self._ledger.home, job.id)
-            requests = jobs.requests_of(folder, shard.attempt)
-            found = await to_thread.run_sync(recover, folder / "results.jsonl", job.results_bytes, requests)
-            shard = self._begun(shard, found)
-            if found.done < found.requests and job.cancelled_at is None:
-                await self._send(job, shard, found)
+            while True:
+                shard, found = await self._recovered(job, shard)
+                if found.done == found.requests or job.cancelled_at is not None:
+                    break
+                if not await self._send(job, shard, found):
+                    break
             if (state := self._end(job, shard)) is None or not self._collected(job, shard, state):
                 return
         await self._close(job.id)
+
+    async def _recovered(self, job: Job, shard: Shard) -> tuple[Shard, Recovered]:
+        """Find out what is answered."""
+        folder = jobs.folder(self._ledger.home, job.id)
+        requests = jobs.requests_of(folder, shard.attempt)
+        found = await to_thread.run_sync(recover, folder / "results.jsonl", job.results_bytes, requests)
+        return self._begun(shard, found), found
 
     def _begun(self, shard: Shard, found: Recovered) -> Shard:
         now = self._means.now()
         began = shard.sent_at or now
         return self._ledger.mark(shard, done=found.done, sent_at=began, polled_at=now, changed_at=now)
 
-    async def _send(self, job: Job, shard: Shard, found: Recovered) -> None:
-        """Send what is not answered; where the provider stops it, say why and when it goes on."""
+    async def _send(self, job: Job, shard: Shard, found: Recovered) -> bool:
+        """Send what is not answered; where the provider or a limit stops it, say why and when it goes on.
+
+        Returns whether the rest is to be sent at once, every call counted from then on.
+        """
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
-        async with self._runner(job, shard, found) as (runner, journal):
+        allowance = Allowance(self._ledger, job, self._means.now, self._per_day)
+        await allowance.begin(found, shard, job.concurrency or FIRST)
+        async with self._runner(job, shard, found, allowance) as (runner, journal):
             beside = [
-                asyncio.create_task(self._tell(job, shard, found.done, journal, runner)),
+                asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
                 asyncio.create_task(self._obey(runner)),
             ]
             try:
@@ -77,23 +98,30 @@ class Run:
                     task.cancel()
                 await asyncio.shield(journal.close())
                 self._ledger.mark(shard, done=found.done + journal.rows)
+        allowance.end()
         if runner.stopped:
             self._rest(job, shard, runner.stopped)
+        elif runner.refusal:
+            await self._rest_at_limit(job, shard, allowance, runner.refusal)
+        return allowance.is_overdrawn and runner.stopped is None and not self._stop.is_set()
 
     @asynccontextmanager
-    async def _runner(self, job: Job, shard: Shard, found: Recovered) -> AsyncGenerator[tuple[Runner, Journal]]:
+    async def _runner(
+        self, job: Job, shard: Shard, found: Recovered, allowance: Allowance
+    ) -> AsyncGenerator[tuple[Runner, Journal]]:
         folder = jobs.folder(self._ledger.home, job.id)
         verb = "embedContent" if embeds(job.model) else "generateContent"
         endpoint = await self._means.gemini.endpoint(f"models/{job.model}:{verb}", int(self._limits.attempt))
         self._pace.admit(job.concurrency)
         local = LocalFiles.beside(jobs.requests_of(folder))
+        allowance.use_files(local)
         async with calling(endpoint) as through:
             call = Filed(through, self._means.uploads, local) if local else through
             journal = Journal(folder / "results.jsonl")
             feed = items(jobs.requests_of(folder, shard.attempt), found.answered)
             most = job.concurrency or FIRST
             try:
-                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally), journal
+                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally, allowance), journal
             finally:
                 if local:
                     local.close()
@@ -102,7 +130,9 @@ class Run:
         await self._stop.wait()
         runner.stop()
 
-    async def _tell(self, job: Job, shard: Shard, done: int, journal: Journal, runner: Runner) -> None:
+    async def _tell(
+        self, job: Job, shard: Shard, done: int, journal: Journal, runner: Runner, allowance: Allowance
+    ) -> None:
         """Move the count about once a second, say what slows it, and obey a wish to stop the job, and its deadline."""
         told, said = -1, None
         while True:
@@ -112,22 +142,42 @@ class Run:
                 if told != journal.rows:
                     told = journal.rows
                     self._ledger.mark(shard, done=done + told, polled_at=self._means.now())
-                if said != (now_said := self._means.uploads.words() or runner.words()):
+                self._warn(job, journal.rows, allowance)
+                if said != (now_said := self._means.uploads.words() or runner.words() or self._warning):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
                     runner.stop()
+
+    def _warn(self, job: Job, rows: int, allowance: Allowance) -> None:
+        """Say once that most of the limit is spent, and once that rows cost other than was expected."""
+        warnings = [allowance.warning(self._tally.cost), _off_range(job, rows, self._tally.cost)]
+        for warning, kind in zip(warnings, ("limit", "range"), strict=True):
+            if warning and kind not in self._warned:
+                self._warned.add(kind)
+                self._warning = warning
 
     def _rest(self, job: Job, shard: Shard, why: Verdict) -> None:
         """Leave the rest of the job alone until it is resumed, or until what has stopped it is over by itself."""
         now = self._means.now()
         if why.comes == "resume":
             notice = stopped_words(why.reason)
-            self._ledger.mark(shard, stopped_at=now, next_try_at=None, trouble=notice)
+            self._ledger.mark(shard, stopped_at=now, stopped_by=None, next_try_at=None, trouble=notice)
         else:
             until = midnight(now) if why.comes == "day" else now + (why.advice_s or 0)
             notice = resting_words(why.reason, until)
             self._ledger.mark(shard, next_try_at=until, trouble=notice)
+        self._ledger.advance(job.id, now, job.attempt, notice=notice)
+
+    async def _rest_at_limit(self, job: Job, shard: Shard, allowance: Allowance, reason: StopReason) -> None:
+        """Leave the rest of the job alone until somebody lifts the limit."""
+        _, found = await self._recovered(job, shard)
+        if reason == "failures":
+            notice = failures_words(job, self._tally.failures)
+        else:
+            notice = await allowance.words(shard, found.answered, found.requests - found.done)
+        now = self._means.now()
+        self._ledger.mark(shard, stopped_at=now, stopped_by=reason, next_try_at=None, trouble=notice)
         self._ledger.advance(job.id, now, job.attempt, notice=notice)
 
     def _is_late(self, shard: Shard) -> bool:
@@ -160,3 +210,14 @@ class Run:
             "JOB_STATE_EXPIRED": f"Ended after {self._limits.job / 3600:.0f} h; resume_job sends what is missing.",
         }.get(last.state or "")
         await close(self._ledger, job, self._means.now(), state=last.state, notice=said)
+
+
+def _off_range(job: Job, rows: int, cost: float | None) -> str | None:
+    """Say that rows cost more, or less, than the range of the estimate, once there are enough of them."""
+    if job.attempt or cost is None or rows < _ROWS_TO_TELL or job.estimate_low is None or job.estimate_high is None:
+        return None
+    projected = cost / rows * job.requests
+    if job.estimate_low <= projected <= job.estimate_high:
+        return None
+    expected = f"{dollars(job.estimate_low)} to {dollars(job.estimate_high)}"
+    return f"The first {rows:,} rows cost as if all would cost {dollars(projected)}; {expected} was expected."

@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from genai_batch.resources.jobs import StopReason
+from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import Caller, NoReply
 from genai_batch.tools.lanes.live.feed import Item
 from genai_batch.tools.lanes.live.journal import Journal
@@ -43,11 +45,20 @@ class Runner:
     """Sends what `feed` gives through `call`; `stop` ends it once what is in flight is home."""
 
     def __init__(
-        self, feed: Iterator[Item], call: Caller, journal: Journal, pace: Pace, limits: Limits, most: int, tally: Tally
+        self,
+        feed: Iterator[Item],
+        call: Caller,
+        journal: Journal,
+        pace: Pace,
+        limits: Limits,
+        most: int,
+        tally: Tally,
+        allowance: Allowance,
     ) -> None:
-        """Use `most` calls at a time, and count in `tally`."""
+        """Use `most` calls at a time within `allowance`, and count in `tally`."""
         self._feed, self._call, self._journal, self._pace = feed, call, journal, pace
-        self._limits, self._most, self._tally = limits, most, tally
+        self._limits, self._most, self._tally, self._allowance = limits, most, tally, allowance
+        self._unstored = most if allowance.is_guarded else max(most, 64)
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
@@ -55,6 +66,8 @@ class Runner:
         self._ahead: Item | None = None
         self._broken: BaseException | None = None
         self.stopped: Verdict | None = None
+        self.refusal: StopReason | None = None
+        """The limit that has ended the run."""
         self._stopping = False
         self._out = self._pages = 0
         self._reason = ""
@@ -119,12 +132,23 @@ class Runner:
 
     def _wait(self) -> float:
         """Seconds until there is something that may be sent; infinite where something else has to happen first."""
-        if self._out >= self._most or self._journal.waiting >= max(self._most, 64):
+        if self._out >= self._most or self._journal.waiting >= self._unstored:
             return math.inf
         due = self._again[0].due - self._now() if self._again else math.inf
         if due > 0 and (len(self._again) >= self._most or not self._has_more()):
             return due
-        return self._pace.delay(self._now())
+        delay = self._pace.delay(self._now())
+        return delay if delay > 0 or not self._allowance.is_guarded or self._is_admitted() else math.inf
+
+    def _is_admitted(self) -> bool:
+        """Whether the limits let the next call leave; where nothing in flight can change that, the run ends."""
+        item = self._again[0] if self._again and self._again[0].due <= self._now() else self._ahead
+        if item is None or self._allowance.admits(item):
+            return True
+        if self._out == 0:
+            self.refusal = self._allowance.refusal
+            self.stop()
+        return False
 
     def _has_more(self) -> bool:
         self._ahead = self._ahead or next(self._feed, None)
@@ -148,6 +172,7 @@ class Runner:
     def _leave(self, item: Item) -> Sent:
         self._out += 1
         self._tally.in_flight = self._out
+        self._allowance.left(item)
         sent = self._pace.left(self._now())
         if item.sent_at is None:
             item.sent_at = self._pace.active(sent.at)
@@ -166,7 +191,9 @@ class Runner:
             finally:
                 self._out -= 1
                 self._tally.in_flight = self._out
+            self._count(item, verdict)
             self._settle(item, sent, verdict)
+            self._hold()
             item = None if self._is_ending or self._wait() > 0 else self._take()
             if item:
                 sent = self._leave(item)
@@ -189,6 +216,20 @@ class Runner:
         passed = self._pace.active(self._now()) - (item.sent_at or 0)
         return max(1.0, min(self._limits.attempt, self._limits.item - passed))
 
+    def _count(self, item: Item, verdict: Verdict) -> None:
+        """Count what a call has cost, or may have."""
+        if verdict.kind == "row":
+            self._allowance.answered(item, verdict.body)
+        else:
+            self._allowance.failed(item, may_be_billed=verdict.may_be_billed)
+
+    def _hold(self) -> None:
+        """End the run where too many rows have failed, or each call has to be counted from now on."""
+        if self._tally.is_failing:
+            self.refusal = "failures"
+        if self._tally.is_failing or self._allowance.is_overdrawn:
+            self.stop()
+
     def _settle(self, item: Item, sent: Sent, verdict: Verdict) -> None:
         """Do what the reply demands."""
         now = self._now()
@@ -199,7 +240,7 @@ class Runner:
         if verdict.kind == "row":
             self._pace.answered(now, sent)
             self._journal.add(item.row(b"response", verdict.body))
-            self._tally.spent(verdict.tokens)
+            self._tally.answered(verdict.body, verdict.tokens)
         elif verdict.kind == "refused":
             self._pace.answered(now, sent)
             self._give_up(item, verdict.body)
@@ -235,5 +276,6 @@ class Runner:
         heapq.heappush(self._again, item)
 
     def _give_up(self, item: Item, error: bytes) -> None:
-        self._tally.errors += 1
+        self._tally.gave_up()
+        self._allowance.save()
         self._journal.add(item.row(b"error", error))

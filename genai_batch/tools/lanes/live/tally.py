@@ -5,10 +5,13 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
+
 from genai_batch.resources import prices
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.status import Pulse
+from genai_batch.tools.lanes.failures import Failures
 from genai_batch.tools.lanes.live.replies import Tokens
 
 _LOOKS = 11
@@ -18,15 +21,28 @@ _LOOKS = 11
 class Tally:
     """Rows with an error, tries beyond the first, tokens, and how many rows were stored at the last looks."""
 
-    def __init__(self, usd: Callable[[Tokens], float] | None) -> None:
-        """`usd` prices tokens, where a price is known."""
+    def __init__(self, usd: Callable[[Tokens], float] | None, most_failures: float | None = None) -> None:
+        """`usd` prices tokens, where a price is known; `most_failures` is the percentage that stops a run."""
         self.errors = self.retries = self.in_flight = 0
+        self.failures, self._most_failures = Failures(), most_failures
         self._usd = usd
         self._asked = self._written = self._cached = 0
         self._looks = deque([(time.monotonic(), 0)], _LOOKS)
 
-    def spent(self, tokens: Tokens) -> None:
-        """An answer took these."""
+    @property
+    def is_failing(self) -> bool:
+        """Whether so many rows have failed that the run is to stop."""
+        return self._most_failures is not None and self.failures.reached(self._most_failures)
+
+    def gave_up(self) -> None:
+        """A row got an error instead of an answer."""
+        self.errors += 1
+        self.failures = self.failures.gave_up()
+
+    def answered(self, body: bytes, tokens: Tokens) -> None:
+        """An answer came, which took these."""
+        if self._most_failures is not None:
+            self.failures = self.failures.add({"response": msgspec.json.decode(body)})
         self._asked += tokens.asked
         self._written += tokens.written
         self._cached += tokens.cached
@@ -38,14 +54,18 @@ class Tally:
     def pulse(self) -> Pulse:
         """How it goes."""
         (since, before), (until, rows) = self._looks[0], self._looks[-1]
-        cost = self._usd(Tokens(self._asked, self._written, self._cached)) if self._usd else None
         return Pulse(
             failed=self.errors,
             retried=self.retries,
             per_s=round((rows - before) / (until - since), 1) if until > since else 0,
             concurrency=self.in_flight,
-            cost_usd=cost,
+            cost_usd=self.cost,
         )
+
+    @property
+    def cost(self) -> float | None:
+        """What the answers of the run cost, about, in USD; None where no price is known."""
+        return self._usd(Tokens(self._asked, self._written, self._cached)) if self._usd else None
 
 
 def spending(job: Job) -> Callable[[Tokens], float] | None:

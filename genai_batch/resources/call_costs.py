@@ -1,0 +1,126 @@
+"""What single calls cost in USD: at most, before they leave, and once they are answered, never less than the true cost.
+
+Tokens come from the answer; their price is the highest that may be billed. What an answer does not tell counts at most.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from genai_batch.resources import bounds, charges, prices
+from genai_batch.resources.models import Model
+from genai_batch.resources.outcomes import judge
+from genai_batch.resources.prices import Lane, ServiceTier
+from genai_batch.resources.shapes import Shape, shape_of
+from genai_batch.resources.tiers import LONG
+from genai_batch.resources.tokens.media import See, unseen
+from genai_batch.resources.untyped import as_list, as_object, field
+
+_BUFFER = 1024 * 1024
+_TELLING = (b"ervice", b"ools")
+"""Bytes that a request holds which names a service tier, or a tool."""
+_COUNTED = "google_search"
+"""The tool whose uses an answer tells."""
+
+
+class _Line(msgspec.Struct):
+    request: msgspec.Raw
+
+
+class _Row(msgspec.Struct):
+    response: dict[str, Any] | None = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_ROW = msgspec.json.Decoder(_Row)
+
+
+class CallCosts:
+    """Prices the calls of one job, in one lane, on one day; `see` knows the files that requests name."""
+
+    def __init__(self, model: Model, lane: Lane, day: date, see: See = unseen) -> None:
+        """Price calls of a model."""
+        self._model, self._day, self._see = model, day, see
+        self._lane: Lane = lane
+
+    def bound(self, body: bytes) -> float:
+        """The most that a request can cost.
+
+        Raises:
+            UnknownModel: no price is known for it.
+        """
+        return bounds.of_request(msgspec.json.decode(body), self._model, self._lane, self._day, self._see).usd
+
+    def paid(self, response: dict[str, Any], shapes: frozenset[Shape]) -> float | None:
+        """What an answer cost at most, its request being of one of `shapes`; None where it does not tell its tokens.
+
+        Raises:
+            UnknownModel: no price is known for it.
+        """
+        usage = judge({"response": response}).usage
+        if not usage.input and not usage.output:
+            return None
+        is_long = usage.input > LONG
+        tiers: set[ServiceTier] = {shape.tier for shape in shapes}
+        rates = [prices.dearest_rates(self._model.name, self._lane, self._day, long=is_long, tier=t) for t in tiers]
+        rate = prices.Rates(*(max(kind) for kind in zip(*rates, strict=True)))
+        if not as_list(field(as_object(response.get("usageMetadata")), "prompt_tokens_details")):
+            rate = rate._replace(input=rate.dearest_input)  # what was read is not told apart by kind
+        fees = sum((charge.usd * charge.most_uses for charge in self._untold(shapes)), Decimal(0))
+        fees += charges.of_response(response, self._model)
+        return float(prices.at(rate, usage) + fees)
+
+    def shape(self, body: bytes) -> frozenset[Shape]:
+        """What a request says of its price beside its tokens."""
+        if any(word in body for word in _TELLING):
+            shape = shape_of(msgspec.json.decode(body), self._model)
+            return frozenset({Shape(tier=shape.tier, tools=shape.tools)})
+        return frozenset({Shape()})
+
+    def bounds_of(self, requests: Path, answered: bytearray | None, most: int | None = None) -> float:
+        """The most that the rows of a file can cost which are not answered, or the first `most` of them."""
+        unanswered = (body for n, body in enumerate(_bodies(requests)) if answered is None or not answered[n])
+        return sum(self.bound(body) for body in islice(unanswered, most))
+
+    def paid_until_now(self, results: Path, start: int, requests: Path) -> float:
+        """What the answers behind byte `start` of the results have cost at most, repeated ones among them.
+
+        One that does not tell its tokens counts as the dearest row of the requests.
+        """
+        if not results.exists() or results.stat().st_size <= start:
+            return 0
+        shapes = frozenset[Shape]().union(*(self.shape(body) for body in _bodies(requests)))
+        total, untold = 0.0, 0
+        for response in _responses(results, start):
+            usd = self.paid(response, shapes)
+            untold += usd is None
+            total += usd or 0
+        dearest = max((self.bound(body) for body in _bodies(requests)), default=0) if untold else 0
+        return total + untold * dearest
+
+    def _untold(self, shapes: frozenset[Shape]) -> Iterator[charges.Charge]:
+        """The fees of tools whose uses no answer tells."""
+        for tool in frozenset[str]().union(*(shape.tools for shape in shapes)) - {_COUNTED}:
+            if charge := charges.charge(tool, self._model):
+                yield charge
+
+
+def _bodies(requests: Path) -> Iterator[bytes]:
+    """The requests of a file as they are sent."""
+    with requests.open("rb", buffering=_BUFFER) as file:
+        for line in file:
+            yield bytes(_LINE.decode(line).request)
+
+
+def _responses(results: Path, start: int) -> Iterator[dict[str, Any]]:
+    """The answers of a file of results, which lines of another form are not."""
+    with results.open("rb", buffering=_BUFFER) as file:
+        file.seek(start)
+        for line in file:
+            if line.endswith(b"\n") and (response := _ROW.decode(line).response):
+                yield response

@@ -1,0 +1,115 @@
+"""The limits between the batches of a job: what is home, what is under way and the next one must fit into them.
+
+A batch that was sent is paid to its end, so a job is only begun where all of it fits. What came home may have cost more
+than anybody thought, or have failed: then the rest waits for somebody who decides.
+"""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+
+import msgspec
+from anyio import to_thread
+
+from genai_batch.resources import jobs, spend
+from genai_batch.resources.answers import dollars
+from genai_batch.resources.call_costs import CallCosts
+from genai_batch.resources.jobs import Job, Shard, StopReason
+from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.local_files import LocalFiles
+from genai_batch.resources.models import find
+from genai_batch.resources.spend import Account
+from genai_batch.resources.tokens.media import unseen
+from genai_batch.tools.lanes.derived import lines
+from genai_batch.tools.lanes.failures import failures_of, failures_words
+from genai_batch.tools.lanes.means import Means
+
+
+async def stops(means: Means, job: Job, shard: Shard) -> bool:
+    """Whether a limit keeps a batch from being sent; it is then left alone, and its job says why.
+
+    Raises:
+        UnknownModel: no price is known for the model any more.
+        OSError: the requests or the results cannot be read.
+    """
+    shards = jobs.latest(job, means.ledger.shards(job.id))
+    home = [other for other in shards if other.collected_at is not None and other.output is not None]
+    if not home:
+        return False
+    if job.stop_on_failures is not None:
+        counts = await to_thread.run_sync(failures_of, means.ledger.home, job)
+        if counts.reached(job.stop_on_failures):
+            _stop(means, shard, "failures", failures_words(job, counts))
+            return True
+    account = means.ledger.account(job.id, job.attempt)
+    if account is None or account.bound is None:
+        return False
+    costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
+    share = sum(other.requests for other in home) / sum(other.requests for other in shards)
+    if costs.paid <= account.bound * share:
+        return False
+    await to_thread.run_sync(costs.count_rest)
+    if (reason := _reason(means.ledger, job, account, costs)) is None:
+        return False
+    _stop(means, shard, reason, _words(job, account, costs, reason))
+    return True
+
+
+class _Costs:
+    """What the batches of an attempt cost that are home, and can cost that are not, in USD."""
+
+    def __init__(self, ledger: Ledger, job: Job, shards: list[Shard], following: Shard, now: float) -> None:
+        """Count what is home; `following` is the batch that would be sent now."""
+        self._job, self._following = job, following
+        self._open = [shard for shard in shards if shard.collected_at is None]
+        self._requests = jobs.requests_file(ledger.home, job.id, job.attempt)
+        self._day = datetime.fromtimestamp(now, UTC).date()
+        self.next = self.rest = 0.0
+        """What is under way with the next batch can cost, and with all that follow."""
+        results = jobs.folder(ledger.home, job.id) / "results.jsonl"
+        start = job.begins[job.attempt - 1] if 0 < job.attempt <= len(job.begins) else 0
+        with LocalFiles.beside(self._requests) or nullcontext() as files:
+            self.paid = self._priced(files).paid_until_now(results, start, self._requests)
+
+    def count_rest(self) -> None:
+        """Count what is not home."""
+        with LocalFiles.beside(self._requests) or nullcontext() as files:
+            costs = self._priced(files)
+            for shard in self._open:
+                bound = sum(map(costs.bound, map(_body, lines(self._requests, shard.start, shard.length))))
+                self.rest += bound
+                self.next += bound if shard.batch or shard.number == self._following.number else 0
+
+    def _priced(self, files: LocalFiles | None) -> CallCosts:
+        return CallCosts(find(self._job.model, self._day), "batch", self._day, files.seen if files else unseen)
+
+
+def _reason(ledger: Ledger, job: Job, account: Account, costs: _Costs) -> StopReason | None:
+    """The limit that the next batch would pass; what can be paid at most is known better by now."""
+    with ledger.writing() as db:
+        this = (job.id, job.attempt)
+        spend.bound_again(db, *this, costs.paid + costs.rest)
+        return spend.limit_passed(db, *this, account.at, costs.paid + costs.next, costs.paid, None)
+
+
+def _stop(means: Means, shard: Shard, reason: StopReason, words: str) -> None:
+    means.ledger.mark(shard, stopped_at=means.now(), stopped_by=reason, next_try_at=None, error=words)
+
+
+def _words(job: Job, account: Account, costs: _Costs, reason: StopReason) -> str:
+    limit = "the limit of all stages" if reason == "pipeline_limit" else f"its limit of {dollars(account.allowed or 0)}"
+    return (
+        f"Stopped at {limit}; what is answered is kept. {dollars(costs.paid)} paid for what is here, the rest may cost "
+        f"up to {dollars(costs.rest)}. Ask the user; resume_job(job_id='{job.id}', confirm=true) "
+        f"(`genai-batch resume {job.id} --confirm`) goes on."
+    )
+
+
+class _Line(msgspec.Struct):
+    request: msgspec.Raw
+
+
+_LINE = msgspec.json.Decoder(_Line)
+
+
+def _body(line: bytes) -> bytes:
+    return bytes(_LINE.decode(line).request)
