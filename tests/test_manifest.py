@@ -231,18 +231,26 @@ def test_the_schema_takes_what_is_taken_and_refuses_what_is_refused() -> None:
 
 
 async def test_what_may_be_a_slip_is_told_and_kept(world: World) -> None:
-    items = [{"id": "a", "prompt": "Say {{ word }}.", "sytem": "Be brief."}]
-    source = manifest(world, defaults={"temprature": 1}, items=items)
+    items = [{"id": "a", "prompt": "Say {{ word }}.", "modell": "T"}]
+    source = manifest(world, defaults={"seeds": 1}, items=items)
     async with world.client() as client:
         told = await call(client, "estimate_cost", source=source)
         rows = await built(client, world, data=source)
     assert [(each["problem"].partition(":")[0], each["fix"]) for each in told["warnings"][:3]] == [
-        ("defaults", "did you mean 'temperature'?"),
-        ("items[0]", "did you mean 'system'?"),
+        ("defaults", "did you mean 'seed'?"),
+        ("items[0]", "did you mean 'model'?"),
         ("items[0]", "a template for all items is written into defaults"),
     ]
-    assert (rows[0]["temprature"], rows[0]["sytem"]) == (1, "Be brief.")
+    assert (rows[0]["seeds"], rows[0]["modell"]) == (1, "T")
     assert prompts(rows) == {"a": "Say {{ word }}."}
+
+
+async def test_what_can_only_be_a_slip_is_a_problem(world: World) -> None:
+    source = manifest(world, defaults={"temprature": 1}, items=[{"id": "a", "prompt": "x", "sytem": "Be brief."}])
+    async with world.client() as client:
+        answer = await refusal(client, "estimate_cost", source=source)
+    assert "defaults: 'temprature' is no field of a request Fix: did you mean 'temperature'?" in answer
+    assert "items[0]: 'sytem' is no field of a request Fix: did you mean 'system'?" in answer
 
 
 async def test_half_a_surrogate_pair_stops_nothing_but_its_item(world: World) -> None:

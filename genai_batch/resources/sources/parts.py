@@ -1,8 +1,8 @@
 """A file or a URI as a part of a request: told by its bytes; text as text, media as base64."""
 
 import mimetypes
-from base64 import b64encode
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from genai_batch.resources import regular
 from genai_batch.resources.answers import brief
 from genai_batch.resources.media.decoding import decode
 from genai_batch.resources.media.kinds import RAW, kind_of
+from genai_batch.resources.sources.cells import Blob
 
 MOST = 14_000_000
 """Bytes of files that one request may carry itself; as base64 they take a third more, and Gemini takes 20 MB."""
@@ -67,6 +68,8 @@ def look(path: Path, most: int = MOST) -> Looked:
     try:
         with regular.opened(path) as file:
             size, head = regular.size_of(file), file.read(_HEAD)
+    except FileNotFoundError as error:
+        raise Unusable("cannot be read: no such file", "check the path") from error
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
     if not size:
@@ -156,8 +159,36 @@ def being_written() -> Unusable:
     return Unusable("is being written", "try again when it is complete")
 
 
-def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST) -> list[tuple[str, Part | Looked]]:
+def of_bytes(content: bytes, what: str) -> Part:
+    """A part that carries bytes of no file, typed by their content.
+
+    Raises:
+        Unusable: they are nothing that Gemini reads, or too large.
+    """
+    kind = kind_of(content[:_HEAD], "")
+    if kind == RAW or not content:
+        raise Unusable(f"{what} holds nothing that Gemini reads", "convert it to PDF, PNG, MP3 or MP4")
+    if len(content) > MOST:
+        fix = "make it smaller, or write it to a file and name that"
+        raise Unusable(f"{what} has {len(content) / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
+    return {"inlineData": {"mimeType": kind.mime_type, "data": b64encode(content).decode()}}
+
+
+def _of_data_uri(uri: str) -> Part:
+    head, comma, data = uri.partition(",")
+    try:
+        content = b64decode("".join(data.split()), validate=True) if head.endswith(";base64") and comma else b""
+    except ValueError:
+        content = b""
+    return of_bytes(content, f"the data: URI {brief(uri, 40)!r}")
+
+
+def attached(
+    names: list[str], base: Path | None, reach: Reach, most: int = MOST, blobs: Mapping[str, Blob] | None = None
+) -> list[tuple[str, Part | Looked]]:
     """What a user named: URIs as parts, files as they look, in their order; empty names are passed over.
+
+    `blobs` are bytes that stand in the row itself, by the names that stand for them.
 
     Raises:
         Unusable: one of them cannot be used, by its name.
@@ -165,8 +196,12 @@ def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST
     """
     found: list[tuple[str, Part | Looked]] = []
     for name in filter(str.strip, names):
+        if blobs and (blob := blobs.get(name)):
+            found.append((name, of_bytes(blob.content, f"the column {brief(blob.column, 60)!r}")))
+            continue
         if name.startswith("data:"):
-            raise Unusable("a data: URI is no file", "write inlineData into contents")
+            found.append((brief(name, 40), _of_data_uri(name)))
+            continue
         if is_uri(name):
             found.append((name, of_uri(name)))
             continue

@@ -9,13 +9,10 @@ import msgspec
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.sources import separated, spreadsheets
+from genai_batch.resources.sources import parquet, separated, spreadsheets
 from genai_batch.resources.sources.arrays import elements
-from genai_batch.resources.sources.cells import Bad, plain
+from genai_batch.resources.sources.cells import Bad
 from genai_batch.resources.untyped import is_object, kind_of
-
-_PAGE = 1_000
-_GLOB = frozenset("*?[]")
 
 
 class Row(NamedTuple):
@@ -50,8 +47,8 @@ def rows(path: Path, sheet: str | None = None, found: Findings | None = None) ->
 Cells = dict[str, Any] | Bad
 
 
-def _separated(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
-    return separated.rows(path)
+def _separated(path: Path, _: str | None, found: Findings) -> Iterator[Cells]:
+    return separated.rows(path, found)
 
 
 def _spreadsheet(path: Path, sheet: str | None, found: Findings) -> Iterator[Cells]:
@@ -79,22 +76,7 @@ def _object(value: Any) -> Cells:
 
 
 def _parquet(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise spreadsheets.not_installed("Parquet") from error
-    if _GLOB & set(path.name):
-        raise InvalidRequests(path.name, [Problem(problem="its name holds * ? [ or ]", fix="rename it")])
-    with duckdb.connect() as db:
-        try:
-            found = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
-            names = [column[0] for column in found.description or []]
-            while page := found.fetchmany(_PAGE):
-                for cells in page:
-                    yield {name: plain(cell) for name, cell in zip(names, cells, strict=True)}
-        except duckdb.Error as error:
-            said = brief(" ".join(str(error).split()), 160)
-            raise InvalidRequests(path.name, [Problem(problem=f"is no Parquet file: {said}")]) from error
+    return parquet.rows(path)
 
 
 _READERS: dict[str, Callable[[Path, str | None, Findings], Iterator[Cells]]] = {
