@@ -28,7 +28,7 @@ from genai_batch.resources.sources.recipe import Recipe, embeds, over, request_o
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.resources.sources.supply import Item, Supply
 from genai_batch.resources.sources.taken import Taken
-from genai_batch.resources.sources.templates import TemplateFault, Templates, is_template
+from genai_batch.resources.sources.templates import TemplateFault, Templates, blob_name, is_template
 from genai_batch.resources.untyped import is_list, is_object, items
 
 _SCHEMA = "see `genai-batch build --schema`"

@@ -36,8 +36,10 @@ class EmptyCells:
         if self._rows:
             counts = ", ".join(f"{brief(name, 60)!r} in {rows:,}" for name, rows in self._columns.most_common(_SHOWN))
             fix = "fill them, or write {{ column | default('…', true) }} or {% if column %}…{% endif %}"
-            report.warn(f"{self._rows:,} rows fill the template with empty cells: {counts}", fix)
+            rows = f"{self._rows:,} rows fill" if self._rows > 1 else "1 row fills"
+            report.warn(f"{rows} the template with empty cells: {counts}", fix)
         if self._without_files:
             rows = ", ".join(self._without_file) + ", …" * (self._without_files > len(self._without_file))
-            said = f"{self._without_files:,} rows have no file where the template names one: {rows}"
+            count = f"{self._without_files:,} rows have" if self._without_files > 1 else "1 row has"
+            said = f"{count} no file where the template names one: {rows}"
             report.warn(said, "fill the cells, or leave these rows out; they are sent without a file")

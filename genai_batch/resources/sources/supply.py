@@ -11,13 +11,14 @@ import msgspec
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.exports.rows import Choice, exported_rows
+from genai_batch.resources.lint.repair import foreign
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.sources import folders, tables
 from genai_batch.resources.sources.cells import Bad, without_blobs
 from genai_batch.resources.sources.manifest import Plan, Slip, item_fields, slip_of
 from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, blob_of
-from genai_batch.resources.untyped import is_object, kind_of
+from genai_batch.resources.untyped import as_object, is_object, kind_of
 
 _JUDGED = 1_000
 """Different fields of items that are held against ours."""
@@ -54,6 +55,7 @@ class Supply:
     def __init__(self, plan: Plan, reach: Reach, results: Results | None = None, most: int = MOST) -> None:
         """Take them from where the plan says; `results` are those of the job it names, `most` bytes of one file."""
         self._plan, self._reach, self._results, self._most = plan, reach, results, most
+        self._left_out: set[str] = set()
 
     def items(self, found: Findings) -> Iterator[Item]:
         """Yield them in their order.
@@ -95,10 +97,33 @@ class Supply:
             )
 
     def _rows(self, path: Path, sheet: str | None, found: Findings) -> Iterator[Item]:
+        has_template = not self._plan.common.keys().isdisjoint({*_SAYS, "prompt_file"})
         for row in tables.rows(path, sheet, found):
+            if not has_template and foreign.foreign(row.columns):
+                yield from self._foreign(row, found)
+                continue
             columns = {**self._plan.kept, **row.columns}
             kept = {name: without_blobs(value) for name, value in columns.items()}
             yield Item(row.place, _spoken(row.columns, self._plan), columns, kept, fault=row.fault)
+
+    def _foreign(self, row: tables.Row, found: Findings) -> Iterator[Item]:
+        """The items of a line of another API's batch; what is left out is told once a field."""
+        try:
+            requests, left = foreign.convert(row.columns)
+        except foreign.Unconvertible as error:
+            yield Item(row.place, fault=Bad(str(error), "leave it out"))
+            return
+        for name in left:
+            if name not in self._left_out:
+                self._left_out.add(name)
+                fix = "say it another way, or do without"
+                found.warn(f"{row.place}: Gemini has no counterpart for {brief(name, 60)}; it is left out", fix)
+        columns = {**self._plan.kept, **foreign.columns_beside(row.columns)}
+        key = None if (given := row.columns.get("custom_id")) is None else str(given)
+        for number, request in enumerate(requests, 1):
+            own_key = key if len(requests) == 1 or key is None else f"{key}-{number}"
+            own = {"request": request, "count": as_object(request.get("generationConfig")).pop("candidateCount", 1)}
+            yield Item(row.place, own, columns, columns, key=own_key, needs_id=key is not None)
 
     def _files(self, root: Path, found: Findings) -> Iterator[Item]:
         manifest = self._plan.manifest
