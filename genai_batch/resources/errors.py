@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import ClassVar, Literal
 
-from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.answers import Problem, brief, groups_of, one_of
 from genai_batch.resources.redaction import redact
 
 
@@ -43,17 +43,20 @@ class InvalidRequests(BatchError):
         self.source, self.problems, self.count = source, tuple(problems), count or len(problems)
         super().__init__(self.tell(self.shown))
 
-    def tell(self, most: int, budget: int = 1_700) -> str:
-        """Say at most `most` problems in at most about `budget` bytes."""
+    def tell(self, most: int, budget: int = 1_700, *, every: bool = False) -> str:
+        """Say at most `most` problems in at most about `budget` bytes; those of many rows once, unless `every`."""
         head = f"{brief(self.source, 200)}: {self.count} problem{'s' * (self.count != 1)}; nothing was sent."
         lines = [head]
-        for problem in self.problems[:most]:
-            line = f"- {problem.sentence()}"
+        groups = [[problem] for problem in self.problems] if every else groups_of(self.problems)
+        left = self.count
+        for group in groups[:most]:
+            line = f"- {one_of(group).sentence()}"
             if sum(map(len, lines)) + len(line.encode()) > budget:
                 break
             lines.append(line)
-        if (left := self.count - len(lines) + 1) > 0:
-            lines.append(f"- and {left} more: `genai-batch estimate SOURCE --model MODEL` lists all")
+            left -= len(group)
+        if left > 0:
+            lines.append(f"- and {left:,} more: `genai-batch estimate SOURCE --model MODEL --all` lists every one")
         return "\n".join(lines)
 
 

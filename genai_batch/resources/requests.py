@@ -20,7 +20,7 @@ from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model, warning
-from genai_batch.resources.preflight import sources
+from genai_batch.resources.preflight import equals, sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.parts import MAX_FILE, Cut, Part
@@ -144,6 +144,9 @@ class Preflight:
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
+        if self.requests >= equals.FEWEST and not self.findings.count and equals.are_equal(self.source):
+            said = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
+            self.findings.warn(said, "name a column in the template, as {{ column }}, or send one request")
         if not self.requests and not self.findings.count:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self

@@ -13,6 +13,7 @@ import typer
 
 from genai_batch import __version__
 from genai_batch.resources import model_list
+from genai_batch.resources.answers import grouped
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import State
@@ -29,6 +30,7 @@ from genai_batch.server.options import (
     Bound,
     Confirm,
     Deadline,
+    Every,
     First,
     InLane,
     Job,
@@ -45,6 +47,7 @@ from genai_batch.server.options import (
     Since,
     SourcePath,
 )
+from genai_batch.server.piped import source_of
 from genai_batch.server.progress import shown
 from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
@@ -92,7 +95,7 @@ def estimate(
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
     max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
-    json: Json = False, quiet: Quiet = False,
+    every: Every = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
     if fix and pilot:
@@ -100,12 +103,16 @@ def estimate(
     if fix:
         if model is None or max_output_tokens or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
-        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet)
+        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
+        answer = answer if every else answer.model_copy(update={"problems": grouped(answer.problems)})
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
         arguments = (source, model, lane, pilot, max_cost_usd, max_output_tokens, choice)
-        answer = within(lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
+        answer = within(
+            lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet, every=every
+        )
+        answer = answer if every else answer.model_copy(update={"problems": grouped(answer.problems)})
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
 
@@ -154,6 +161,10 @@ def build(
         return
     if output is None:
         fail(BatchError("Name the file to write: --output requests.jsonl"), json=json)
+    try:
+        source = source and source_of(source, table=True)
+    except (BatchError, OSError) as error:
+        fail(BatchError(str(error)), json=json)
     arguments = (prompt, source, folder, job, model, fields_of(field), chosen(only, sample, seed, limit, changed_since))
     answer = within(lambda workspace: build_requests(output, workspace, *arguments), json, quiet)
     show(answer, showing.built(answer), json)

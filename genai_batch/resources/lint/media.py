@@ -31,7 +31,7 @@ SPELLINGS = {
     "text": "text/plain",
 }  # fmt: skip
 _REFUSED = ("application/octet-stream", "application/zip", "image/svg+xml")
-_RARE = ("image/gif", "image/tiff", "image/bmp")
+_RARE = ("image/gif", "image/tiff", "image/bmp", "image/avif")
 _KNOWN = ("image/", "audio/", "video/", "text/", "application/pdf", "application/json", "application/rtf",
           "application/x-javascript", "application/x-python-code", "application/x-ipynb+json")  # fmt: skip
 _EDGE, _SAMPLE = 128, 4_096

@@ -2,11 +2,12 @@
 
 from genai_batch.resources.answers import Problem, brief
 
-KEPT = 1_000
+KEPT = 10_000
+"""Problems that are kept one by one, and warnings."""
 
 
 class Findings:
-    """Problems and warnings met on the way: all problems counted, the first thousand of each kept."""
+    """Problems and warnings met on the way: all problems counted, the first `KEPT` of each kept."""
 
     def __init__(self) -> None:
         """Start with none."""

@@ -35,6 +35,7 @@ _SCHEMA = "see `genai-batch build --schema`"
 _OURS = frozenset({"key", "request", "output"})
 _NAMES_TEXT = re.compile(r"\{[{%][^}]*\btext\b")
 _FILES = ("images", "files")
+_NAMED = 5
 _encode = msgspec.json.Encoder().encode
 
 
@@ -94,6 +95,7 @@ class Compiler:
         self._model = plan.common.get("model")
         self._cells = EmptyCells()
         self._blobs: list[Blob] = []
+        self._encrypted: dict[str, None] = {}
         self._is_checked = False
 
     def write(self, target: IO[bytes], sent: Sent | None = None, beside: IO[bytes] | None = None) -> Compiled:
@@ -119,6 +121,7 @@ class Compiler:
         self._tell_overwritten()
         self._taken.close()
         self._cells.report(self.found)
+        self._report_encrypted()
         self._chosen.tell_missing(self.found)
         if self.found.count:
             raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
@@ -237,6 +240,7 @@ class Compiler:
         names = [*recipe.images, *recipe.files]
         named = attached(names, self._plan.base, self._reach, self._attaching.most, blobs)
         files = [*own, *((name, each) for name, each in named if isinstance(each, Looked))]
+        self._encrypted.update(dict.fromkeys(name for name, file in files if file.is_encrypted))
         is_shared = recipe.count > 1
         shared = {file.path for name, file in files if is_shared or name in self._attaching.shared}
         made = self._attaching.parts([file for _, file in files], shared, str(item.key))
@@ -263,6 +267,15 @@ class Compiler:
                 f"output {brief(name, 80)!r} is a file that is read here{more}: written beside the manifest, it is lost"
             )
             self.found.warn(said, "have the results written to a folder of their own")
+
+    def _report_encrypted(self) -> None:
+        if not self._encrypted:
+            return
+        names = [repr(brief(name, 80)) for name in self._encrypted]
+        are = f"{len(names):,} PDFs are encrypted" if len(names) > 1 else "1 PDF is encrypted"
+        more = ", …" if len(names) > _NAMED else ""
+        said = f"{are}, and what needs a password fails its row: {', '.join(names[:_NAMED])}{more}"
+        self.found.warn(said, "save them without a password, or ignore them")
 
     def _take(self, item: Item, key: str) -> None:
         if place := self._taken.key(key, item.place):

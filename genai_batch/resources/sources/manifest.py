@@ -12,6 +12,7 @@ from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.lint import snake
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources import lines
 from genai_batch.resources.sources.documents import load
 from genai_batch.resources.sources.recipe import ALIASES, FIELDS, GEMINI, UNABLE, Recipe, Texts, parted, plain_name
 from genai_batch.resources.sources.selection import Selection
@@ -94,7 +95,7 @@ def read(path: Path) -> Plan:
     Raises:
         InvalidRequests: with everything that is wrong with it as a whole.
     """
-    return plan(load(path), path.name, path.parent)
+    return plan(load(path), path.name, lines.base_of(path))
 
 
 def plan(value: Any, source: str, base: Path | None) -> Plan:
@@ -144,9 +145,12 @@ def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
 
 def told(error: ValidationError) -> Iterator[str]:
     """Say what is wrong with fields, a sentence each."""
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
+    for each in error.errors(include_url=False, include_context=False):
         place = ".".join(str(step) for step in each["loc"])
-        yield f"{brief(place, 60)}: {brief(each['msg'], 120)}" if place else brief(each["msg"], 120)
+        said = brief(each["msg"], 120)
+        if each["type"] == "string_type" and is_object(each["input"]):
+            said += "; in YAML, put a text with braces in quotes"
+        yield f"{brief(place, 60)}: {said}" if place else said
 
 
 def item_fields(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str | None]:

@@ -1,8 +1,10 @@
 """A file or a URI as a part of a request: told by its bytes; text as text, media as base64."""
 
 import mimetypes
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,6 +18,10 @@ from genai_batch.resources.sources.cells import Blob
 MOST = 14_000_000
 """Bytes of files that one request may carry itself; as base64 they take a third more, and Gemini takes 20 MB."""
 _HEAD = 64
+_TRAILER = 8_192
+_START, _ENCRYPT = re.compile(rb"startxref\s+(\d{1,15})"), re.compile(rb"/Encrypt[\s<]")
+_UNREAD = {"image/avif": "an AVIF"}
+"""Pictures that many cameras and sites make, and Gemini does not read."""
 _TEXT = 4_000_000
 _URIS = ("https://", "http://", "gs://", "files/")
 _TEXTS = {
@@ -36,11 +42,12 @@ class Unusable(Exception):
 
 
 class Looked(NamedTuple):
-    """A file that can be used: its MIME type, `text/plain` for any text, and its bytes."""
+    """A file that can be used: its MIME type, `text/plain` for any text, its bytes, and whether a PDF is encrypted."""
 
     path: Path
     mime_type: str
     size: int
+    is_encrypted: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -68,6 +75,7 @@ def look(path: Path, most: int = MOST) -> Looked:
     try:
         with regular.opened(path) as file:
             size, head = regular.size_of(file), file.read(_HEAD)
+            is_encrypted = head.startswith(b"%PDF-") and _is_encrypted(file, size)
     except FileNotFoundError as error:
         raise Unusable("cannot be read: no such file", "check the path") from error
     except OSError as error:
@@ -75,12 +83,26 @@ def look(path: Path, most: int = MOST) -> Looked:
     if not size:
         raise Unusable("is empty", "fill it, or ignore it")
     kind = kind_of(head, "")
+    if kind.mime_type in _UNREAD:
+        fix = "convert it to PNG, JPEG or WebP, or ignore it"
+        raise Unusable(f"is {_UNREAD[kind.mime_type]} picture, which Gemini does not read", fix)
     mime = kind.mime_type if kind != RAW else "text/plain" if _is_text(head, path) else None
     if mime is None:
         raise Unusable("is nothing that Gemini reads", "convert it to PDF, PNG, MP3, MP4 or text, or ignore it")
     if size > (most := _TEXT if mime == "text/plain" else most):
         raise _too_large(size, most)
-    return Looked(path, mime, size)
+    return Looked(path, mime, size, is_encrypted)
+
+
+def _is_encrypted(file: BufferedReader, size: int) -> bool:
+    """Whether the trailer of a PDF names its encryption; it stands at the file's end, or where the last offset leads."""
+    file.seek(max(0, size - _TRAILER))
+    end = file.read(_TRAILER)
+    pieces = [end]
+    if offset := _START.findall(end):
+        file.seek(min(int(offset[-1]), size))
+        pieces.append(file.read(_TRAILER))
+    return any(_ENCRYPT.search(piece) for piece in pieces)
 
 
 def _too_large(size: int, most: int) -> Unusable:

@@ -9,7 +9,7 @@ from genai_batch.resources import models
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests, UnknownModel
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.sources import by_model, documents
+from genai_batch.resources.sources import by_model, documents, lines
 from genai_batch.resources.sources.manifest import Plan, plan
 from genai_batch.resources.sources.recipe import FIELDS, parted
 from genai_batch.resources.sources.selection import Selection
@@ -85,14 +85,16 @@ def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Select
         parts.append(_part(each, names, number, (common, kept, shared), roots, found))
     if found.count:
         raise InvalidRequests(path.name, found.problems, found.count)
-    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
+    return Staged(
+        whole.manifest.name or path.stem[:60], path.name, lines.base_of(path), whole.manifest.max_cost_usd, parts
+    )
 
 
 def _whole(value: dict[str, Any], path: Path, found: Findings) -> Plan:
     """What holds for all stages, read like a manifest of a job."""
     said = {name: each for name, each in value.items() if name in _OF_ALL and name != "stages"}
     try:
-        return plan({**said, "job_id": UNTIL_THEN}, path.name, path.parent)
+        return plan({**said, "job_id": UNTIL_THEN}, path.name, lines.base_of(path))
     except InvalidRequests as error:
         raise InvalidRequests(path.name, [*found.problems, *error.problems], found.count + error.count) from error
 
