@@ -172,11 +172,19 @@ async def test_what_is_wrong_is_named_with_its_item(world: World, case: str) -> 
 
 
 async def test_all_problems_are_counted_and_twenty_shown(world: World) -> None:
-    source = manifest(world, items=[{"id": f"i{n}"} for n in range(30)])
+    shared = manifest(world, items=[{"id": f"i{n}"} for n in range(30)])
     async with world.client() as client:
-        answer = await refusal(client, "estimate_cost", source=source)
+        answer = await refusal(client, "estimate_cost", source=shared)
+        assert "30 problems" in answer
+        assert answer.count("has no prompt (30 rows: items[0], items[1], items[2], …)") == 1
+        templates = [{"id": f"i{n}", "number": n} for n in range(30)]
+        named = "".join(f"{{% if number == {n} %}}{{{{ {'x' * (n + 1)} }}}}{{% endif %}}" for n in range(30))
+        answer = await refusal(
+            client, "estimate_cost", source=manifest(world, defaults={"prompt": named}, items=templates)
+        )
     assert "30 problems" in answer
-    assert answer.count("has no prompt") == 20
+    assert answer.count("is undefined") <= 20
+    assert "more: `genai-batch estimate" in answer
 
 
 HOSTILE: dict[str, tuple[str, str]] = {

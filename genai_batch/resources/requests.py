@@ -74,6 +74,7 @@ class Preflight:
         self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
         self.about = about or Settings()
         self.findings, self._tally, self.digest = Findings(), Tally(self.cut), ""
+        self._may_be_equal = False
         self.short, self.long = self._tally.short, self._tally.long
         sources.refuse(source)
 
@@ -144,7 +145,7 @@ class Preflight:
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
-        if self.requests >= equals.FEWEST and not self.findings.count and equals.are_equal(self.source):
+        if self._may_be_equal and not self.findings.count and equals.are_equal(self.source):
             said = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
             self.findings.warn(said, "name a column in the template, as {{ column }}, or send one request")
         if not self.requests and not self.findings.count:
@@ -165,7 +166,10 @@ class Preflight:
         if ends := warning(self.model):
             self.findings.warnings.append(ends)
         before = _stamp(self.source)
-        step = stride(self.source.stat().st_size, _row_size(self.source), self.cut.tokens)
+        with self.source.open("rb") as file:
+            start = file.read(1024 * 1024)
+        self._may_be_equal = equals.may_be(start)
+        step = stride(self.source.stat().st_size, _row_size(start), self.cut.tokens)
         blocks = Blocks(self.source, self.findings)
         with LocalFiles(self.about.files) if self.about.files else nullcontext() as files:
             scanner = Scanner(self.model, step, self.findings, self._tally, files, copy, extras)
@@ -187,10 +191,8 @@ class Preflight:
             self.findings.problem("the file was changed while it was read", "try again when it is complete")
 
 
-def _row_size(source: Path) -> float:
+def _row_size(start: bytes) -> float:
     """Bytes of a row, by some rows from the start."""
-    with source.open("rb") as file:
-        start = file.read(1024 * 1024)
     whole = start[: start.rfind(b"\n") + 1] or start
     rows = [len(stripped) for line in islice(whole.split(b"\n"), _FIRST) if (stripped := line.strip())]
     return sum(rows) / max(1, len(rows))

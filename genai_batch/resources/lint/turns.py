@@ -119,7 +119,7 @@ def foreign_part(part: dict[str, Any]) -> str | None:
     kind = part.get("type")
     if kind == "image" and is_object(part.get("source")):
         return "Anthropic"
-    return "OpenAI" if kind in ("image_url", "input_image") and part.get("image_url") else None
+    return "OpenAI" if kind in ("image_url", "input_image") and named(part).get("image_url") else None
 
 
 def _said(parts: list[Any]) -> Iterator[Fault]:

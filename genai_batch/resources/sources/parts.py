@@ -95,7 +95,7 @@ def look(path: Path, most: int = MOST) -> Looked:
 
 
 def _is_encrypted(file: BufferedReader, size: int) -> bool:
-    """Whether the trailer of a PDF names its encryption; it stands at the file's end, or where the last offset leads."""
+    """Whether the trailer of a PDF names its encryption; it is at the end, or where the last offset leads."""
     file.seek(max(0, size - _TRAILER))
     end = file.read(_TRAILER)
     pieces = [end]

@@ -247,9 +247,10 @@ def _merged(made: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 _CONFIGS = frozenset({"generation_config", "thinking_config", "speech_config", "image_config"})
 _EXCLUSIVE: Mapping[str, str] = {
-    "voice_config": "voice", "multi_speaker_voice_config": "voice",
+    "voice_config": "voice",
+    "multi_speaker_voice_config": "voice",
     "thinking_level": "thinking_budget",
-}  # fmt: skip
+}
 """Settings of which a request has one: who states the second replaces the first."""
 
 

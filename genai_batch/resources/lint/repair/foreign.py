@@ -21,11 +21,19 @@ Object = dict[str, Any]
 _ENVELOPE = frozenset({"custom_id", "method", "url", "body", "params"})
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*;base64,", re.ASCII)
 _DIRECT: Mapping[str, str] = {
-    "max_tokens": "maxOutputTokens", "max_completion_tokens": "maxOutputTokens", "max_output_tokens": "maxOutputTokens",
-    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "seed": "seed", "n": "candidateCount",
-    "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty", "logprobs": "responseLogprobs",
+    "max_tokens": "maxOutputTokens",
+    "max_completion_tokens": "maxOutputTokens",
+    "max_output_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "n": "candidateCount",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
-}  # fmt: skip
+}
 _IDLE = frozenset({"model", "stream", "stream_options", "encoding_format"})
 """Fields that say nothing here: the job names the model, and nothing is streamed."""
 _DEFAULTS: Mapping[str, Any] = {"n": 1, "parallel_tool_calls": True, "logprobs": False, "top_logprobs": 0}
@@ -181,9 +189,12 @@ def _messages(reader: _Reader) -> list[Object]:
 
 
 _READERS: Mapping[str, Callable[[_Reader], list[Object]]] = {
-    "chat/completions": _chat, "responses": _responses, "completions": _completions, "embeddings": _embeddings,
+    "chat/completions": _chat,
+    "responses": _responses,
+    "completions": _completions,
+    "embeddings": _embeddings,
     "messages": _messages,
-}  # fmt: skip
+}
 
 
 def _request(turns: list[Any], reader: _Reader, settings: Object) -> Object:
@@ -246,7 +257,7 @@ def medium_of(part: Object) -> Object | None:
     """A part of another API that holds a picture, a sound or a document, as Gemini writes it; None for any other."""
     kind = part.get("type")
     if kind in ("image_url", "input_image"):
-        link = part.get("image_url")
+        link = part.get("image_url", part.get("imageUrl"))
         detail = part.get("detail", link.get("detail") if is_object(link) else None)
         made = _linked(link.get("url") if is_object(link) else link)
         levels = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
