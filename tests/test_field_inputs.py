@@ -65,14 +65,14 @@ SPREADSHEETS = {
         sheet([["id", "kind"], [1, "Kitchen"], [2, None], [3, "Garden"]], ("B2:B3",)),
         {"prompt": "{{ kind }}"},
         {"1": "Kitchen", "2": "Kitchen", "3": "Garden"},
-        "1 cells were filled with the value of their merged range",
+        "cells filled with the value of their merged range: 1, the first in column 'kind'",
     ),
     "two ranges merged over each other's rows, then each fills its column": Given(
         "a.xlsx",
         sheet([["id", "x", "y"], [1, "a", None], [2, None, "b"], [3, None, None]], ("B2:B4", "C3:C4")),
         {"prompt": "{{ x }}{{ y }}"},
         {"1": "a", "2": "ab", "3": "ab"},
-        "3 cells were filled",
+        "merged range: 3",
     ),
     "a range merged past the last row, then no row is made up": Given(
         "a.xlsx",
@@ -85,21 +85,21 @@ SPREADSHEETS = {
         sheet([["id", "x"], [1, 77], [2, "b"]], edit=number_as_error(77, "#N/A")),
         {"prompt": "x{{ x }}"},
         {"1": "x", "2": "xb"},
-        "1 cells hold an error like #N/A, the first in column 'x'",
+        "cells with an error like #N/A: 1, the first in column 'x'",
     ),
     "a reference that is lost, then it is empty, and that is said": Given(
         "a.xlsx",
         sheet([["id", "x"], [1, 77]], edit=number_as_error(77, "#REF!")),
         {"prompt": "x{{ x }}"},
         {"1": "x"},
-        "hold an error",
+        "cells with an error",
     ),
     "an error value in a CSV, then it is empty, and that is said": Given(
         "a.csv",
         "id,x\n1,#DIV/0!\n2,ok\n",
         {"prompt": "x{{ x }}"},
         {"1": "x", "2": "xok"},
-        "hold an error like #N/A",
+        "cells with an error like #N/A: 1",
     ),
     "a text of an error in quotes among words, then it stays": Given(
         "a.csv",
@@ -411,7 +411,7 @@ async def test_given_settings_under_geminis_own_names_then_they_go_where_gemini_
     assert sent == right
 
 
-SLIPS = [
+SLIPS: list[tuple[dict[str, Any], str, str, str]] = [
     ({"thinkingConfg": {}}, MODEL, "'thinkingConfg' is no field of a request", "thinking_config"),
     ({"max_output_token": 5}, MODEL, "'max_output_token' is no field", "max_output_tokens"),
     ({"aspectratio": "1:1"}, MODEL, "'aspectratio' is no field", "aspect_ratio"),
@@ -785,7 +785,7 @@ async def test_given_a_file_that_is_not_there_then_that_is_said_and_not_that_no_
         (
             "a.json",
             json.dumps({"model": MODEL, "items": [{"id": f"i{n}"} for n in range(5_000)]}),
-            "items[0]: has no prompt (5,000 rows: items[0], items[1], items[2], …)",
+            "items[0]: has no prompt (5,000 rows, also items[1], items[2], …)",
         ),
         (
             "b.json",
@@ -795,7 +795,7 @@ async def test_given_a_file_that_is_not_there_then_that_is_said_and_not_that_no_
                     "items": [{"id": f"i{n}", "prompt": "x", "files": [f"no-{n}.png"]} for n in range(40)],
                 }
             ),
-            "cannot be read: no such file (40 rows: items[0], items[1], items[2], …)",
+            "cannot be read: no such file (40 rows, also items[1], items[2], …)",
         ),
     ],
 )

@@ -82,9 +82,9 @@ def one_of(group: list[Problem]) -> Problem:
     places = list(dict.fromkeys(_place(problem) for problem in group))
     if len(places) < 2:
         return group[0]
-    word = "lines " if group[0].line else ""
     more = ", …" if len(places) > _FIRST else ""
-    said = f"{group[0].problem} ({len(places):,} rows: {word}{', '.join(places[:_FIRST])}{more})"
+    shown = f": lines {', '.join(places[:_FIRST])}" if group[0].line else f", also {', '.join(places[1:_FIRST])}"
+    said = f"{group[0].problem} ({len(places):,} rows{shown}{more})"
     return group[0].model_copy(update={"problem": said})
 
 

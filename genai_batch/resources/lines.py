@@ -11,7 +11,7 @@ import msgspec
 from genai_batch.resources import lint
 from genai_batch.resources.answers import brief
 from genai_batch.resources.lint import Fault, Verdict
-from genai_batch.resources.lint.repair.foreign import foreign
+from genai_batch.resources.lint.repair.foreign import can_convert, foreign
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
@@ -65,6 +65,8 @@ def _foreign(value: dict[str, Any], model: Model) -> Fault | None:
     if (source := foreign(value)) is None:
         return None
     said = f"is a line of {source.api}'s batch format ({brief(source.call, 60)})"
+    if not can_convert(source):
+        return Fault(f"{said}, for which Gemini has no counterpart", "leave it out")
     if (source.call == "embeddings") != (model.kind == "embedding"):
         wants = "an embedding model" if source.call == "embeddings" else "a model that writes"
         return Fault(f"{said}, for {wants}; {model.name} is none", "put these lines into a file of their own")

@@ -40,8 +40,8 @@ _OF_BLOB = frozenset({"bytes", "path", "sampling_rate"})
 
 def with_blobs(value: Any, column: str) -> Any:
     """Write a cell as JSON knows it, but leave bytes, and structs of bytes and a path, as a `Blob`."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return Blob(column, bytes(value))
+    if isinstance(value, bytes):
+        return Blob(column, value)
     if is_list(value):
         return [with_blobs(each, column) for each in value]
     if not is_object(value):
@@ -67,7 +67,9 @@ def without_blobs(value: Any) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether a cell says nothing."""
-    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, list | dict) and not value)
 
 
 def plain(value: Any) -> Any:

@@ -236,7 +236,7 @@ class Compiler:
             self._note_read(path)
         inside = item.files[:1] if self._has_text else []
         own = [(path, file) for path, file in item.files if not (file.is_text and (path, file) in inside)]
-        blobs = {blob_name(number): blob for number, blob in enumerate(self._blobs)}
+        blobs = {blob_name(number): blob for number, blob in enumerate(self._blobs)} if self._blobs else None
         names = [*recipe.images, *recipe.files]
         named = attached(names, self._plan.base, self._reach, self._attaching.most, blobs)
         files = [*own, *((name, each) for name, each in named if isinstance(each, Looked))]

@@ -11,7 +11,8 @@ from genai_batch.resources.sources.cells import with_blobs
 from genai_batch.resources.sources.spreadsheets import not_installed
 from genai_batch.resources.untyped import is_list, is_object
 
-_PAGE = 1_000
+_PAGE = 100
+"""Rows at a time, each of which may hold pictures."""
 _GLOB = frozenset("*?[]")
 _ZONED = re.compile(r"TIME(?:STAMP)? WITH TIME ZONE|TIMESTAMPTZ|TIMETZ")
 _AS_TEXT = re.compile(r"INTERVAL|BIT\b|UNION|GEOMETRY|VARIANT|TIMESTAMP_NS|TIME_NS|BIGNUM|VARINT")

@@ -256,6 +256,8 @@ _EXCLUSIVE: Mapping[str, str] = {
 
 def over(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     """Put what an item says over what holds for all, wherever each stands: flat, or inside a config of Gemini's."""
+    if not own:
+        return dict(common)
     left = _without(common, frozenset(_stated(own)))
     both = {name for name in _CONFIGS if is_object(own.get(name)) and is_object(left.get(name))}
     return {**left, **own, **{name: _merged(left[name], own[name]) for name in both}}

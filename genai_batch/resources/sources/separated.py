@@ -65,7 +65,7 @@ def rows(path: Path, report: Findings) -> Iterator[dict[str, Any] | Bad]:
         finally:
             if errors:
                 column = repr(brief(next(iter(errors)), 60))
-                said = f"{errors.total():,} cells hold an error like #N/A, the first in column {column}"
+                said = f"cells with an error like #N/A: {errors.total():,}, the first in column {column}"
                 report.warn(f"{path.name}: {said}; they are empty here", "mend them")
 
 

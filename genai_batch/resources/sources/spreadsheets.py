@@ -87,10 +87,10 @@ class _Lost:
             (self.formulas, "{} formulas have no value, the first in column {}; they are empty here", save),
             (
                 self.errors,
-                "{} cells hold an error like #N/A, the first in column {}; they are empty here",
+                "cells with an error like #N/A: {}, the first in column {}; they are empty here",
                 "mend them",
             ),
-            (self.merged, "{} cells were filled with the value of their merged range, the first in column {}", None),
+            (self.merged, "cells filled with the value of their merged range: {}, the first in column {}", None),
         ):
             if kind:
                 said = what.format(f"{kind.total():,}", repr(brief(next(iter(kind)), 60)))

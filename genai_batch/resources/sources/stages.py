@@ -24,7 +24,7 @@ _OF_STAGE = frozenset({
     "key", "select", "lane", "defaults",
 })  # fmt: skip
 _SOURCES = ("from", "items", "data", "folder", "job_id")
-_SAYS = frozenset({"prompt", "contents", "request"})
+_SAYS = frozenset({"prompt", "prompt_file", "contents", "request"})
 
 
 def read(path: Path, model: str | None, choice: Selection | None, today: date) -> Staged | None:
@@ -63,7 +63,7 @@ def _may_be_staged(path: Path) -> bool:
 
 def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Selection | None) -> Staged:
     found = Findings()
-    for name in [each for each in value if each not in _OF_ALL and not parted({each: 0}, FIELDS)[0]]:
+    for name in [each for each in value if each not in _OF_ALL and not parted({each: value[each]}, FIELDS)[0]]:
         fix = "write it into a stage" if name in _OF_STAGE else "see the README on stages"
         found.problem(f"{brief(str(name), 60)!r} beside stages means nothing", fix)
     given = value["stages"]

@@ -20,6 +20,7 @@ from genai_batch.resources.sources.manifest import Plan, Slip, item_fields, slip
 from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, blob_of
 from genai_batch.resources.untyped import as_object, is_object, kind_of
 
+_TEXTS_ONLY = frozenset({str, int, float, bool, type(None)})
 _JUDGED = 1_000
 """Different fields of items that are held against ours."""
 _HIDDEN = frozenset({
@@ -103,7 +104,9 @@ class Supply:
                 yield from self._foreign(row, found)
                 continue
             columns = {**self._plan.kept, **row.columns}
-            kept = {name: without_blobs(value) for name, value in columns.items()}
+            kept = columns
+            if not _TEXTS_ONLY.issuperset(map(type, columns.values())):
+                kept = {name: without_blobs(value) for name, value in columns.items()}
             yield Item(row.place, _spoken(row.columns, self._plan), columns, kept, fault=row.fault)
 
     def _foreign(self, row: tables.Row, found: Findings) -> Iterator[Item]:
@@ -173,7 +176,7 @@ _SAYS: dict[str, type] = {"request": dict, "contents": list, "prompt": str}
 def _spoken(columns: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """What a row says of its request by the names of its columns, where the manifest says nothing."""
     said = {name for name in ("output",) if name not in plan.common and isinstance(columns.get(name), str)}
-    if not plan.common.keys() & _SAYS.keys():
+    if not plan.common.keys() & {*_SAYS, "prompt_file"}:
         said.update([name for name, kind in _SAYS.items() if isinstance(columns.get(name), kind)][:1])
     return {name: columns[name] for name in said if columns[name]}
 

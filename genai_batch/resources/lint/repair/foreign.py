@@ -373,6 +373,11 @@ def _choice(choice: Any, request: Object, reader: _Reader) -> None:
     request["toolConfig"] = {"functionCallingConfig": {"mode": modes[str(kind)], **allowed}}
 
 
+def can_convert(source: Foreign) -> bool:
+    """Whether calls of this kind can be written as requests to Gemini."""
+    return source.call in _READERS
+
+
 def columns_beside(line: Mapping[str, Any]) -> Object:
     """The fields of a line that are the user's own."""
     return {name: value for name, value in line.items() if name not in _ENVELOPE}
