@@ -388,6 +388,10 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "generationConfig": {"responseLogprobs": True, "logprobs": 3},
         },
     ),
+    "a config as the SDK writes it": (
+        {"items": [{"config": {"temperature": 0.5, "thinkingConfig": {"thinkingLevel": "LOW"}}}]},
+        {"generationConfig": {"temperature": 0.5, "thinkingConfig": {"thinkingLevel": "LOW"}}},
+    ),
     "a system instruction as Gemini writes it": (
         {"items": [{"systemInstruction": {"parts": [{"text": "Be brief."}]}}]},
         {"systemInstruction": {"parts": [{"text": "Be brief."}]}},
@@ -699,6 +703,15 @@ async def test_given_what_gemini_refuses_then_it_is_a_problem_before_anything_is
         answer = await refusal(client, "create_batch", source=world.write("a.jsonl", lines), model=model)
     assert said in answer
     assert await world.bill() == []
+
+
+async def test_given_the_text_of_files_in_one_pair_of_braces_then_it_is_a_problem(world: World) -> None:
+    put(world, {"in/a.txt": "Words.", "in/b.txt": "More words."})
+    async with world.client() as client:
+        ask = {"output_path": "a.jsonl", "folder": "in"}
+        for prompt, column in (("Sum up {text}", "text"), ("Name {path}", "path"), ("File ${stem}", "stem")):
+            answer = await refusal(client, "build_requests", prompt=prompt, **ask)
+            assert f"write {{{{ {column} }}}}" in answer
 
 
 async def test_given_links_to_youtube_then_no_advice_is_given_that_cannot_be_followed(world: World) -> None:

@@ -1,7 +1,6 @@
 """What every answer has in common: frozen, without nulls, text that is safe to show."""
 
 import re
-from collections.abc import Iterable
 from math import floor, log10
 from typing import Annotated, Any, Self
 
@@ -53,47 +52,6 @@ class Problem(Answer):
         where = f"line {self.line}: " if self.line else ""
         whose = f"key {brief(self.key, 60)!r}: " if self.key else ""
         return f"{where}{whose}{self.problem}" + (f" Fix: {self.fix}" if self.fix else "")
-
-
-_PLACE = re.compile(
-    r"(?:stage '[^']*': )?(items\[\d+\]|row \d[\d,]*|line \d[\d,]*|(?:key|file|folder) '[^']*')(?=[: ])"
-)
-_OWN = re.compile(r"(?<=\bfile )'[^']*'|(?<=\boutput )'[^']*'|(?<=\bkey )'[^']*'|items\[\d+\]|\d[\d,.]*")
-"""What differs between rows that have one fault: names of files and keys, and numbers."""
-_FIRST = 3
-
-
-def grouped(problems: Iterable[Problem]) -> list[Problem]:
-    """Put problems that differ only in their place together: one entry with the count and the first places."""
-    return [one_of(group) for group in groups_of(problems)]
-
-
-def groups_of(problems: Iterable[Problem]) -> list[list[Problem]]:
-    """Group problems that differ only in their place."""
-    groups: dict[tuple[str, str], list[Problem]] = {}
-    for problem in problems:
-        text = _PLACE.sub("", problem.problem, count=1)
-        groups.setdefault((_OWN.sub("#", text), _OWN.sub("#", problem.fix or "")), []).append(problem)
-    return list(groups.values())
-
-
-def one_of(group: list[Problem]) -> Problem:
-    """Say a problem of many rows once, with their count and the first of them."""
-    places = list(dict.fromkeys(_place(problem) for problem in group))
-    if len(places) < 2:
-        return group[0]
-    more = ", …" if len(places) > _FIRST else ""
-    shown = f": lines {', '.join(places[:_FIRST])}" if group[0].line else f", also {', '.join(places[1:_FIRST])}"
-    said = f"{group[0].problem} ({len(places):,} rows{shown}{more})"
-    return group[0].model_copy(update={"problem": said})
-
-
-def _place(problem: Problem) -> str:
-    if problem.line:
-        return f"{problem.line:,}"
-    if match := _PLACE.match(problem.problem):
-        return match[1]
-    return repr(problem.key) if problem.key else problem.problem
 
 
 class Range(Answer):

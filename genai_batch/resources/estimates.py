@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, PrivateAttr
 
 from genai_batch.resources import charges, doubts, prices
-from genai_batch.resources.answers import Answer, Problem, Range, dollars, grouped
+from genai_batch.resources.answers import Answer, Problem, Range, dollars
 from genai_batch.resources.bounds import Bound, Bounding
 from genai_batch.resources.calibration import Past, corrected, correction
 from genai_batch.resources.charges import Charge
@@ -126,8 +126,8 @@ class Estimate(Answer):
     def fitted(self) -> Self:
         """Show as many problems and warnings as fit an answer; the count stays whole."""
         shown = self.model_copy(update={"problems": [], "warnings": []})
-        for name, problems in (("problems", grouped(self.problems)), ("warnings", self.warnings)):
-            for problem in problems:
+        for name in ("problems", "warnings"):
+            for problem in getattr(self, name):
                 more = shown.model_copy(update={name: [*getattr(shown, name), problem]})
                 if more.size() > ANSWER:
                     break
@@ -206,7 +206,7 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
     return Estimate(
         requests=found.requests,
         problem_count=found.findings.count,
-        problems=found.findings.problems,
+        problems=found.findings.shown,
         warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *_with_cost(found, plain)],
         input_tokens=bill.input.up_to(most.input),
         output_tokens=bill.output.up_to(most.output),

@@ -16,7 +16,6 @@ from typing import IO
 
 import msgspec
 
-from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model, warning
@@ -159,7 +158,7 @@ class Preflight:
             InvalidRequests: with every problem found.
         """
         if self.findings.count:
-            raise InvalidRequests(name or self.source.name, self.findings.problems, self.findings.count)
+            raise self.findings.refusal(name or self.source.name)
 
     def _read(self, copy: IO[bytes] | None, extras: IO[bytes] | None) -> None:
         self.findings.warnings.extend(self.about.warnings)

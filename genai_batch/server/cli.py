@@ -4,6 +4,7 @@ Answers go to stdout, everything else to stderr.
 """
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,12 +14,12 @@ import typer
 
 from genai_batch import __version__
 from genai_batch.resources import model_list
-from genai_batch.resources.answers import grouped
 from genai_batch.resources.errors import BatchError, leaves
 from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import State
 from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage, Wanted
+from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.status import JobStatus
 from genai_batch.server import showing
@@ -98,13 +99,14 @@ def estimate(
     every: Every = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
+    if every:
+        Findings.limit = sys.maxsize
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
         if model is None or max_output_tokens or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
         answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
-        answer = answer if every else answer.model_copy(update={"problems": grouped(answer.problems)})
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
@@ -112,7 +114,6 @@ def estimate(
         answer = within(
             lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet, every=every
         )
-        answer = answer if every else answer.model_copy(update={"problems": grouped(answer.problems)})
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
 

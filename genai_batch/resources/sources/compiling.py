@@ -124,7 +124,7 @@ class Compiler:
         self._report_encrypted()
         self._chosen.tell_missing(self.found)
         if self.found.count:
-            raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
+            raise self.found.refusal(self._plan.source)
         if not rows:
             why = f"all {unchanged:,} requests were sent just so before" if unchanged else self._nothing()
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
@@ -163,7 +163,8 @@ class Compiler:
             raise Unusable(*item.fault)
         if not self._is_checked:
             self._is_checked = True
-            braces.check(self._common, item.columns, self._templates, self.found)
+            ours = {"key": item.key, **({"text": ""} if item.files else {})}
+            braces.check(self._common, {**ours, **item.columns}, self._templates, self.found)
         own = {name: value for name, value in item.own.items() if name != "model"}
         if self._plan.items is not None:
             own = self._prompt_files.resolved(own)

@@ -119,7 +119,7 @@ def plan(value: Any, source: str, base: Path | None) -> Plan:
         found.problem(f"{brief(twice or 'jobs', 60)!r} says again what another field says", "keep one of them")
     made = _whole(ours, found)
     if found.count or made is None:
-        raise InvalidRequests(source, found.problems, found.count)
+        raise found.refusal(source)
     common, kept, _ = parted(ours.get("defaults") or {}, FIELDS)
     common |= {name: value for name, value in ours.items() if name in FIELDS}
     return Plan(made, common, kept, ours.get("items"), base, source)

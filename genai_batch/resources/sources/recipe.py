@@ -125,7 +125,7 @@ def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, A
     ours: dict[str, Any] = {}
     others: dict[str, Any] = {}
     twice: str | None = None
-    for name, value in given.items():
+    for name, value in _spread(given, known):
         plain = plain_name(str(name))
         if plain not in known or not isinstance(value, _OF_REQUEST.get(plain, object)):
             others[str(name)] = value
@@ -136,6 +136,15 @@ def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, A
         else:
             twice = twice or str(name)
     return ours, others, twice
+
+
+def _spread(given: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Fields one by one; those inside a `config`, which is how the SDK groups settings, as if they stood beside it."""
+    for name, value in given.items():
+        if name == "config" and is_object(value) and value and all(plain_name(field) in known for field in value):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def request_of(recipe: Recipe, parts: list[dict[str, Any]], model: str | None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Select
         roots = choice.over(whole.manifest.select) if choice else whole.manifest.select
         parts.append(_part(each, names, number, (common, kept, shared), roots, found))
     if found.count:
-        raise InvalidRequests(path.name, found.problems, found.count)
+        raise found.refusal(path.name)
     return Staged(
         whole.manifest.name or path.stem[:60], path.name, lines.base_of(path), whole.manifest.max_cost_usd, parts
     )
@@ -180,7 +180,7 @@ def check(staged: Staged, today: date) -> None:
         except UnknownModel as error:
             _tell(found, part.name, str(error), None)
     if found.count:
-        raise InvalidRequests(staged.source, found.problems, found.count)
+        raise found.refusal(staged.source)
 
 
 def _check_texts(part: Part, made: Plan, found: Findings) -> None:
