@@ -1,4 +1,4 @@
-"""Problems of many rows, said once: those that differ only in their place are one entry with their count."""
+"""Problems of many rows, message once: those that differ only in their place are one entry with their count."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -40,8 +40,8 @@ class Group:
             return self.first
         more = ", …" if self.rows > len(self._places) else ""
         places = f": lines {', '.join(self._places)}" if self.first.line else f", also {', '.join(self._places[1:])}"
-        said = f"{self.first.problem} ({self.rows:,} rows{places}{more})"
-        return self.first.model_copy(update={"problem": said})
+        message = f"{self.first.problem} ({self.rows:,} rows{places}{more})"
+        return self.first.model_copy(update={"problem": message})
 
 
 class Groups:

@@ -145,8 +145,8 @@ class Preflight:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
         if self._may_be_equal and not self.findings.count and equals.are_equal(self.source):
-            said = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
-            self.findings.warn(said, "name a column in the template, as {{ column }}, or send one request")
+            message = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
+            self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
         if not self.requests and not self.findings.count:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self

@@ -32,10 +32,10 @@ class Findings:
     def problem(self, problem: str, fix: str | None = None, *, line: int | None = None, key: str | None = None) -> None:
         """Note something that keeps the file from being sent."""
         self.count += 1
-        told = _told(problem, fix, line, key)
-        self.groups.add(told)
+        noted = _told(problem, fix, line, key)
+        self.groups.add(noted)
         if len(self.problems) < self.limit:
-            self.problems.append(told)
+            self.problems.append(noted)
 
     def warn(self, problem: str, fix: str | None = None, *, line: int | None = None, key: str | None = None) -> None:
         """Note something that is accepted all the same."""

@@ -32,11 +32,11 @@ def check(common: Mapping[str, Any], columns: Mapping[str, Any], templates: Temp
         return
     written, name = next(iter(places.items()))
     fix = f"write {{{{ {brief(name, 60)} }}}}"
-    said = f"{brief(written, 60)!r} is sent as it is written; {brief(name, 60)!r} is a column"
+    message = f"{brief(written, 60)!r} is sent as it is written; {brief(name, 60)!r} is a column"
     if any(_names_column(text, columns, templates) for text in texts):
-        report.warn(f"in the template {said}", fix)
+        report.warn(f"in the template {message}", fix)
     else:
-        report.problem(f"the template names no column: {said}", fix)
+        report.problem(f"the template names no column: {message}", fix)
 
 
 def _names_column(text: str, columns: Mapping[str, Any], templates: Templates) -> bool:

@@ -41,5 +41,5 @@ class EmptyCells:
         if self._without_files:
             rows = ", ".join(self._without_file) + ", …" * (self._without_files > len(self._without_file))
             count = f"{self._without_files:,} rows have" if self._without_files > 1 else "1 row has"
-            said = f"{count} no file where the template names one: {rows}"
-            report.warn(said, "fill the cells, or leave these rows out; they are sent without a file")
+            message = f"{count} no file where the template names one: {rows}"
+            report.warn(message, "fill the cells, or leave these rows out; they are sent without a file")

@@ -113,12 +113,12 @@ class _Reader:
 
     def settings(self) -> Object:
         """The settings that differ in their name only."""
-        made: Object = {}
+        result: Object = {}
         for name, ours in _DIRECT.items():
             value = self.take(name)
             if value is not None and value != _DEFAULTS.get(name, _NOTHING):
-                made[ours] = value
-        return made
+                result[ours] = value
+        return result
 
 
 _NOTHING = object()
@@ -141,8 +141,8 @@ def _responses(reader: _Reader) -> list[Object]:
     settings = reader.settings()
     _answer_format(as_object(as_object(reader.take("text")).get("format")), settings)
     _effort(as_object(reader.take("reasoning")).get("effort"), settings, reader)
-    given = reader.take("input")
-    turns = [{"role": "user", "content": given}] if isinstance(given, str) else as_list(given)
+    field = reader.take("input")
+    turns = [{"role": "user", "content": field}] if isinstance(field, str) else as_list(field)
     if instructions := reader.take("instructions"):
         turns = [{"role": "system", "content": instructions}, *turns]
     request = _request(turns, reader, settings)
@@ -245,8 +245,8 @@ def _part(part: Object, names: dict[str, str], reader: _Reader) -> list[Object]:
     if kind == "function_call":
         return _call(part.get("call_id"), part.get("name"), part.get("arguments"), names)
     if kind in ("tool_result", "function_call_output"):
-        given = part.get("tool_use_id", part.get("call_id"))
-        return [_result(given, part.get("content", part.get("output")), names)]
+        field = part.get("tool_use_id", part.get("call_id"))
+        return [_result(field, part.get("content", part.get("output")), names)]
     if medium := medium_of(part):
         return [medium]
     reader.left.append(f"a part of the type {brief(kind, 40)}")
@@ -259,11 +259,11 @@ def medium_of(part: Object) -> Object | None:
     if kind in ("image_url", "input_image"):
         link = part.get("image_url", part.get("imageUrl"))
         detail = part.get("detail", link.get("detail") if is_object(link) else None)
-        made = _linked(link.get("url") if is_object(link) else link)
+        result = _linked(link.get("url") if is_object(link) else link)
         levels = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
-        if made and str(detail) in levels:
-            made["mediaResolution"] = {"level": levels[str(detail)]}
-        return made
+        if result and str(detail) in levels:
+            result["mediaResolution"] = {"level": levels[str(detail)]}
+        return result
     if kind == "input_audio":
         audio = as_object(part.get("input_audio"))
         return {"inlineData": {"mimeType": f"audio/{audio.get('format', 'wav')}", "data": audio.get("data")}}
@@ -290,10 +290,10 @@ def _linked(link: Any) -> Object | None:
     return {"fileData": {**({"mimeType": mime} if mime else {}), "fileUri": link}}
 
 
-def _call(given: Any, name: Any, arguments: Any, names: dict[str, str]) -> list[Object]:
+def _call(field: Any, name: Any, arguments: Any, names: dict[str, str]) -> list[Object]:
     import json
 
-    names[str(given)] = str(name)
+    names[str(field)] = str(name)
     try:
         read = json.loads(arguments) if isinstance(arguments, str) and arguments else arguments
     except ValueError:
@@ -301,23 +301,23 @@ def _call(given: Any, name: Any, arguments: Any, names: dict[str, str]) -> list[
     return [{"functionCall": {"name": str(name), "args": as_object(read)}}]
 
 
-def _result(given: Any, content: Any, names: Mapping[str, str]) -> Object:
+def _result(field: Any, content: Any, names: Mapping[str, str]) -> Object:
     parts = [as_object(part).get("text") for part in as_list(content)]
     text = "\n".join(part for part in parts if isinstance(part, str)) if is_list(content) else content
-    return {"functionResponse": {"name": names.get(str(given), str(given)), "response": {"result": text}}}
+    return {"functionResponse": {"name": names.get(str(field), str(field)), "response": {"result": text}}}
 
 
-def _answer_format(given: Object, settings: Object) -> None:
+def _answer_format(field: Object, settings: Object) -> None:
     """The form of an answer: text, JSON, or JSON of a schema."""
-    if given.get("type") in ("json_object", "json_schema"):
+    if field.get("type") in ("json_object", "json_schema"):
         settings["responseMimeType"] = "application/json"
-    schema = as_object(given.get("json_schema", given)).get("schema")
+    schema = as_object(field.get("json_schema", field)).get("schema")
     if not is_object(schema):
         return
-    made = {"responseSchema": _closed(deepcopy(schema))}
-    list(openapi(made, "responseSchema"))
-    fits = not any(not problem.doubt for problem in schemas.keywords(made["responseSchema"]))
-    settings.update(made if fits else {"responseJsonSchema": schema})
+    result = {"responseSchema": _closed(deepcopy(schema))}
+    list(openapi(result, "responseSchema"))
+    fits = not any(not problem.doubt for problem in schemas.keywords(result["responseSchema"]))
+    settings.update(result if fits else {"responseJsonSchema": schema})
 
 
 def _closed(schema: Any) -> Any:
@@ -329,13 +329,13 @@ def _closed(schema: Any) -> Any:
     return {name: _closed(value) for name, value in schema.items() if (name, value) != ("additionalProperties", False)}
 
 
-def _effort(given: Any, settings: Object, reader: _Reader) -> None:
-    if str(given) in _EFFORTS:
-        settings["thinkingConfig"] = {"thinkingLevel": _EFFORTS[str(given)]}
-    elif given == "none":
+def _effort(field: Any, settings: Object, reader: _Reader) -> None:
+    if str(field) in _EFFORTS:
+        settings["thinkingConfig"] = {"thinkingLevel": _EFFORTS[str(field)]}
+    elif field == "none":
         settings["thinkingConfig"] = {"thinkingBudget": 0}
-    elif given is not None:
-        reader.left.append(f"the reasoning effort {brief(str(given), 30)}")
+    elif field is not None:
+        reader.left.append(f"the reasoning effort {brief(str(field), 30)}")
 
 
 def _functions(reader: _Reader, request: Object) -> None:
@@ -343,17 +343,17 @@ def _functions(reader: _Reader, request: Object) -> None:
     declared: list[Object] = []
     tools: list[Object] = []
     for tool in as_list(reader.take("tools")):
-        given = as_object(tool)
-        function = as_object(given.get("function", given))
-        if str(given.get("type", "")).startswith("web_search"):
+        field = as_object(tool)
+        function = as_object(field.get("function", field))
+        if str(field.get("type", "")).startswith("web_search"):
             tools.append({"googleSearch": {}})
-        elif "name" in function and (given.get("type") in ("function", "custom", None)):
+        elif "name" in function and (field.get("type") in ("function", "custom", None)):
             schema = function.get("parameters", function.get("input_schema"))
             more = {"parametersJsonSchema": schema} if schema else {}
             about = {"description": function["description"]} if function.get("description") else {}
             declared.append({"name": function["name"], **about, **more})
         else:
-            reader.left.append(f"the tool {brief(str(given.get('type')), 40)}")
+            reader.left.append(f"the tool {brief(str(field.get('type')), 40)}")
     if declared:
         tools.append({"functionDeclarations": declared})
     if tools:
