@@ -447,4 +447,33 @@ MEDIA = {
     "reference 2.3, a page of another site": Case("file-foreign", linked("https://example.com/a.png"), linked(URI)),
     "reference 2.3, a file of this machine": Case("file-local", linked("/home/me/a.png"), linked(URI)),
 }
-CASES: dict[str, Case] = PLACES | NUMBERS | THINKING | SCHEMAS | MAKING | TOOLS | TURNS | MEDIA
+WATCH = {"file_data": {"file_uri": "https://youtu.be/AAAAAAAAAAA"}}
+BROUGHT = {
+    "issue 16, an enum of numbers": Case(
+        "schema-enum", structured({"type": "INTEGER", "enum": [1, 2]}), structured({"type": "STRING", "enum": ["1"]})
+    ),
+    "issue 16, an enum with nothing in it": Case(
+        "schema-enum",
+        structured({"type": "STRING", "enum": ["", "a"]}),
+        structured({"type": "STRING", "enum": ["a"], "nullable": True}),
+    ),
+    "issue 16, an enum of an integer": Case(
+        "schema-enum", structured({"type": "INTEGER", "enum": ["1"]}), structured({"type": "STRING", "enum": ["1"]})
+    ),
+    "issue 16, an object of nothing": Case(
+        "schema-properties", structured({"type": "OBJECT", "properties": {}}), structured(SCHEMA)
+    ),
+    "issue 16, a link to YouTube": Case("youtube", ask(WATCH), linked(URI)),
+    "issue 16, eleven videos": Case("videos", ask(*[WATCH] * 11), ask(*[WATCH] * 10)),
+    "issue 16, a picture of another API": Case(
+        "foreign-part", ask({"type": "image_url", "image_url": {"url": "https://a.example/c.png"}}), blob(PNG)
+    ),
+    "issue 16, a voice with a slip in it": Case(
+        "voice-name",
+        speak(speech_config={"voice_config": {"prebuilt_voice_config": {"voice_name": "Korre"}}}),
+        speak(),
+        SPEECH,
+    ),
+    "issue 16, the text to embed as a string": Case("content-shape", {"content": "hi"}, embed(), VECTOR),
+}
+CASES: dict[str, Case] = BROUGHT | PLACES | NUMBERS | THINKING | SCHEMAS | MAKING | TOOLS | TURNS | MEDIA

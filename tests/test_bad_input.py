@@ -172,7 +172,8 @@ async def test_what_can_only_mean_one_thing_is_accepted_with_a_warning_and_every
 
 
 async def test_of_many_faults_an_answer_shows_those_that_fit_and_counts_all(world: World) -> None:
-    source = world.write("a.jsonl", "nonsense\n" * 1_000)
+    faults = (f'{{"key": "k{n}", "request": {{"contents": "x", "{"ab"[n % 2] * (n + 1)}": 1}}}}\n' for n in range(500))
+    source = world.write("a.jsonl", "".join(faults))
     async with world.client() as client:
         estimate = await call(client, "estimate_cost", source=source, model=MODEL)
         assert estimate["problem_count"] == 1_000

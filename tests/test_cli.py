@@ -176,7 +176,7 @@ async def test_a_job_under_way_exits_5_and_a_stopped_one_4(world: World) -> None
 async def test_refusals_exit_with_their_own_code_and_say_why_on_stderr(world: World) -> None:
     good, bad = world.write("a.jsonl", [row("a")]), world.write("bad.jsonl", "nonsense\n" * 30)
     for code, said, args in (
-        (2, "line 30", ["create", bad, "--model", MODEL]),
+        (2, "(30 rows: lines 1, 2, 3, …)", ["create", bad, "--model", MODEL]),
         (2, "no such file", ["estimate", "none.jsonl", "--model", MODEL]),
         (2, "Did you mean 'gemini-3.8-flash'", ["estimate", good, "--model", "gemini-3.8-flsh"]),
         (2, "No job", ["status", "job_none"]),
@@ -187,7 +187,8 @@ async def test_refusals_exit_with_their_own_code_and_say_why_on_stderr(world: Wo
     ):
         done = run(world, *args)
         assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), (args, done.stderr)
-    listing = run(world, "estimate", bad, "--model", MODEL)
+    once, listing = (run(world, "estimate", bad, "--model", MODEL, *more) for more in ([], ["--all"]))
+    assert (once.returncode, once.stdout.count("problem line")) == (2, 1)
     assert (listing.returncode, listing.stdout.count("problem line")) == (2, 30)
 
 

@@ -160,7 +160,8 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
     for word in ("never measured", "guessed", "cached_content", "url_context"):
         assert word in said(found)
     assert found.input_tokens.high > 3 * found.input_tokens.likely
-    assert said(of(tmp_path, max_output_tokens=9_999)) == ""
+    plain = [row(f"k{n}", f"Say {n}.", max_output_tokens=9_999) for n in range(100)]
+    assert said(estimate(tmp_path, plain)) == ""
 
 
 def test_a_script_never_measured_has_a_wider_range_and_many_rows_a_narrower_one(tmp_path: Path) -> None:

@@ -172,11 +172,19 @@ async def test_what_is_wrong_is_named_with_its_item(world: World, case: str) -> 
 
 
 async def test_all_problems_are_counted_and_twenty_shown(world: World) -> None:
-    source = manifest(world, items=[{"id": f"i{n}"} for n in range(30)])
+    shared = manifest(world, items=[{"id": f"i{n}"} for n in range(30)])
     async with world.client() as client:
-        answer = await refusal(client, "estimate_cost", source=source)
+        answer = await refusal(client, "estimate_cost", source=shared)
+        assert "30 problems" in answer
+        assert answer.count("has no prompt (30 rows, also items[1], items[2], …)") == 1
+        templates = [{"id": f"i{n}", "number": n} for n in range(30)]
+        named = "".join(f"{{% if number == {n} %}}{{{{ {'x' * (n + 1)} }}}}{{% endif %}}" for n in range(30))
+        answer = await refusal(
+            client, "estimate_cost", source=manifest(world, defaults={"prompt": named}, items=templates)
+        )
     assert "30 problems" in answer
-    assert answer.count("has no prompt") == 20
+    assert answer.count("is undefined") <= 20
+    assert "more: `genai-batch estimate" in answer
 
 
 HOSTILE: dict[str, tuple[str, str]] = {
@@ -231,18 +239,26 @@ def test_the_schema_takes_what_is_taken_and_refuses_what_is_refused() -> None:
 
 
 async def test_what_may_be_a_slip_is_told_and_kept(world: World) -> None:
-    items = [{"id": "a", "prompt": "Say {{ word }}.", "sytem": "Be brief."}]
-    source = manifest(world, defaults={"temprature": 1}, items=items)
+    items = [{"id": "a", "prompt": "Say {{ word }}.", "modell": "T"}]
+    source = manifest(world, defaults={"seeds": 1}, items=items)
     async with world.client() as client:
         told = await call(client, "estimate_cost", source=source)
         rows = await built(client, world, data=source)
     assert [(each["problem"].partition(":")[0], each["fix"]) for each in told["warnings"][:3]] == [
-        ("defaults", "did you mean 'temperature'?"),
-        ("items[0]", "did you mean 'system'?"),
+        ("defaults", "did you mean 'seed'?"),
+        ("items[0]", "did you mean 'model'?"),
         ("items[0]", "a template for all items is written into defaults"),
     ]
-    assert (rows[0]["temprature"], rows[0]["sytem"]) == (1, "Be brief.")
+    assert (rows[0]["seeds"], rows[0]["modell"]) == (1, "T")
     assert prompts(rows) == {"a": "Say {{ word }}."}
+
+
+async def test_what_can_only_be_a_slip_is_a_problem(world: World) -> None:
+    source = manifest(world, defaults={"temprature": 1}, items=[{"id": "a", "prompt": "x", "sytem": "Be brief."}])
+    async with world.client() as client:
+        answer = await refusal(client, "estimate_cost", source=source)
+    assert "defaults: 'temprature' is no field of a request Fix: did you mean 'temperature'?" in answer
+    assert "items[0]: 'sytem' is no field of a request Fix: did you mean 'system'?" in answer
 
 
 async def test_half_a_surrogate_pair_stops_nothing_but_its_item(world: World) -> None:

@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from genai_batch.resources.answers import Problem, brief
+from genai_batch.resources.grouping import Groups
 from genai_batch.resources.redaction import redact
 
 
@@ -38,22 +39,30 @@ class InvalidRequests(BatchError):
 
     shown: ClassVar[int] = 20
 
-    def __init__(self, source: str, problems: Sequence[Problem], count: int | None = None) -> None:
-        """Describe `problems` of `source`; `count` is how many there are when not all are given."""
+    def __init__(
+        self, source: str, problems: Sequence[Problem], count: int | None = None, groups: Groups | None = None
+    ) -> None:
+        """Describe `problems` of `source`; where not all are given, `count` and `groups` are those of all."""
         self.source, self.problems, self.count = source, tuple(problems), count or len(problems)
+        self.groups = groups or Groups(problems)
         super().__init__(self.tell(self.shown))
 
-    def tell(self, most: int, budget: int = 1_700) -> str:
-        """Say at most `most` problems in at most about `budget` bytes."""
+    def tell(self, most: int, budget: int = 1_700, *, every: bool = False) -> str:
+        """Say at most `most` problems in at most about `budget` bytes; those of many rows once, unless `every`."""
         head = f"{brief(self.source, 200)}: {self.count} problem{'s' * (self.count != 1)}; nothing was sent."
         lines = [head]
-        for problem in self.problems[:most]:
+        shown = [(problem, 1) for problem in self.problems]
+        if not every:
+            shown = [(group.entry(), group.problems) for group in self.groups]
+        left = self.count
+        for problem, count in shown[:most]:
             line = f"- {problem.sentence()}"
             if sum(map(len, lines)) + len(line.encode()) > budget:
                 break
             lines.append(line)
-        if (left := self.count - len(lines) + 1) > 0:
-            lines.append(f"- and {left} more: `genai-batch estimate SOURCE --model MODEL` lists all")
+            left -= count
+        if left > 0:
+            lines.append(f"- and {left:,} more: `genai-batch estimate SOURCE --model MODEL --all` lists every one")
         return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, PrivateAttr
 
 from genai_batch.resources import charges, doubts, prices
-from genai_batch.resources.answers import Answer, Problem, Range
+from genai_batch.resources.answers import Answer, Problem, Range, dollars
 from genai_batch.resources.bounds import Bound, Bounding
 from genai_batch.resources.calibration import Past, corrected, correction
 from genai_batch.resources.charges import Charge
@@ -22,6 +22,7 @@ from genai_batch.resources.jobs import State
 from genai_batch.resources.models import ending
 from genai_batch.resources.outputs import Written, written
 from genai_batch.resources.outputs_data import assumed
+from genai_batch.resources.preflight.equals import EQUAL
 from genai_batch.resources.prices import Lane, Price, Rates, Usage, stops_at_limit
 from genai_batch.resources.projection import Projection, Whole
 from genai_batch.resources.requests import Preflight
@@ -205,8 +206,8 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
     return Estimate(
         requests=found.requests,
         problem_count=found.findings.count,
-        problems=found.findings.problems,
-        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *found.findings.warnings],
+        problems=found.findings.shown,
+        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *_with_cost(found, plain)],
         input_tokens=bill.input.up_to(most.input),
         output_tokens=bill.output.up_to(most.output),
         thinking_tokens=bill.thinking.up_to(most.thinking) if bill.thinking.high else None,
@@ -243,6 +244,17 @@ def piloted(
         "pilot": pilot,
     }
     return before.model_copy(update=told).noting(here.cost_usd, can_stop=before.can_stop)
+
+
+def _with_cost(found: Preflight, cost: Triple) -> list[Problem]:
+    """The warnings of a pass; that all requests are equal is told with what all but one cost."""
+    rest = cost.likely * (1 - 1 / max(1, found.requests))
+    return [
+        warning.model_copy(update={"problem": f"{warning.problem}; all but one cost {dollars(rest)} likely"})
+        if EQUAL in warning.problem
+        else warning
+        for warning in found.findings.warnings
+    ]
 
 
 Change = Callable[[Tier], Tier]

@@ -11,6 +11,7 @@ import msgspec
 from genai_batch.resources import lint
 from genai_batch.resources.answers import brief
 from genai_batch.resources.lint import Fault, Verdict
+from genai_batch.resources.lint.repair.foreign import can_convert, foreign
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
@@ -45,6 +46,8 @@ def parse(raw: bytes, model: Model) -> Line:
     if not is_object(value):
         fault = Fault(f"is {kind_of(value)}, not an object", 'write {"key": …, "request": …}')
         return Line(None, {}, b"", b"", (fault,))
+    if (fault := _foreign(value, model)) is not None:
+        return Line(None, {}, b"", b"", (fault,))
     key, request = value.get("key"), as_object(value.get("request"))
     found = lint.shape(value)
     judged = lint.judge(request, model) if is_object(value.get("request")) else lint.CLEAN
@@ -53,6 +56,22 @@ def parse(raw: bytes, model: Model) -> Line:
     if faults:
         return Line(good, {}, b"", b"", faults)
     return Line(good, request, *_split(raw, value), faults, (*_doubts(value, request, model), *judged.doubts))
+
+
+def _foreign(value: dict[str, Any], model: Model) -> Fault | None:
+    """Recognise a line of another API's batch format, in one sentence."""
+    if "request" in value or not ("body" in value or "params" in value):
+        return None
+    if (source := foreign(value)) is None:
+        return None
+    said = f"is a line of {source.api}'s batch format ({brief(source.call, 60)})"
+    if not can_convert(source):
+        return Fault(f"{said}, for which Gemini has no counterpart", "leave it out")
+    if (source.call == "embeddings") != (model.kind == "embedding"):
+        wants = "an embedding model" if source.call == "embeddings" else "a model that writes"
+        return Fault(f"{said}, for {wants}; {model.name} is none", "put these lines into a file of their own")
+    fix = "convert it: `genai-batch estimate FILE --model M --fix NEW.jsonl`, or build_requests with data=FILE"
+    return Fault(said, fix)
 
 
 def _value(raw: bytes) -> Any:

@@ -58,6 +58,11 @@ class Model(Answer):
         """Tokens of the longest answer, thinking included."""
         return catalogue()["most_output"][self.kind]
 
+    @property
+    def most_input(self) -> int:
+        """Tokens that one request may bring along."""
+        return catalogue()["most_input"][self.kind]
+
 
 @lru_cache(256)
 def _era(name: str) -> float:

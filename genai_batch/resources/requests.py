@@ -16,11 +16,10 @@ from typing import IO
 
 import msgspec
 
-from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model, warning
-from genai_batch.resources.preflight import sources
+from genai_batch.resources.preflight import equals, sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.parts import MAX_FILE, Cut, Part
@@ -74,6 +73,7 @@ class Preflight:
         self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
         self.about = about or Settings()
         self.findings, self._tally, self.digest = Findings(), Tally(self.cut), ""
+        self._may_be_equal = False
         self.short, self.long = self._tally.short, self._tally.long
         sources.refuse(source)
 
@@ -144,6 +144,9 @@ class Preflight:
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
+        if self._may_be_equal and not self.findings.count and equals.are_equal(self.source):
+            message = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
+            self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
         if not self.requests and not self.findings.count:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self
@@ -155,14 +158,17 @@ class Preflight:
             InvalidRequests: with every problem found.
         """
         if self.findings.count:
-            raise InvalidRequests(name or self.source.name, self.findings.problems, self.findings.count)
+            raise self.findings.refusal(name or self.source.name)
 
     def _read(self, copy: IO[bytes] | None, extras: IO[bytes] | None) -> None:
         self.findings.warnings.extend(self.about.warnings)
         if ends := warning(self.model):
             self.findings.warnings.append(ends)
         before = _stamp(self.source)
-        step = stride(self.source.stat().st_size, _row_size(self.source), self.cut.tokens)
+        with self.source.open("rb") as file:
+            start = file.read(1024 * 1024)
+        self._may_be_equal = equals.may_be(start)
+        step = stride(self.source.stat().st_size, _row_size(start), self.cut.tokens)
         blocks = Blocks(self.source, self.findings)
         with LocalFiles(self.about.files) if self.about.files else nullcontext() as files:
             scanner = Scanner(self.model, step, self.findings, self._tally, files, copy, extras)
@@ -184,10 +190,8 @@ class Preflight:
             self.findings.problem("the file was changed while it was read", "try again when it is complete")
 
 
-def _row_size(source: Path) -> float:
+def _row_size(start: bytes) -> float:
     """Bytes of a row, by some rows from the start."""
-    with source.open("rb") as file:
-        start = file.read(1024 * 1024)
     whole = start[: start.rfind(b"\n") + 1] or start
     rows = [len(stripped) for line in islice(whole.split(b"\n"), _FIRST) if (stripped := line.strip())]
     return sum(rows) / max(1, len(rows))

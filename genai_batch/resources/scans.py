@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from genai_batch import __version__
 from genai_batch.resources.answers import Problem
+from genai_batch.resources.grouping import Groups
 from genai_batch.resources.requests import Outcome, Preflight
 from genai_batch.resources.sources.settings import Settings
 
@@ -135,7 +136,7 @@ class Scan:
         findings = self._source.findings
         findings.problems = [Problem.model_validate_json(text) for text in record.problems]
         findings.warnings = [Problem.model_validate_json(text) for text in record.warnings]
-        findings.count = record.count
+        findings.count, findings.groups = record.count, Groups(findings.problems)
         self._source.outcome = record.outcome
 
     def _read(self) -> _Record | None:
@@ -173,9 +174,9 @@ class Scan:
 
     def _keep(self, folder: Path) -> None:
         """Write the record and give the folder its name in one step; the oldest scans make room."""
-        if _stamp(self._source.source) != self._stamp:
-            return
         findings = self._source.findings
+        if _stamp(self._source.source) != self._stamp or findings.count > len(findings.problems):
+            return
         with suppress(OSError, OverflowError, msgspec.MsgspecError):
             record = _Record(
                 self._source.outcome,

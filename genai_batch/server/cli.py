@@ -4,6 +4,7 @@ Answers go to stdout, everything else to stderr.
 """
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from genai_batch.resources.exports import Format
 from genai_batch.resources.jobs import LIMITS, State
 from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage, Wanted
+from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.prices import Lane
 from genai_batch.resources.status import JobStatus
 from genai_batch.server import showing
@@ -29,6 +31,7 @@ from genai_batch.server.options import (
     Bound,
     Confirm,
     Deadline,
+    Every,
     FailureLimit,
     First,
     InLane,
@@ -47,6 +50,7 @@ from genai_batch.server.options import (
     Since,
     SourcePath,
 )
+from genai_batch.server.piped import source_of
 from genai_batch.server.progress import shown
 from genai_batch.server.reporting import make_report
 from genai_batch.server.settings import Settings
@@ -94,20 +98,24 @@ def estimate(
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
     max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
-    json: Json = False, quiet: Quiet = False,
+    every: Every = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
+    if every:
+        Findings.limit = sys.maxsize
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
         if model is None or max_output_tokens or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
-        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet)
+        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
         arguments = (source, model, lane, pilot, max_cost_usd, max_output_tokens, choice)
-        answer = within(lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet)
+        answer = within(
+            lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet, every=every
+        )
         show(answer, showing.estimate(answer), json)
     raise typer.Exit(2 if answer.problem_count else 0)
 
@@ -159,6 +167,10 @@ def build(
         return
     if output is None:
         fail(BatchError("Name the file to write: --output requests.jsonl"), json=json)
+    try:
+        source = source and source_of(source, table=True)
+    except (BatchError, OSError) as error:
+        fail(BatchError(str(error)), json=json)
     arguments = (prompt, source, folder, job, model, fields_of(field), chosen(only, sample, seed, limit, changed_since))
     make = partial(build_requests, output)
     answer = within(lambda workspace: make(workspace, *arguments), json, quiet, overwrite=overwrite)

@@ -4,12 +4,33 @@ from typing import Annotated
 
 import typer
 
+from genai_batch.resources.errors import BatchError
+from genai_batch.server.piped import source_of
 from genai_batch.server.terminal import amount
 from genai_batch.tools.routing import Wish
 
-SourcePath = Annotated[str, typer.Argument(metavar="SOURCE", help="JSONL, one {key, request} a line, or a manifest")]
+
+def _piped(name: str | None) -> str | None:
+    """Read what comes through a pipe.
+
+    Raises:
+        typer.BadParameter: nothing does.
+    """
+    try:
+        return name and source_of(name)
+    except (BatchError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+SourcePath = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="JSONL, one {key, request} a line, or a manifest; - is stdin", callback=_piped
+    ),
+]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="job_…, pipe_… or batches/…")]
 Model = Annotated[str | None, typer.Option(help="Gemini model, e.g. gemini-3.8-flash; a manifest may name it")]
+Every = Annotated[bool, typer.Option("--all", help="List the problems of every row, also where many share one")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
 Name = Annotated[str | None, typer.Option(help="What to call the job")]

@@ -26,10 +26,13 @@ from genai_batch.tools.workspace import Workspace
 T = TypeVar("T")
 
 
-def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool, *, overwrite: bool = False) -> T:
+def within(
+    act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool, *, overwrite: bool = False, every: bool = False
+) -> T:
     """Act in a workspace of this person's settings; a failure ends the command with its message and exit code.
 
-    `overwrite` lets files be replaced that were not written from here, or were edited since.
+    `overwrite` lets files be replaced that were not written from here, or were edited since; `every` lists the problems
+    of all rows, also where many have the same.
     """
     logging.basicConfig(
         stream=sys.stderr, level=logging.ERROR if quiet else logging.WARNING, format="genai-batch: %(message)s"
@@ -42,7 +45,7 @@ def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool, *,
     try:
         return anyio.run(whole)
     except BatchError as error:
-        fail(error, json=json)
+        fail(error, json=json, every=every)
 
 
 class Interrupted(BatchError):
@@ -124,9 +127,9 @@ def amount(usd: float | None) -> float | None:
     return usd
 
 
-def fail(error: BatchError, *, json: bool) -> NoReturn:
+def fail(error: BatchError, *, json: bool, every: bool = False) -> NoReturn:
     """End the command with what went wrong, in words and as exit code."""
-    text = error.tell(most=10**9, budget=10**9) if isinstance(error, InvalidRequests) else str(error)
+    text = error.tell(most=10**9, budget=10**9, every=every) if isinstance(error, InvalidRequests) else str(error)
     if json:
         put(msgspec.json.encode({"error": text, "exit_code": error.exit_code}).decode())
     put(f"genai-batch: {printable(text)}", err=True)

@@ -80,7 +80,7 @@ def _plan(
     Raises:
         BatchError: it cannot be read, or is none.
     """
-    from genai_batch.resources.sources import documents, manifest
+    from genai_batch.resources.sources import documents, lines, manifest
 
     stated = {"prompt": prompt, "folder": folder, "job_id": job_id, **fields}
     stated = {name: value for name, value in stated.items() if value is not None}
@@ -88,7 +88,9 @@ def _plan(
         path = workspace.path(data)
         if is_manifest(path) and not {"prompt", "folder", "job_id"} & stated.keys():
             found = documents.load(path)
-            return manifest.plan({**found, **stated} if isinstance(found, dict) else found, path.name, path.parent)
+            return manifest.plan(
+                {**found, **stated} if isinstance(found, dict) else found, path.name, lines.base_of(path)
+            )
         stated["data"] = str(path)
     return manifest.plan(stated, data or folder or job_id or "build_requests", None)
 

@@ -48,6 +48,7 @@ async def ready(
         OSError: the folder does not take the copy.
     """
     path = workspace.path(source)
+    sources.need_file(path)
     if is_manifest(path):
         plan = await to_thread.run_sync(_prepared, path, folder)
         made = await compiled(workspace, plan, model, selection, folder / f"{path.name}.jsonl", is_sent=True)

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from genai_batch.resources.checks.binding import bind
-from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.findings import Findings
 
@@ -25,7 +24,7 @@ def write(source: Path, target: Path, model: Model) -> None:
     with source.open("rb", buffering=_BUFFER) as lines, target.open("wb", buffering=_BUFFER) as copy:
         copy.writelines(_bound(lines, model, found))
     if found.count:
-        raise InvalidRequests(source.name, found.problems, found.count)
+        raise found.refusal(source.name)
 
 
 def _bound(lines: Any, model: Model, found: Findings) -> Iterator[bytes]:

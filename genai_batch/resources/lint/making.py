@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from genai_batch.resources.lint.fault import Fault, doubt, fault
@@ -21,6 +22,42 @@ _TASKS = frozenset({
 })  # fmt: skip
 _VECTOR = 3_072
 _SPEAKERS = 2
+VOICES = frozenset(
+    {
+        "achernar",
+        "achird",
+        "algenib",
+        "algieba",
+        "alnilam",
+        "aoede",
+        "autonoe",
+        "callirrhoe",
+        "charon",
+        "despina",
+        "enceladus",
+        "erinome",
+        "fenrir",
+        "gacrux",
+        "iapetus",
+        "kore",
+        "laomedeia",
+        "leda",
+        "orus",
+        "puck",
+        "pulcherrima",
+        "rasalgethi",
+        "sadachbia",
+        "sadaltager",
+        "schedar",
+        "sulafat",
+        "umbriel",
+        "vindemiatrix",
+        "zephyr",
+        "zubenelgenubi",
+    }
+)
+"""Prebuilt voices of Gemini's speech page."""
+_NEAR = 0.75
 
 
 def modalities(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
@@ -68,14 +105,28 @@ def speech(settings: dict[str, Any], model: Model) -> Iterator[Fault]:
 
 
 def _voices(config: dict[str, Any]) -> Iterator[Fault]:
+    yield from _voice(config.get("voice_config"))
     several = config.get("multi_speaker_voice_config")
     if several is None:
         return
     if config.get("voice_config") is not None:
         yield fault("voice-both", "voice_config and multi_speaker_voice_config exclude each other", "keep one")
     speakers = as_list(named(as_object(several)).get("speaker_voice_configs"))
+    for speaker in speakers:
+        yield from _voice(named(as_object(speaker)).get("voice_config"))
     if len(speakers) > _SPEAKERS:
         yield doubt("speakers", f"has {len(speakers)} speakers", f"models have taken {_SPEAKERS} at most")
+
+
+def _voice(config: Any) -> Iterator[Fault]:
+    """Judge the name of a prebuilt voice."""
+    voice = named(as_object(named(as_object(config)).get("prebuilt_voice_config"))).get("voice_name")
+    if not isinstance(voice, str) or voice.lower() in VOICES:
+        return
+    if near := get_close_matches(voice.lower(), VOICES, 1, _NEAR):
+        yield fault("voice-name", f"no such voice {voice[:40]!r}", f"did you mean {near[0].title()!r}?")
+    else:
+        yield doubt("voice-name", f"the voice {voice[:40]!r} is not known, and may be refused", "use Kore, Puck, …")
 
 
 def spoken(request: dict[str, Any], model: Model) -> Iterator[Fault]:

@@ -10,10 +10,13 @@ from genai_batch.resources.local_files import is_local
 from genai_batch.resources.media import kinds
 from genai_batch.resources.models import Model
 from genai_batch.resources.tokens.headers import decoded
+from genai_batch.resources.tokens.media import is_youtube
 from genai_batch.resources.untyped import as_list, is_object, kind_of
 
 BLANKS = " \r\n\t"
 """What line-wrapping encoders put between the signs of base64."""
+VIDEOS = 10
+"""Videos that one request may hold."""
 INLINE = 20_000_000
 """Bytes of media that one request may hold; what is larger goes through the Files API."""
 _CERTAIN = frozenset({kinds.PNG, kinds.JPEG, kinds.GIF, kinds.TIFF, kinds.WEBP, kinds.PDF, kinds.MP3, kinds.FLAC,
@@ -28,7 +31,7 @@ SPELLINGS = {
     "text": "text/plain",
 }  # fmt: skip
 _REFUSED = ("application/octet-stream", "application/zip", "image/svg+xml")
-_RARE = ("image/gif", "image/tiff", "image/bmp")
+_RARE = ("image/gif", "image/tiff", "image/bmp", "image/avif")
 _KNOWN = ("image/", "audio/", "video/", "text/", "application/pdf", "application/json", "application/rtf",
           "application/x-javascript", "application/x-python-code", "application/x-ipynb+json")  # fmt: skip
 _EDGE, _SAMPLE = 128, 4_096
@@ -132,6 +135,8 @@ def _file(file: Any) -> Iterator[Fault]:
         yield fault("no-uri", "file_data has no file_uri", "add the uri that the Files API returned")
     else:
         yield from _uri(uri)
+    if isinstance(uri, str) and is_youtube(uri):
+        return  # Gemini knows what it is
     if mime is None:
         yield doubt("file-mime", "file_data has no mime_type", "add the type the file was uploaded with")
     else:
@@ -149,6 +154,9 @@ def _uri(uri: str) -> Iterator[Fault]:
         yield fault("data-uri", "file_uri is a data: URI", "write inline_data with mime_type and data")
     elif uri.startswith("gs://"):
         yield fault("file-gs", f"{shown} can be read by Vertex AI only", "upload it with the Files API")
+    elif is_youtube(uri):
+        said = "videos on YouTube are watched when the row runs; one that is not public by then fails its row"
+        yield doubt("youtube", said, "name public videos only")
     elif uri.startswith("http://"):
         yield doubt("file-http", f"{shown} is not https and may be refused", "upload it with the Files API")
     elif uri.startswith("https://"):
@@ -161,6 +169,25 @@ def _uri(uri: str) -> Iterator[Fault]:
 def uploaded(uri: str) -> bool:
     """Whether a URI names a file of the Files API."""
     return uri.startswith("files/") or ("generativelanguage.googleapis.com" in uri[:_SHOWN] and "/files/" in uri)
+
+
+def videos(contents: list[Any]) -> Iterator[Fault]:
+    """Judge how many videos one request holds."""
+    count = 0
+    for turn in contents:
+        for part in as_list(turn.get("parts")) if is_object(turn) else []:
+            count += is_object(part) and _is_video(named(part))
+    if count > VIDEOS:
+        yield fault("videos", f"holds {count} videos; Gemini takes {VIDEOS} a request", "write a request for every few")
+
+
+def _is_video(part: dict[str, Any]) -> bool:
+    for name in ("file_data", "inline_data"):
+        if is_object(held := part.get(name)):
+            given = named(held)
+            if str(given.get("mime_type")).lower().startswith("video/") or is_youtube(str(given.get("file_uri"))):
+                return True
+    return False
 
 
 def weight(contents: list[Any]) -> Iterator[Fault]:

@@ -20,7 +20,12 @@ def in_request(request: dict[str, Any], model: Model) -> Iterator[Fault]:
 def _beside_contents(name: str, plain: str, allowed: frozenset[str]) -> Fault:
     if plain == "config":
         said, fix = "is the SDK's spelling and is ignored in a batch", "move its fields into generation_config"
+        if allowed is EMBEDDING:
+            fix = "move its fields up, beside content"
         return fault("sdk-config", f"{name!r} {said}", fix)
+    if plain == "generation_config" and allowed is EMBEDDING:
+        said = "generation_config means nothing to an embedding model"
+        return fault("unknown-field", said, "write task_type and output_dimensionality beside content")
     if plain in GENERATION | THINKING and allowed is REQUEST:
         home = "generation_config.thinking_config" if plain in THINKING else "generation_config"
         return fault("misplaced", f"{name!r} stands beside contents", f"move it into {home}")

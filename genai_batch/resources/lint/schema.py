@@ -76,6 +76,11 @@ def _of_node(place: str, node: dict[str, Any]) -> Iterator[Fault]:
     if "additionalProperties" in node or "additional_properties" in node:
         said = "additionalProperties in a response_schema has been refused"
         yield doubt("schema-additional", said, "leave it out; the model adds no properties")
+    yield from _type(place, node)
+    yield from _required(place, node)
+
+
+def _type(place: str, node: dict[str, Any]) -> Iterator[Fault]:
     kind: object = node.get("type")
     if is_list(kind):
         yield fault("schema-type", f"{place} has a list of types", 'write one type and "nullable": true')
@@ -83,7 +88,26 @@ def _of_node(place: str, node: dict[str, Any]) -> Iterator[Fault]:
         yield fault("schema-type", f"{place} has no type {str(kind)[:_SHOWN]!r}", f"use {', '.join(sorted(TYPES))}")
     if str(kind).upper() == "ARRAY" and "items" not in node:
         yield fault("schema-items", f"{place} is an array without items", 'add "items"')
-    yield from _required(place, node)
+    if "enum" in node:
+        yield from _enum(place, node["enum"], kind)
+    if str(kind).upper() == "OBJECT" and not node.get("properties") and not node.keys() & _OPEN:
+        fix = "describe its properties, or make it a STRING that holds JSON"
+        yield fault("schema-properties", f"{place} is an object without properties, which is refused", fix)
+
+
+_OPEN = frozenset({"$ref", "anyOf", "any_of", "additionalProperties", "additional_properties"})
+"""What may describe an object in the place of properties; some of it is judged by itself."""
+
+
+def _enum(place: str, values: Any, kind: object) -> Iterator[Fault]:
+    if not is_list(values) or not all(isinstance(value, str) for value in values):
+        fix = 'write the values as strings with "type": "STRING", or use minimum and maximum'
+        yield fault("schema-enum", f"{place} has an enum of other values than strings, which is refused", fix)
+    elif "" in values:
+        fix = 'leave it out, and write "nullable": true where none may fit'
+        yield fault("schema-enum", f"{place} has an empty string in its enum, which is refused", fix)
+    elif kind is not None and str(kind).upper() in TYPES - {"STRING"}:
+        yield fault("schema-enum", f"{place} has an enum, and is no STRING", 'write "type": "STRING"')
 
 
 def _required(place: str, node: dict[str, Any]) -> Iterator[Fault]:

@@ -31,6 +31,7 @@ def conversation(request: dict[str, Any], model: Model) -> Iterator[Fault]:
             for turn in unusual:
                 yield from _turn(turn, model)
             yield from media.weight(unusual)
+            yield from media.videos(unusual)
         yield from sequence(contents, model)
 
 
@@ -41,6 +42,10 @@ def embedded(request: dict[str, Any], model: Model) -> Iterator[Fault]:
         several = len(as_list(request["contents"])) > 1
         fix = "write a line for each content" if several else 'write "content": {"parts": [{"text": "…"}]}'
         yield fault("embedding-contents", "an embedding request has one content, not contents", fix)
+    elif isinstance(content, str):
+        yield fault(
+            "content-shape", "content is a string", f'write "content": {{"parts": [{{"text": {content[:20]!r}}}]}}'
+        )
     elif not is_object(content):
         yield fault("no-contents", "request has no content", 'add "content": {"parts": [{"text": "…"}]}')
     else:
@@ -87,6 +92,14 @@ def _part(part: Any, model: Model) -> Iterator[Fault]:
         return
     given = {name: value for name, value in named(part).items() if value is not None}  # null is as good as absent
     kinds = [name for name in given if name in KINDS]
+    if not kinds and (other := foreign_part(part)):
+        yield fault("foreign-part", f"holds a part as {other} writes it ({part['type']})", FIXES)
+        return
+    yield from _kinds(part, given, kinds)
+    yield from media.of_part(given, model)
+
+
+def _kinds(part: dict[str, Any], given: dict[str, Any], kinds: list[str]) -> Iterator[Fault]:
     for name in part:
         if (plain := snake(name)) not in PART:
             yield fault("unknown-field", f"no such field {name!r} in a part", meant(plain, PART))
@@ -96,7 +109,17 @@ def _part(part: Any, model: Model) -> Iterator[Fault]:
         yield fault("part-empty", "a part holds nothing", 'write {"text": "…"}')
     if "text" in given and not isinstance(given["text"], str):
         yield fault("text-shape", f"text is {kind_of(given['text'])}", "make it a string")
-    yield from media.of_part(given, model)
+
+
+FIXES = "write it as Gemini does; `genai-batch estimate FILE --model M --fix NEW.jsonl` does so"
+
+
+def foreign_part(part: dict[str, Any]) -> str | None:
+    """Whose API writes a part like this, if it is one that holds media and can be converted."""
+    kind = part.get("type")
+    if kind == "image" and is_object(part.get("source")):
+        return "Anthropic"
+    return "OpenAI" if kind in ("image_url", "input_image") and named(part).get("image_url") else None
 
 
 def _said(parts: list[Any]) -> Iterator[Fault]:

@@ -8,19 +8,31 @@ from genai_batch.resources.errors import InvalidRequests
 _BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 
 
+def need_file(source: Path) -> None:
+    """See that there is a file, which nothing writes to from the other side.
+
+    Raises:
+        InvalidRequests: there is none, or it is a folder or a pipe.
+    """
+    if not source.exists():
+        ending = source.suffix or ".jsonl"
+        near = sorted(each.name for each in source.parent.glob("*") if each.suffix == ending)
+        fix = f"{source.parent} holds {', '.join(near[:5])}" if near else "check the path"
+        raise InvalidRequests(str(source), [Problem(problem="no such file", fix=fix)])
+    if source.is_dir():
+        raise InvalidRequests(str(source), [Problem(problem="is a folder", fix="give the path of a .jsonl file")])
+    if not source.is_file():
+        fix = "give the path of a .jsonl file; what comes through a pipe is piped into a command that reads -"
+        raise InvalidRequests(str(source), [Problem(problem="is not a regular file", fix=fix)])
+
+
 def refuse(source: Path) -> None:
     """Look at a file from outside.
 
     Raises:
         InvalidRequests: there is no such file, or it cannot be JSONL of requests.
     """
-    if not source.exists():
-        near = [each.name for each in source.parent.glob("*.jsonl")] if source.parent.is_dir() else []
-        fix = f"{source.parent} holds {', '.join(sorted(near)[:5])}" if near else "check the path"
-        raise InvalidRequests(str(source), [Problem(problem="no such file", fix=fix)])
-    if not source.is_file():
-        kind = "a folder" if source.is_dir() else "not a regular file"
-        raise InvalidRequests(str(source), [Problem(problem=f"is {kind}", fix="give the path of a .jsonl file")])
+    need_file(source)
     try:
         with source.open("rb") as file:
             start = file.read(64)

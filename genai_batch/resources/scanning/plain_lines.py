@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, Self
 from msgspec import Raw
 
 from genai_batch.resources.lines import is_utf8
+from genai_batch.resources.lint.media import VIDEOS
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
 from genai_batch.resources.scanning.json_pieces import FAILURES, decode, encode
 from genai_batch.resources.scanning.line_form import ABSENT, Form, Names, has_quotes
 from genai_batch.resources.scanning.settings import Entry, Kinds, Settings, SettingsMemo
 from genai_batch.resources.scanning.token_sample import of_texts
-from genai_batch.resources.scanning.turns import Said, TurnsMemo, together
+from genai_batch.resources.scanning.turns import Said, TurnsMemo, holds_films, together
 from genai_batch.resources.tokens.counting import by_kind
 
 LONG = 1_500
@@ -174,7 +175,7 @@ class PlainLines:
         if not said:
             return self._order(turns, batch)
         doubts = self._memo.order(tuple([turn.role or 0 for turn in turns]))
-        if doubts is None:
+        if doubts is None or (len(said) > VIDEOS and holds_films(said)):
             return None
         batch.said[len(batch.entries)] = together(said, doubts)
         return more

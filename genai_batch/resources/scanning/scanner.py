@@ -34,6 +34,11 @@ from genai_batch.resources.tokens.media import unseen
 RUN = 64 * 1024
 """Bytes of lines that are read together: so few that they are still in the cache when they are written."""
 _RICH = 8
+_DENSE = 4
+"""Bytes of a token, of most texts."""
+_CERTAINLY = 1.15
+"""Times the limit that a count must reach, since counts may be so far off."""
+_UNSEEN = "unseen"
 _NOTHING = Said((), {}, is_text=True)
 _JSON_SPACE = b" \t\r\n"
 _UNKNOWN = Fault("names a local file that is not known here", "name it in files or images of a manifest", "local-file")
@@ -58,6 +63,9 @@ class Scanner:
         self._rich = RichLines(model, self._settings, turns, self._plain, files)
         self._hash = blake3()
         self._doubts = lint.Tally()
+        self._most_input = model.most_input
+        self._counted_from = min(LONG, _DENSE * self._most_input)
+        """Bytes of a line from which on all of it is counted."""
         self._offset = self._blank = 0
         self._rich_runs = 0 if step else 1
         """Runs in which lines are not tried as plain ones, since most of them were not; all, where all is counted."""
@@ -175,14 +183,16 @@ class Scanner:
     ) -> None:  # fmt: skip
         """Count a row that may hold media, and have doubts of its own, said before and after those of its settings."""
         media = sum(said.media.values()) if said.media else 0
-        is_counted = not self._step or media + len(run.lines[index]) > LONG
+        is_counted = not self._step or media + len(run.lines[index]) > self._counted_from
         if before or said.doubts or is_counted:
             self._doubts.add((*before, *settings.doubts, *said.doubts), run.first + index, key)
         else:
             settings.add(1, run.first + index, key)
         if is_counted:
             held: dict[str, Any] = request or decode(run.lines[index])["request"]
-            run.counted[index] = self._tally.count(self._kinds(held, run.sizes[index]), settings.shape)
+            kinds = self._kinds(held, run.sizes[index])
+            if not self._is_too_long(run, index, key, kinds):
+                run.counted[index] = self._tally.count(kinds, settings.shape)
             return
         if before or said.doubts:
             settings.rows += 1
@@ -225,9 +235,19 @@ class Scanner:
             self._extras.write(read.extra + b"\n")
         if read.extra or raw.strip(_JSON_SPACE) != text:
             run.send(index, read.sent + b"\n")
-        run.counted[index] = self._tally.count(
-            self._kinds(read.request, run.sizes[index]), shape_of(read.request, self._model)
-        )
+        kinds = self._kinds(read.request, run.sizes[index])
+        if not self._is_too_long(run, index, read.key, kinds):
+            run.counted[index] = self._tally.count(kinds, shape_of(read.request, self._model))
+
+    def _is_too_long(self, run: "_Run", index: int, key: str | None, kinds: Kinds) -> bool:
+        """Refuse a row whose input is certainly more than the model takes."""
+        tokens = sum(count for kind, count in kinds.items() if not kind.startswith(_UNSEEN))
+        if tokens <= self._most_input * _CERTAINLY:
+            return False
+        said = f"has about {tokens:,.0f} tokens of input; {self._model.name} takes {self._most_input:,}"
+        self._findings.problem(said, "split it into several requests", line=run.first + index, key=key)
+        run.send(index, b"")
+        return True
 
     def _parsed(self, text: bytes) -> Line:
         """Parse a line; that it names a file which nobody could upload is wrong too."""
@@ -255,6 +275,10 @@ class Scanner:
                 for kind, tokens in said.media.items():
                     kinds[kind] -= tokens
             if sum(kinds.values()) > LONG:
+                key = batch.rows[index].key if entry else decode(run.lines[index]).get("key")
+                if self._is_too_long(run, index, key, kinds):
+                    self._tally.short.add(-1, 0, settings.shape)
+                    continue
                 run.sampled += self._tally.rise(kinds, settings.shape)
             else:
                 weight = token_sample.weight(sizes[index], self._step)

@@ -117,7 +117,8 @@ class SchemaFacts:
         strings = 2 + 2 * (leaf.description is not UNSET) + (0 if leaf.enum is UNSET else 1 + len(leaf.enum))
         if piece.count(b'"') != 2 * strings:
             return self._of_any(piece)
-        kind = (leaf.type, leaf.description is UNSET, leaf.enum is UNSET, not leaf.enum)
+        is_blank = leaf.enum is not UNSET and "" in leaf.enum
+        kind = (leaf.type, leaf.description is UNSET, leaf.enum is UNSET, not leaf.enum, is_blank)
         if kind not in self._leaves:
             if len(self._leaves) > _LEAVES:
                 self._leaves.clear()

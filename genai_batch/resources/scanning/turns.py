@@ -19,6 +19,7 @@ from genai_batch.resources.models import Model
 from genai_batch.resources.scanning.json_pieces import FAILURES, encode, is_deep, repeats_member
 from genai_batch.resources.tokens.counting import put_medium
 from genai_batch.resources.tokens.media import (
+    UNSEEN,
     Resolution,
     See,
     clip_of,
@@ -33,6 +34,7 @@ from genai_batch.resources.untyped import as_object, field, is_list, is_object
 Kinds = dict[str, float]
 _ROLES = (None, "user", "model", "function")
 _ENTRIES = 4_096
+_FILMS = ("video", UNSEEN["video"])
 _COMPANIONS = frozenset({"thought", "thought_signature"})
 _FLAT = (str, bool, int, float)
 
@@ -95,7 +97,7 @@ class TurnsMemo:
             ):
                 return None
         doubts = self.order(tuple([turn.get("role", 0) for turn in turns]))
-        if doubts is None:
+        if doubts is None or (len(parts) > media.VIDEOS and holds_films(parts)):
             return None
         return together(parts, doubts) if parts else Said(doubts, {}, is_text=True)
 
@@ -219,6 +221,11 @@ def _is_plain_call(call: dict[str, Any]) -> bool:
 def _are_flat(values: Iterable[Any]) -> bool:
     """Whether no value is null or holds others."""
     return all(type(value) in _FLAT for value in values)
+
+
+def holds_films(parts: list[Said]) -> bool:
+    """Whether the parts may hold more videos than a request may."""
+    return sum(kind in _FILMS for part in parts for kind in part.media) > media.VIDEOS
 
 
 def together(parts: list[Said], doubts: tuple[Fault, ...]) -> Said:

@@ -11,7 +11,13 @@ from genai_batch.resources.errors import InvalidRequests
 
 _CHUNK = 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
-_decode = json.JSONDecoder().raw_decode
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is not JSON: write null")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
 
 
 def elements(path: Path) -> Iterator[Any]:
@@ -70,7 +76,7 @@ class _Reader:
                 if end < len(self._text) or not self._more():
                     self._at = self._at + end - self._at if end <= len(self._text) else len(self._text)
                     return value
-            except json.JSONDecodeError:
+            except json.JSONDecodeError:  # no other ValueError: a number that is none stays wrong however it goes on
                 if not self._more():
                     raise
 

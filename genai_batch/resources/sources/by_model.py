@@ -5,6 +5,7 @@ from typing import Any
 
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.sources import lines
 from genai_batch.resources.sources.manifest import Plan, item_fields, plan
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.sources.staged import MOST, Part, Staged
@@ -18,7 +19,7 @@ def split(path: Path, value: dict[str, Any], choice: Selection | None) -> Staged
         InvalidRequests: keys are asked for that no item has.
     """
     try:
-        whole = plan(value, path.name, path.parent)
+        whole = plan(value, path.name, lines.base_of(path))
     except InvalidRequests:
         return None
     common = whole.common.get("model")
@@ -34,7 +35,9 @@ def split(path: Path, value: dict[str, Any], choice: Selection | None) -> Staged
         Part(model, {**rest, "name": model, "items": items, "select": _left(chosen, items)}, model)
         for model, items in found.items()
     ]
-    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
+    return Staged(
+        whole.manifest.name or path.stem[:60], path.name, lines.base_of(path), whole.manifest.max_cost_usd, parts
+    )
 
 
 def _meant(whole: Plan, chosen: Selection) -> list[Any]:

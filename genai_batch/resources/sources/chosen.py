@@ -6,6 +6,7 @@ from typing import Any
 from genai_batch.resources.answers import brief
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.keys import MAX_KEY
+from genai_batch.resources.sources.column_names import AmbiguousName, ColumnNames
 from genai_batch.resources.sources.parts import Unusable
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.sources.supply import Item, Supply
@@ -82,9 +83,19 @@ class Chosen:
         if is_template(rule):
             return self._templates.text(rule, item.columns)
         if rule not in item.columns:
+            if (column := _other_spelling(rule, item)) is not None:
+                return item.columns[column]
             there = ", ".join(brief(name, 40) for name in list(item.columns)[:_SHOWN])
             raise Unusable(f"has no column {brief(rule, 60)!r} for its key", f"there are: {there}")
         return item.columns[rule]
+
+
+def _other_spelling(rule: str, item: Item) -> str | None:
+    """The column that a rule names with underscores for other characters."""
+    try:
+        return ColumnNames(item.columns).meant(rule)
+    except AmbiguousName as error:
+        raise Unusable(error.problem, "write it as it stands in the table") from error
 
 
 def _own(item: Item, number: int) -> str:

@@ -1,7 +1,7 @@
 """From items to lines: keys, templates, files and settings become `{key, request, output?, …columns}`, one by one."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from os.path import normpath
 from pathlib import Path, PurePosixPath
@@ -10,25 +10,32 @@ from typing import IO, Any, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
-from genai_batch.resources.answers import brief
+from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import BatchError, InvalidRequests, PathNotAllowed
 from genai_batch.resources.lint import GENERATION, MISPLACED, snake
 from genai_batch.resources.media.names import fault as fault_of_path
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources import braces
 from genai_batch.resources.sources.attaching import Attaching
+from genai_batch.resources.sources.cells import Blob
 from genai_batch.resources.sources.chosen import Chosen
-from genai_batch.resources.sources.manifest import Plan, doubt_of, told
+from genai_batch.resources.sources.column_names import KEY, VARIANT
+from genai_batch.resources.sources.empty_cells import EmptyCells
+from genai_batch.resources.sources.manifest import Plan, slip_of, told
 from genai_batch.resources.sources.parts import Looked, Part, Reach, Unusable, attached, is_uri, of_name, text_of
-from genai_batch.resources.sources.recipe import Recipe, embeds, request_of
+from genai_batch.resources.sources.prompt_files import PromptFiles
+from genai_batch.resources.sources.recipe import Recipe, embeds, over, request_of
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.resources.sources.supply import Item, Supply
 from genai_batch.resources.sources.taken import Taken
-from genai_batch.resources.sources.templates import TemplateFault, Templates, is_template
+from genai_batch.resources.sources.templates import TemplateFault, Templates, blob_name, is_template
 from genai_batch.resources.untyped import is_list, is_object, items
 
 _SCHEMA = "see `genai-batch build --schema`"
 _OURS = frozenset({"key", "request", "output"})
 _NAMES_TEXT = re.compile(r"\{[{%][^}]*\btext\b")
+_FILES = ("images", "files")
+_NAMED = 5
 _encode = msgspec.json.Encoder().encode
 
 
@@ -66,16 +73,30 @@ class Compiler:
     def __init__(
         self, plan: Plan, supply: Supply, reach: Reach, model: str | None, selection: Selection, attaching: Attaching
     ) -> None:
-        """Use `model` for all items, if it is given; else what the plan and its items say."""
+        """Use `model` for all items, if it is given; else what the plan and its items say.
+
+        Raises:
+            InvalidRequests: a file that a prompt for all items names cannot be used.
+            PathNotAllowed: it lies where nothing may be read.
+        """
         self.found, self._attaching = Findings(), attaching
         self._plan, self._reach, self._asked, self._is_told = plan, reach, model, False
         self._is_literal = False
         self._models: dict[str, None] = {}
         self._templates, self._taken = Templates(), Taken()
         self._chosen = Chosen(supply, plan.manifest.key, selection, self._templates)
-        self._has_text = any(_NAMES_TEXT.search(each) for each in _texts(plan.common))
-        self._common = {name: value for name, value in plan.common.items() if name != "model"}
+        self._prompt_files = PromptFiles(plan.base, reach)
+        common = {name: value for name, value in plan.common.items() if name != "model"}
+        try:
+            self._common = self._prompt_files.resolved(common)
+        except Unusable as error:
+            raise InvalidRequests(plan.source, [Problem(problem=error.problem, fix=error.fix)]) from error
+        self._has_text = any(_NAMES_TEXT.search(each) for each in _texts(self._common))
         self._model = plan.common.get("model")
+        self._cells = EmptyCells()
+        self._blobs: list[Blob] = []
+        self._encrypted: dict[str, None] = {}
+        self._is_checked = False
 
     def write(self, target: IO[bytes], sent: Sent | None = None, beside: IO[bytes] | None = None) -> Compiled:
         """Write every line; those that `sent` holds already are left out.
@@ -88,8 +109,9 @@ class Compiler:
         """
         rows = unchanged = 0
         for name in self._plan.kept:
-            if doubt := doubt_of(name):
-                self.found.warn(f"defaults: {doubt[0]}", doubt[1])
+            if slip := slip_of(name):
+                tell = self.found.problem if slip.certain else self.found.warn
+                tell(f"defaults: {slip.problem}", slip.fix)
         for made in self._made():
             if sent is not None and sent.has(made.key, made.request):
                 unchanged += 1
@@ -98,9 +120,11 @@ class Compiler:
             made.put(target, beside)
         self._tell_overwritten()
         self._taken.close()
+        self._cells.report(self.found)
+        self._report_encrypted()
         self._chosen.tell_missing(self.found)
         if self.found.count:
-            raise InvalidRequests(self._plan.source, self.found.problems, self.found.count)
+            raise self.found.refusal(self._plan.source)
         if not rows:
             why = f"all {unchanged:,} requests were sent just so before" if unchanged else self._nothing()
             raise BatchError(f"{self._plan.source} makes no requests: {why}. Nothing was sent.")
@@ -137,7 +161,15 @@ class Compiler:
     def _variants(self, item: Item) -> Iterator[_Made]:
         if item.fault:
             raise Unusable(*item.fault)
+        if not self._is_checked:
+            self._is_checked = True
+            ours = {"key": item.key, **({"text": ""} if item.files else {})}
+            braces.check(self._common, {**ours, **item.columns}, self._templates, self.found)
         own = {name: value for name, value in item.own.items() if name != "model"}
+        if self._plan.items is not None:
+            own = self._prompt_files.resolved(own)
+        self._templates.empty.clear()
+        self._blobs.clear()
         model = self._note_model(item)
         if is_template(own.get("prompt")) and self._plan.items is not None and not self._is_literal:
             self._is_literal = True
@@ -157,9 +189,11 @@ class Compiler:
             self._take(item, key)
             request = request_of(recipe, parts, model)
             output = self._output(item, recipe, number if first.count > 1 else None)
-            variant = {"variant_of": item.key, "variant": number} if first.count > 1 else {}
             kept = {_apart(name): value for name, value in item.kept.items() if not _is_again(item, name, value)}
+            variant = {"variant_of": item.key, "variant": number} if first.count > 1 else {}
+            variant = {f"_{name}" if name in kept else name: value for name, value in variant.items()}
             yield _Made(key, request, {**output, **kept, **variant})
+        self._cells.count(self._templates.empty)
 
     def _note_model(self, item: Item) -> str | None:
         """Note for which model an item is."""
@@ -177,10 +211,25 @@ class Compiler:
         """Fill what holds for all with the columns, and put over it what the item says itself."""
         replaced = {"prompt", "contents", "request"} if own.keys() & {"prompt", "contents", "request"} else set[str]()
         common = {name: each for name, each in self._common.items() if name not in own and name not in replaced}
-        columns = {**item.columns, "key": item.key, "variant": variant}
+        ours = {"key": item.key, "variant": variant, KEY: item.key, VARIANT: variant}
+        columns = {**item.columns, **{name: value for name, value in ours.items() if name not in item.columns}}
         if self._has_text and item.files and item.files[0][1].is_text and "text" not in columns:
             columns["text"] = _text(item.files[0][1])
-        return Recipe.model_validate({**self._templates.fill(common, columns), **own})
+        common |= {name: self._file_names(item, common.pop(name), columns) for name in _FILES if name in common}
+        return Recipe.model_validate(over(own, self._templates.fill(common, columns)))
+
+    def _file_names(self, item: Item, names: Any, columns: Mapping[str, Any]) -> list[Any]:
+        """Fill the templates that name files, in which a cell may hold the file itself."""
+        filled: list[Any] = []
+        for name in items(names):
+            if not is_template(name):
+                filled.append(name)
+                continue
+            written = self._templates.attached(name, columns, self._blobs)
+            filled += written
+            if not any(map(str.strip, written)):
+                self._cells.without_file(item.place, item.key)
+        return filled
 
     def _parts(self, item: Item, recipe: Recipe) -> list[Part]:
         """The files of an item: those it was found by, then those it names."""
@@ -188,8 +237,11 @@ class Compiler:
             self._note_read(path)
         inside = item.files[:1] if self._has_text else []
         own = [(path, file) for path, file in item.files if not (file.is_text and (path, file) in inside)]
-        named = attached([*recipe.images, *recipe.files], self._plan.base, self._reach, self._attaching.most)
+        blobs = {blob_name(number): blob for number, blob in enumerate(self._blobs)} if self._blobs else None
+        names = [*recipe.images, *recipe.files]
+        named = attached(names, self._plan.base, self._reach, self._attaching.most, blobs)
         files = [*own, *((name, each) for name, each in named if isinstance(each, Looked))]
+        self._encrypted.update(dict.fromkeys(name for name, file in files if file.is_encrypted))
         is_shared = recipe.count > 1
         shared = {file.path for name, file in files if is_shared or name in self._attaching.shared}
         made = self._attaching.parts([file for _, file in files], shared, str(item.key))
@@ -207,7 +259,8 @@ class Compiler:
     def _tell_overwritten(self) -> None:
         if self._plan.base is not None:
             self._note_read(self._plan.source)
-            self._note_read(self._plan.manifest.data or "")
+            for path in (self._plan.manifest.data or "", *self._prompt_files.read):
+                self._note_read(path)
         count, name = self._taken.overwritten()
         if count:
             more = f", and {count - 1:,} more" if count > 1 else ""
@@ -215,6 +268,15 @@ class Compiler:
                 f"output {brief(name, 80)!r} is a file that is read here{more}: written beside the manifest, it is lost"
             )
             self.found.warn(said, "have the results written to a folder of their own")
+
+    def _report_encrypted(self) -> None:
+        if not self._encrypted:
+            return
+        names = [repr(brief(name, 80)) for name in self._encrypted]
+        are = f"{len(names):,} PDFs are encrypted" if len(names) > 1 else "1 PDF is encrypted"
+        more = ", …" if len(names) > _NAMED else ""
+        said = f"{are}, and what needs a password fails its row: {', '.join(names[:_NAMED])}{more}"
+        self.found.warn(said, "save them without a password, or ignore them")
 
     def _take(self, item: Item, key: str) -> None:
         if place := self._taken.key(key, item.place):
@@ -226,7 +288,8 @@ class Compiler:
         if recipe.output is None:
             return {}
         path = recipe.output.replace("\\", "/").removeprefix("./")
-        if variant is not None and "variant" not in str(self._common.get("output")):
+        ours = VARIANT if "variant" in item.columns else "variant"
+        if variant is not None and ours not in str(self._common.get("output")):
             whole = PurePosixPath(path)
             path = str(whole.with_name(f"{whole.stem}-{variant}{whole.suffix}")) if whole.name else path
         if why := fault_of_path(path):

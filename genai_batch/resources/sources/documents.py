@@ -100,7 +100,23 @@ def _of_yaml(path: Path, text: str) -> Any:
         raise _refusal(path, "is nested too deeply", "flatten it") from error
     except (yaml.YAMLError, ValueError) as error:
         said = " ".join(str(error).split())
-        raise _refusal(path, f"is not YAML as it can be read here: {brief(said, 180)}", "mend it there") from error
+        fix = _quotes(text, error) or "mend it there"
+        raise _refusal(path, f"is not YAML as it can be read here: {brief(said, 180)}", fix) from error
+
+
+_BARE = re.compile(r"""^\s*(?:-\s+)?(?:([\w -]+):\s+)?(?:\[\s*|-\s+)?((?:\{[{%]|@|`).*|[^"'|>#\s].*\{[{%].*)$""")
+
+
+def _quotes(text: str, error: Exception) -> str | None:
+    """Advise to quote a template, where one without quotes stands at the place of an error."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    lines = text.splitlines()
+    near = lines[max(0, mark.line - 1) : mark.line + 2] if mark else lines
+    for line in near:
+        if match := _BARE.match(line):
+            name = f"{match[1].strip()}: " if match[1] else ""
+            return f"""put it in quotes: {brief(f"{name}'{match[2].strip()}'", 120)}"""
+    return None
 
 
 def _need_flat(text: str) -> None:

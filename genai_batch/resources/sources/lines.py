@@ -14,6 +14,8 @@ from genai_batch.resources.untyped import as_object
 _BOM = b"\xef\xbb\xbf"
 
 
+PIPED = "genai-batch-stdin-"
+"""How folders of sources are named that came through a pipe, and have no place of their own."""
 ENDINGS = frozenset({".json", ".yaml", ".yml"})
 """Of manifests."""
 
@@ -71,6 +73,11 @@ def _key(line: bytes) -> str | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return key if isinstance(key, str) else None
+
+
+def base_of(manifest: Path) -> Path | None:
+    """Where the paths in a manifest begin: at its folder; None, which is the working folder, if it has no place."""
+    return None if manifest.parent.name.startswith(PIPED) else manifest.parent
 
 
 def is_lines(source: Path) -> bool:

@@ -1,7 +1,7 @@
 """A manifest: one file that says what a job is. Items of its own, or a table, a folder or a job with one template."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,13 +12,16 @@ from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.lint import snake
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources import lines
 from genai_batch.resources.sources.documents import load
-from genai_batch.resources.sources.recipe import FIELDS, UNABLE, Recipe, Texts, parted, plain_name
+from genai_batch.resources.sources.recipe import ALIASES, FIELDS, GEMINI, UNABLE, Recipe, Texts, parted, plain_name
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.untyped import is_list, is_object, kind_of
 
 _SOURCES = ("items", "data", "folder", "job_id")
-_NEAR = 0.8
+_NEAR, _CERTAIN = 0.8, 0.9
+_LONG = 6
+"""Letters of a field from which on one wrong letter makes no other word."""
 
 
 class Item(Recipe):
@@ -84,7 +87,9 @@ class Plan(NamedTuple):
     source: str
 
 
-_TOP = frozenset(Manifest.model_fields)
+_MEANT = sorted((FIELDS | ALIASES.keys() | {"id", "stop_sequences"}) - {"n", "labels", "store", "out"})
+"""Names that a field of an item may have been meant to be."""
+_TOP = frozenset(Manifest.model_fields) | GEMINI
 
 
 def read(path: Path) -> Plan:
@@ -93,7 +98,7 @@ def read(path: Path) -> Plan:
     Raises:
         InvalidRequests: with everything that is wrong with it as a whole.
     """
-    return plan(load(path), path.name, path.parent)
+    return plan(load(path), path.name, lines.base_of(path))
 
 
 def plan(value: Any, source: str, base: Path | None) -> Plan:
@@ -117,7 +122,7 @@ def plan(value: Any, source: str, base: Path | None) -> Plan:
         found.problem(f"{brief(twice or 'jobs', 60)!r} says again what another field says", "keep one of them")
     made = _whole(ours, found)
     if found.count or made is None:
-        raise InvalidRequests(source, found.problems, found.count)
+        raise found.refusal(source)
     common, kept, _ = parted(ours.get("defaults") or {}, FIELDS)
     common |= {name: value for name, value in ours.items() if name in FIELDS}
     return Plan(made, common, kept, ours.get("items"), base, source)
@@ -143,9 +148,12 @@ def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
 
 def told(error: ValidationError) -> Iterator[str]:
     """Say what is wrong with fields, a sentence each."""
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
+    for each in error.errors(include_url=False, include_context=False):
         place = ".".join(str(step) for step in each["loc"])
-        yield f"{brief(place, 60)}: {brief(each['msg'], 120)}" if place else brief(each["msg"], 120)
+        said = brief(each["msg"], 120)
+        if each["type"] == "string_type" and is_object(each["input"]):
+            said += "; in YAML, put a text with braces in quotes"
+        yield f"{brief(place, 60)}: {said}" if place else said
 
 
 def item_fields(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str | None]:
@@ -155,14 +163,36 @@ def item_fields(value: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], 
     return ours, others, twice or ("key" if len(keyed) < len(value) else None)
 
 
-def doubt_of(name: str) -> tuple[str, str] | None:
-    """What to say of a field of an item that is none of ours; None where it seems to be the user's own."""
-    plain = plain_name(name)
+class Slip(NamedTuple):
+    """What is to be said of a field of an item that is none of ours; a `certain` one is no column of the user's."""
+
+    problem: str
+    fix: str
+    certain: bool
+
+
+def slip_of(name: str) -> Slip | None:
+    """Judge a field of an item that is none of ours; None where it seems to be a column of the user's own."""
+    plain, shown = plain_name(name), brief(name, 40)
     if plain in UNABLE:
-        return f"{brief(name, 40)!r} is not sent: Gemini has no such setting", UNABLE[plain]
-    if guess := _guess(name, FIELDS | {"id"}):
-        return f"{brief(name, 40)!r} is kept beside the answer, and not sent", guess
-    return None
+        return Slip(f"{shown!r} is not sent: Gemini has no such setting", UNABLE[plain], certain=False)
+    near = get_close_matches(plain, _MEANT, 1, _NEAR)
+    if not near:
+        return None
+    if _is_misspelt(plain, near[0]):
+        fix = f"did you mean {near[0]!r}? Rename a column of your own"
+        return Slip(f"{shown!r} is no field of a request", fix, certain=True)
+    return Slip(f"{shown!r} is kept beside the answer, and not sent", f"did you mean {near[0]!r}?", certain=False)
+
+
+def _is_misspelt(plain: str, field: str) -> bool:
+    """Whether a name can hardly be anything but a field with a slip in it; short names may be other words."""
+    if plain.replace("_", "") == field.replace("_", ""):
+        return True
+    if plain.rstrip("s") == field.rstrip("s"):
+        return "_" in field
+    ratio = SequenceMatcher(None, plain, field).ratio()
+    return len(field) >= _LONG and (ratio >= _CERTAIN or sorted(plain) == sorted(field))
 
 
 def _guess(name: str, known: frozenset[str]) -> str | None:

@@ -1,8 +1,10 @@
 """A file or a URI as a part of a request: told by its bytes; text as text, media as base64."""
 
 import mimetypes
-from base64 import b64encode
-from collections.abc import Callable
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -11,10 +13,15 @@ from genai_batch.resources import regular
 from genai_batch.resources.answers import brief
 from genai_batch.resources.media.decoding import decode
 from genai_batch.resources.media.kinds import RAW, kind_of
+from genai_batch.resources.sources.cells import Blob
 
 MOST = 14_000_000
 """Bytes of files that one request may carry itself; as base64 they take a third more, and Gemini takes 20 MB."""
 _HEAD = 64
+_TRAILER = 8_192
+_START, _ENCRYPT = re.compile(rb"startxref\s+(\d{1,15})"), re.compile(rb"/Encrypt[\s<]")
+_UNREAD = {"image/avif": "an AVIF"}
+"""Pictures that many cameras and sites make, and Gemini does not read."""
 _TEXT = 4_000_000
 _URIS = ("https://", "http://", "gs://", "files/")
 _TEXTS = {
@@ -35,11 +42,12 @@ class Unusable(Exception):
 
 
 class Looked(NamedTuple):
-    """A file that can be used: its MIME type, `text/plain` for any text, and its bytes."""
+    """A file that can be used: its MIME type, `text/plain` for any text, its bytes, and whether a PDF is encrypted."""
 
     path: Path
     mime_type: str
     size: int
+    is_encrypted: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -67,17 +75,34 @@ def look(path: Path, most: int = MOST) -> Looked:
     try:
         with regular.opened(path) as file:
             size, head = regular.size_of(file), file.read(_HEAD)
+            is_encrypted = head.startswith(b"%PDF-") and _is_encrypted(file, size)
+    except FileNotFoundError as error:
+        raise Unusable("cannot be read: no such file", "check the path") from error
     except OSError as error:
         raise Unusable(f"cannot be read: {error.strerror}", "mend its permissions, or ignore it") from error
     if not size:
         raise Unusable("is empty", "fill it, or ignore it")
     kind = kind_of(head, "")
+    if kind.mime_type in _UNREAD:
+        fix = "convert it to PNG, JPEG or WebP, or ignore it"
+        raise Unusable(f"is {_UNREAD[kind.mime_type]} picture, which Gemini does not read", fix)
     mime = kind.mime_type if kind != RAW else "text/plain" if _is_text(head, path) else None
     if mime is None:
         raise Unusable("is nothing that Gemini reads", "convert it to PDF, PNG, MP3, MP4 or text, or ignore it")
     if size > (most := _TEXT if mime == "text/plain" else most):
         raise _too_large(size, most)
-    return Looked(path, mime, size)
+    return Looked(path, mime, size, is_encrypted)
+
+
+def _is_encrypted(file: BufferedReader, size: int) -> bool:
+    """Whether the trailer of a PDF names its encryption; it is at the end, or where the last offset leads."""
+    file.seek(max(0, size - _TRAILER))
+    end = file.read(_TRAILER)
+    pieces = [end]
+    if offset := _START.findall(end):
+        file.seek(min(int(offset[-1]), size))
+        pieces.append(file.read(_TRAILER))
+    return any(_ENCRYPT.search(piece) for piece in pieces)
 
 
 def _too_large(size: int, most: int) -> Unusable:
@@ -156,8 +181,36 @@ def being_written() -> Unusable:
     return Unusable("is being written", "try again when it is complete")
 
 
-def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST) -> list[tuple[str, Part | Looked]]:
+def of_bytes(content: bytes, what: str) -> Part:
+    """A part that carries bytes of no file, typed by their content.
+
+    Raises:
+        Unusable: they are nothing that Gemini reads, or too large.
+    """
+    kind = kind_of(content[:_HEAD], "")
+    if kind == RAW or not content:
+        raise Unusable(f"{what} holds nothing that Gemini reads", "convert it to PDF, PNG, MP3 or MP4")
+    if len(content) > MOST:
+        fix = "make it smaller, or write it to a file and name that"
+        raise Unusable(f"{what} has {len(content) / 1e6:,.1f} MB; a request carries {MOST / 1e6:,.0f} MB itself", fix)
+    return {"inlineData": {"mimeType": kind.mime_type, "data": b64encode(content).decode()}}
+
+
+def _of_data_uri(uri: str) -> Part:
+    head, comma, data = uri.partition(",")
+    try:
+        content = b64decode("".join(data.split()), validate=True) if head.endswith(";base64") and comma else b""
+    except ValueError:
+        content = b""
+    return of_bytes(content, f"the data: URI {brief(uri, 40)!r}")
+
+
+def attached(
+    names: list[str], base: Path | None, reach: Reach, most: int = MOST, blobs: Mapping[str, Blob] | None = None
+) -> list[tuple[str, Part | Looked]]:
     """What a user named: URIs as parts, files as they look, in their order; empty names are passed over.
+
+    `blobs` are bytes that stand in the row itself, by the names that stand for them.
 
     Raises:
         Unusable: one of them cannot be used, by its name.
@@ -165,8 +218,12 @@ def attached(names: list[str], base: Path | None, reach: Reach, most: int = MOST
     """
     found: list[tuple[str, Part | Looked]] = []
     for name in filter(str.strip, names):
+        if blobs and (blob := blobs.get(name)):
+            found.append((name, of_bytes(blob.content, f"the column {brief(blob.column, 60)!r}")))
+            continue
         if name.startswith("data:"):
-            raise Unusable("a data: URI is no file", "write inlineData into contents")
+            found.append((brief(name, 40), _of_data_uri(name)))
+            continue
         if is_uri(name):
             found.append((name, of_uri(name)))
             continue

@@ -1,11 +1,12 @@
 """What a user says of a request: a prompt, media, settings, by friendly names; and its form as Gemini reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from genai_batch.resources.lint import snake
+from genai_batch.resources.lint import GENERATION, snake
+from genai_batch.resources.lint.fields import THINKING
 from genai_batch.resources.untyped import as_object, is_object, items
 
 ALIASES: Mapping[str, str] = {
@@ -46,20 +47,33 @@ _BESIDE = {
 _EMBEDDED = {"task_type": "taskType", "output_dimensionality": "outputDimensionality"}
 
 
+def _system_text(value: Any) -> Any:
+    """Read a system instruction in the form of Gemini, a content of text parts, as its text."""
+    texts = [as_object(part).get("text") for part in items(as_object(value).get("parts", []))]
+    if texts and all(isinstance(text, str) for text in texts):
+        return "\n".join(map(str, texts))
+    return value
+
+
 class Recipe(BaseModel):
-    """What a request is made of. In `defaults`, and beside `data`, `folder` or `job_id`, texts are templates."""
+    """What a request is made of. In `defaults`, and beside `data`, `folder` or `job_id`, texts are templates.
+
+    Other settings that Gemini has may stand here too, under its own names in either spelling (`thinkingConfig`,
+    `speech_config`, `service_tier`).
+    """
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     model: str | None = None
-    prompt: str | None = None
+    prompt: Annotated[str | None, Field(description="file://PATH or @PATH: the text of that file")] = None
+    prompt_file: Annotated[str | None, Field(description="The same, by its path alone")] = None
     contents: Annotated[list[Any] | str | None, Field(description="Instead of prompt: turns as Gemini reads them")] = (
         None
     )
     request: Annotated[dict[str, Any] | None, Field(description="Instead of all: a whole GenerateContentRequest")] = (
         None
     )
-    system: Annotated[str | None, Field(description="System instruction")] = None
+    system: Annotated[str | None, BeforeValidator(_system_text), Field(description="System instruction")] = None
     images: Annotated[Texts, Field(description="Paths beside the manifest, https:// or files/ URIs")] = []
     files: Annotated[Texts, Field(description="The same, of any kind: PDF, sound, video, text")] = []
     output: Annotated[str | None, Field(description="Path of the answer in the folder of results")] = None
@@ -92,7 +106,12 @@ class Recipe(BaseModel):
     generation_config: Annotated[dict[str, Any] | None, Field(description="Anything else, as Gemini reads it")] = None
 
 
-FIELDS = frozenset(Recipe.model_fields)
+_SPEECH = frozenset({"voice_config", "multi_speaker_voice_config"})
+_OF_REQUEST: Mapping[str, type] = {"service_tier": str, "labels": dict, "store": bool}
+"""Fields of a request itself; something else under such a name is a column of the user's."""
+GEMINI = (GENERATION | THINKING | _SPEECH | _OF_REQUEST.keys()) - Recipe.model_fields.keys()
+"""Settings of Gemini that are sent as they are written."""
+FIELDS = frozenset(Recipe.model_fields) | GEMINI
 
 
 def plain_name(name: str) -> str:
@@ -106,9 +125,9 @@ def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, A
     ours: dict[str, Any] = {}
     others: dict[str, Any] = {}
     twice: str | None = None
-    for name, value in given.items():
+    for name, value in _spread(given, known):
         plain = plain_name(str(name))
-        if plain not in known:
+        if plain not in known or not isinstance(value, _OF_REQUEST.get(plain, object)):
             others[str(name)] = value
         elif plain not in ours:
             ours[plain] = value
@@ -117,6 +136,15 @@ def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, A
         else:
             twice = twice or str(name)
     return ours, others, twice
+
+
+def _spread(given: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Fields one by one; those inside a `config`, which is how the SDK groups settings, as if they stood beside it."""
+    for name, value in given.items():
+        if name == "config" and is_object(value) and value and all(plain_name(field) in known for field in value):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def request_of(recipe: Recipe, parts: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
@@ -135,6 +163,8 @@ def request_of(recipe: Recipe, parts: list[dict[str, Any]], model: str | None) -
     if recipe.system:
         made["systemInstruction"] = {"parts": [{"text": recipe.system}]}
     made |= _of(recipe, _BESIDE)
+    extra = recipe.model_extra or {}
+    made |= {_camel(name): extra[name] for name in _OF_REQUEST if name in extra}
     settings = _settings(recipe, model)
     return made | ({"generationConfig": settings} if settings else {})
 
@@ -189,16 +219,75 @@ def _settings(recipe: Recipe, model: str | None) -> dict[str, Any]:
         made.setdefault("responseMimeType", "application/json")
     if recipe.voice:
         made["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": recipe.voice}}}
-    if recipe.voice or (model and "tts" in model):
+    made = _merged(made, _as_gemini(recipe.model_extra or {}))
+    if "speechConfig" in made or (model and "tts" in model):
         made.setdefault("responseModalities", ["AUDIO"])
     return _merged(made, recipe.generation_config or {})
 
 
+def _as_gemini(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under Gemini's own names, each in its home."""
+    made: dict[str, Any] = {}
+    for name, value in extra.items():
+        if name in THINKING:
+            made = _merged(made, {"thinkingConfig": {_camel(name): value}})
+        elif name in _SPEECH:
+            made = _merged(made, {"speechConfig": {_camel(name): value}})
+        elif name in GENERATION:
+            made = _merged(made, {_camel(name): value})
+    return made
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
 def _merged(made: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Put settings given as Gemini reads them over the others, in whichever spelling they come."""
+    """Put settings over others at every level, in whichever spelling they come."""
+    made = dict(made)
     spelled = {snake(name): name for name in made}
     for name, value in more.items():
         mine = spelled.get(snake(name), name)
         old = made.get(mine)
-        made[mine] = {**old, **value} if is_object(old) and is_object(value) else value
+        made[mine] = _merged(old, value) if is_object(old) and is_object(value) else value
     return made
+
+
+_CONFIGS = frozenset({"generation_config", "thinking_config", "speech_config", "image_config"})
+_EXCLUSIVE: Mapping[str, str] = {
+    "voice_config": "voice",
+    "multi_speaker_voice_config": "voice",
+    "thinking_level": "thinking_budget",
+}
+"""Settings of which a request has one: who states the second replaces the first."""
+
+
+def over(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what an item says over what holds for all, wherever each stands: flat, or inside a config of Gemini's."""
+    if not own:
+        return dict(common)
+    left = _without(common, frozenset(_stated(own)))
+    both = {name for name in _CONFIGS if is_object(own.get(name)) and is_object(left.get(name))}
+    return {**left, **own, **{name: _merged(left[name], own[name]) for name in both}}
+
+
+def _stated(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in fields.items():
+        plain = snake(name)
+        if plain in _CONFIGS and is_object(value):
+            yield from _stated(value)
+        else:
+            yield _EXCLUSIVE.get(plain, plain)
+
+
+def _without(fields: Mapping[str, Any], stated: frozenset[str]) -> dict[str, Any]:
+    left: dict[str, Any] = {}
+    for name, value in fields.items():
+        plain = snake(name)
+        if plain in _CONFIGS and is_object(value):
+            if inner := _without(value, stated):
+                left[name] = inner
+        elif _EXCLUSIVE.get(plain, plain) not in stated:
+            left[name] = value
+    return left

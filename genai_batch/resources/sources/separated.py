@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO, Any
 
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.cells import Bad
 
 MOST_CELL = 16 * 1024 * 1024
@@ -18,8 +20,27 @@ _SIGNS = ",;\t|"
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def rows(path: Path) -> Iterator[dict[str, Any] | Bad]:
+_ERRORS = frozenset(
+    {
+        "#N/A",
+        "#REF!",
+        "#DIV/0!",
+        "#VALUE!",
+        "#NAME?",
+        "#NUM!",
+        "#NULL!",
+        "#SPILL!",
+        "#CALC!",
+        "#GETTING_DATA",
+    }
+)
+"""What spreadsheet programs write into CSV where a formula failed."""
+
+
+def rows(path: Path, report: Findings) -> Iterator[dict[str, Any] | Bad]:
     """Read rows as texts by the names in the first line.
+
+    The error values of spreadsheets are empty; `report` is warned how many there are.
 
     Raises:
         InvalidRequests: the encoding, the quotation marks or the names are wrong.
@@ -28,10 +49,11 @@ def rows(path: Path) -> Iterator[dict[str, Any] | Bad]:
         start = raw.read(4)
     encoding = next((name for bom, name in _BOMS.items() if start.startswith(bom)), "utf-8-sig")
     csv.field_size_limit(MOST_CELL)  # of the whole process; nothing else here reads CSV
+    errors = Counter[str]()
     with path.open(encoding=encoding, newline="") as file:
         number = 0
         try:
-            for found in _read(file, path):
+            for found in _read(file, path, errors):
                 number += 1
                 yield found
         except UnicodeError as error:
@@ -40,9 +62,14 @@ def rows(path: Path) -> Iterator[dict[str, Any] | Bad]:
         except csv.Error as error:
             fix = 'close each quotation mark, and write one inside a cell as ""'
             raise _refusal(path, f"after row {number}: {brief(str(error), 100)}", fix) from error
+        finally:
+            if errors:
+                column = repr(brief(next(iter(errors)), 60))
+                said = f"cells with an error like #N/A: {errors.total():,}, the first in column {column}"
+                report.warn(f"{path.name}: {said}; they are empty here", "mend them")
 
 
-def _read(file: IO[str], path: Path) -> Iterator[dict[str, Any] | Bad]:
+def _read(file: IO[str], path: Path, errors: Counter[str]) -> Iterator[dict[str, Any] | Bad]:
     sample = file.read(_SAMPLE)
     file.seek(0)
     sign = "\t" if path.suffix.lower() in (".tsv", ".tab") else _sign(sample)
@@ -58,6 +85,9 @@ def _read(file: IO[str], path: Path) -> Iterator[dict[str, Any] | Bad]:
             said = f"has {len(cells)} cells, the first line {len(names)}"
             yield Bad(said, f"quote a cell that holds {sign!r}")
             continue
+        if not _ERRORS.isdisjoint(cells):
+            errors.update(name for name, cell in zip(names, cells, strict=False) if cell in _ERRORS)
+            cells = ["" if cell in _ERRORS else cell for cell in cells]
         yield dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))
 
 

@@ -1,9 +1,11 @@
 """Excel files, read row by row: cached values of formulas, dates as ISO text."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from genai_batch.resources.answers import Problem, brief
@@ -12,6 +14,11 @@ from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.cells import Bad, plain
 
 _MOST_UNPACKED = 4_000_000_000
+_FORMULA = re.compile(rb"<(?:\w+:)?f[> ]")
+_ERROR = re.compile(rb"\bt=[\"']e[\"']")
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell [^>]*?ref=[\"']\$?([A-Z]+)\$?(\d+):\$?[A-Z]+\$?(\d+)[\"']")
+_EDGE = 200
+"""Bytes at the end of a piece of XML in which a mark may begin that the next piece ends."""
 
 
 def not_installed(what: str) -> BatchError:
@@ -19,10 +26,11 @@ def not_installed(what: str) -> BatchError:
     return BatchError(f"{what} needs what is not installed: pip install 'genai-batch-mcp[data]', or save it as CSV.")
 
 
-def rows(path: Path, sheet: str | None, told: Findings) -> Iterator[dict[str, Any] | Bad]:
+def rows(path: Path, sheet: str | None, report: Findings) -> Iterator[dict[str, Any] | Bad]:
     """Read the rows of a sheet, by default the first, by the names in its first row.
 
-    Formulas that were never computed are empty; how many is told.
+    Formulas that were never computed and error values are empty, and the value of a merged range holds for all of its
+    rows; `report` is warned how many there are of each.
 
     Raises:
         InvalidRequests: it is no Excel file, or has no such sheet or names.
@@ -41,16 +49,108 @@ def rows(path: Path, sheet: str | None, told: Findings) -> Iterator[dict[str, An
     try:
         if sheet is not None and sheet not in book.sheetnames:
             raise _refusal(path, f"has no sheet {brief(sheet, 60)!r}", f"it has {', '.join(book.sheetnames)[:200]}")
-        found = book[sheet] if sheet else book.worksheets[0]
-        if _has_formulas(path):
-            yield from _rows(_computed(path, found, told), path)
-        else:
-            yield from _rows(found.iter_rows(values_only=True), path)
+        page: Any = book[sheet] if sheet else book.worksheets[0]
+        page.reset_dimensions()  # programs write wrong ones, and rows and columns beyond them would be lost
+        marks = _marks(path, page._worksheet_path)  # noqa: SLF001 - openpyxl reads merged ranges only with all cells
+        lost = _Lost()
+        try:
+            yield from _named(_filled(_values(path, page, marks, lost), marks.merged, lost), path)
+        finally:
+            lost.report(path.name, report)
     finally:
         book.close()
 
 
-def _rows(found: Iterator[tuple[Any, ...]], path: Path) -> Iterator[dict[str, Any] | Bad]:
+class _Marks(NamedTuple):
+    """What the XML of a sheet holds beside plain values; `merged` are ranges as first row, last row, column."""
+
+    has_formulas: bool
+    has_errors: bool
+    merged: list[tuple[int, int, int]]
+
+
+class _Lost:
+    """Counts, by column, the cells whose value is not what the file holds there."""
+
+    def __init__(self) -> None:
+        self.names: tuple[Any, ...] = ()
+        self.formulas, self.errors, self.merged = Counter[str](), Counter[str](), Counter[str]()
+
+    def count(self, kind: Counter[str], column: int) -> None:
+        """Count a cell in a column, whose names begin at 0."""
+        kind[str(self.names[column]) if column < len(self.names) else f"number {column + 1}"] += 1
+
+    def report(self, file: str, report: Findings) -> None:
+        """Warn once of each kind that occurred."""
+        save = "open it in a spreadsheet program and save it"
+        for kind, what, fix in (
+            (self.formulas, "{} formulas have no value, the first in column {}; they are empty here", save),
+            (
+                self.errors,
+                "cells with an error like #N/A: {}, the first in column {}; they are empty here",
+                "mend them",
+            ),
+            (self.merged, "cells filled with the value of their merged range: {}, the first in column {}", None),
+        ):
+            if kind:
+                said = what.format(f"{kind.total():,}", repr(brief(next(iter(kind)), 60)))
+                report.warn(f"{file}: {said}", fix)
+
+
+def _values(path: Path, page: Any, marks: _Marks, lost: _Lost) -> Iterator[tuple[Any, ...]]:
+    """The values of a sheet, row by row; errors are empty."""
+    if not marks.has_errors and not marks.has_formulas:
+        yield from page.iter_rows(values_only=True)
+        return
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True) if marks.has_formulas else None
+    try:
+        formulas: Iterator[tuple[Any, ...]] = repeat(())
+        if book is not None:
+            other: Any = book[page.title]
+            other.reset_dimensions()
+            formulas = other.iter_rows()
+        for cells, as_written in zip(page.iter_rows(), formulas, strict=False):
+            values = [cell.value for cell in cells]
+            for column, cell in enumerate(cells):
+                if cell.data_type == "e":
+                    lost.count(lost.errors, column)
+                    values[column] = None
+                elif column < len(as_written) and _is_lost(cell, as_written[column]):
+                    lost.count(lost.formulas, column)
+            lost.names = lost.names or tuple(values)
+            yield tuple(values)
+    finally:
+        if book is not None:
+            book.close()
+
+
+def _filled(
+    rows: Iterator[tuple[Any, ...]], merged: list[tuple[int, int, int]], lost: _Lost
+) -> Iterator[tuple[Any, ...]]:
+    """Put the value of a merged range into its column in all of its rows that hold anything."""
+    ranges = sorted(merged, reverse=True)
+    held: dict[int, tuple[int, Any]] = {}
+    for number, cells in enumerate(rows, 1):
+        lost.names = lost.names or cells
+        is_blank, values = all(cell is None for cell in cells), cells
+        for column, (last, value) in list(held.items()):
+            if number > last:
+                del held[column]
+            elif not is_blank and (column >= len(values) or values[column] is None):
+                padded = [*values, *[None] * (column + 1 - len(values))]
+                padded[column] = value
+                values = tuple(padded)
+                lost.count(lost.merged, column)
+        while ranges and ranges[-1][0] <= number:
+            first, last, column = ranges.pop()
+            if first == number and column < len(cells) and cells[column] is not None:
+                held[column] = (last, cells[column])
+        yield values if not is_blank else cells
+
+
+def _named(found: Iterator[tuple[Any, ...]], path: Path) -> Iterator[dict[str, Any] | Bad]:
     first = [str(plain(cell)).strip() if cell is not None else "" for cell in next(found, ())]
     while first and not first[-1]:
         first.pop()
@@ -66,36 +166,31 @@ def _rows(found: Iterator[tuple[Any, ...]], path: Path) -> Iterator[dict[str, An
         yield dict(zip(first, values, strict=True))
 
 
-def _has_formulas(path: Path) -> bool:
-    """Whether a sheet may hold some; only then it is worth reading them, beside what they came to."""
-    with ZipFile(path) as packed:
-        for each in packed.namelist():
-            if each.startswith("xl/worksheets/"):
-                with packed.open(each) as sheet:
-                    last = b""
-                    while piece := sheet.read(1_000_000):
-                        if b"<f>" in last + piece or b"<f " in last + piece:
-                            return True
-                        last = piece[-2:]
-    return False
+def _marks(path: Path, member: str) -> _Marks:
+    """Search the XML of a sheet for what takes more than reading plain values; most sheets hold none of it."""
+    has_formulas = has_errors = False
+    merged: list[tuple[int, int, int]] = []
+    with ZipFile(path) as packed, packed.open(member.lstrip("/")) as sheet:
+        last = b""
+        while piece := sheet.read(1_000_000):
+            text = last + piece
+            has_formulas = has_formulas or _FORMULA.search(text) is not None
+            has_errors = has_errors or _ERROR.search(text) is not None
+            end = 0
+            for match in _MERGED.finditer(text):
+                first, until, end = (*_corners(match), match.end())
+                if first[0] < until:
+                    merged.append((first[0], until, first[1]))
+            last = text[max(end, len(text) - _EDGE) :]
+    return _Marks(has_formulas, has_errors, merged)
 
 
-def _computed(path: Path, sheet: Any, told: Findings) -> Iterator[tuple[Any, ...]]:
-    """The values of a sheet; formulas without one are counted by column, and told at the end."""
-    import openpyxl
-
-    book, names, lost = openpyxl.load_workbook(path, read_only=True), (), Counter[str]()
-    try:
-        for cells, formulas in zip(sheet.iter_rows(), book[sheet.title].iter_rows(), strict=False):
-            values = tuple(cell.value for cell in cells)
-            names = names or values
-            lost.update(str(name) for name, *each in zip(names, cells, formulas, strict=False) if _is_lost(*each))
-            yield values
-    finally:
-        book.close()
-        if lost:
-            said = f"{lost.total():,} formulas have no value, the first in column {brief(next(iter(lost)), 60)!r}"
-            told.warn(f"{path.name}: {said}; they are empty here", "open it in a spreadsheet program and save it")
+def _corners(match: re.Match[bytes]) -> tuple[tuple[int, int], int]:
+    """The first row and column of a merged range, columns from 0, and its last row."""
+    column = 0
+    for letter in match[1]:
+        column = column * 26 + letter - 64
+    return (int(match[2]), column - 1), int(match[3])
 
 
 def _is_lost(cell: Any, formula: Any) -> bool:

@@ -9,7 +9,7 @@ from genai_batch.resources import models
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests, UnknownModel
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.sources import by_model, documents
+from genai_batch.resources.sources import by_model, documents, lines
 from genai_batch.resources.sources.manifest import Plan, plan
 from genai_batch.resources.sources.recipe import FIELDS, parted
 from genai_batch.resources.sources.selection import Selection
@@ -24,7 +24,7 @@ _OF_STAGE = frozenset({
     "key", "select", "lane", "defaults",
 })  # fmt: skip
 _SOURCES = ("from", "items", "data", "folder", "job_id")
-_SAYS = frozenset({"prompt", "contents", "request"})
+_SAYS = frozenset({"prompt", "prompt_file", "contents", "request"})
 
 
 def read(path: Path, model: str | None, choice: Selection | None, today: date) -> Staged | None:
@@ -63,7 +63,7 @@ def _may_be_staged(path: Path) -> bool:
 
 def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Selection | None) -> Staged:
     found = Findings()
-    for name in [each for each in value if each not in _OF_ALL and not parted({each: 0}, FIELDS)[0]]:
+    for name in [each for each in value if each not in _OF_ALL and not parted({each: value[each]}, FIELDS)[0]]:
         fix = "write it into a stage" if name in _OF_STAGE else "see the README on stages"
         found.problem(f"{brief(str(name), 60)!r} beside stages means nothing", fix)
     given = value["stages"]
@@ -84,15 +84,17 @@ def _staged(path: Path, value: dict[str, Any], model: str | None, choice: Select
         roots = choice.over(whole.manifest.select) if choice else whole.manifest.select
         parts.append(_part(each, names, number, (common, kept, shared), roots, found))
     if found.count:
-        raise InvalidRequests(path.name, found.problems, found.count)
-    return Staged(whole.manifest.name or path.stem[:60], path.name, path.parent, whole.manifest.max_cost_usd, parts)
+        raise found.refusal(path.name)
+    return Staged(
+        whole.manifest.name or path.stem[:60], path.name, lines.base_of(path), whole.manifest.max_cost_usd, parts
+    )
 
 
 def _whole(value: dict[str, Any], path: Path, found: Findings) -> Plan:
     """What holds for all stages, read like a manifest of a job."""
     said = {name: each for name, each in value.items() if name in _OF_ALL and name != "stages"}
     try:
-        return plan({**said, "job_id": UNTIL_THEN}, path.name, path.parent)
+        return plan({**said, "job_id": UNTIL_THEN}, path.name, lines.base_of(path))
     except InvalidRequests as error:
         raise InvalidRequests(path.name, [*found.problems, *error.problems], found.count + error.count) from error
 
@@ -178,7 +180,7 @@ def check(staged: Staged, today: date) -> None:
         except UnknownModel as error:
             _tell(found, part.name, str(error), None)
     if found.count:
-        raise InvalidRequests(staged.source, found.problems, found.count)
+        raise found.refusal(staged.source)
 
 
 def _check_texts(part: Part, made: Plan, found: Findings) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
+from genai_batch.resources.answers import Problem
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.local_files import FILE
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.attaching import Attaching
 from genai_batch.resources.sources.compiling import Compiler
 from genai_batch.resources.sources.manifest import Plan
-from genai_batch.resources.sources.parts import Reach
+from genai_batch.resources.sources.parts import Reach, Unusable
+from genai_batch.resources.sources.prompt_files import PromptFiles
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.sources.supply import Item, Supply
 from genai_batch.resources.sources.templates import is_template
@@ -48,6 +50,10 @@ def tried(plan: Plan, reach: Reach, model: str, row: dict[str, Any]) -> dict[str
     Raises:
         InvalidRequests: no row of it can be made.
     """
+    try:
+        plan = plan._replace(common=PromptFiles(plan.base, reach).resolved(plan.common))
+    except Unusable as error:
+        raise InvalidRequests(plan.source, [Problem(problem=error.problem, fix=error.fix)]) from error
     texts = msgspec.json.encode([plan.common, plan.manifest.key]).decode()
     if _NAMES_JSON.search(texts):
         return None

@@ -11,15 +11,18 @@ import msgspec
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.exports.rows import Choice, exported_rows
+from genai_batch.resources.lint.repair import foreign
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.sources import folders, tables
-from genai_batch.resources.sources.cells import Bad
-from genai_batch.resources.sources.manifest import Plan, doubt_of, item_fields
+from genai_batch.resources.sources.cells import Bad, without_blobs
+from genai_batch.resources.sources.manifest import Plan, Slip, item_fields, slip_of
 from genai_batch.resources.sources.parts import MOST, Looked, Part, Reach, blob_of
-from genai_batch.resources.untyped import is_object, kind_of
+from genai_batch.resources.untyped import as_object, is_object, kind_of
 
-_SAID = 20
+_TEXTS_ONLY = frozenset({str, int, float, bool, type(None)})
+_JUDGED = 1_000
+"""Different fields of items that are held against ours."""
 _HIDDEN = frozenset({
     "usage", "cost_usd", "model_version", "attempt", "backend", "media", "error", "response", "finish_reason",
 })  # fmt: skip
@@ -53,6 +56,7 @@ class Supply:
     def __init__(self, plan: Plan, reach: Reach, results: Results | None = None, most: int = MOST) -> None:
         """Take them from where the plan says; `results` are those of the job it names, `most` bytes of one file."""
         self._plan, self._reach, self._results, self._most = plan, reach, results, most
+        self._left_out: set[str] = set()
 
     def items(self, found: Findings) -> Iterator[Item]:
         """Yield them in their order.
@@ -74,7 +78,7 @@ class Supply:
         return self._reach(self._plan.base / name if self._plan.base else name)
 
     def _written(self, items: list[Any], found: Findings) -> Iterator[Item]:
-        told: set[str] = set()
+        slips: dict[str, Slip | None] = {}
         for index, value in enumerate(items):
             place = f"items[{index}]"
             if not is_object(value):
@@ -84,20 +88,45 @@ class Supply:
             if twice:
                 yield Item(place, fault=Bad(f"{brief(twice, 60)!r} says again what another field says", "keep one"))
                 continue
+            if slip := _slip(others, slips, found, place):
+                yield Item(place, fault=Bad(slip.problem, slip.fix))
+                continue
             key = own.pop("id", None)
-            for name in others.keys() - told:
-                told.add(name)
-                if len(told) <= _SAID and (doubt := doubt_of(name)):
-                    found.warn(f"{place}: {doubt[0]}", doubt[1])
-            columns = {**self._plan.kept, **others, **own, "id": key, "index": index}
+            columns = {"index": index, **self._plan.kept, **others, **own, "id": key}
             yield Item(
                 place, own, columns, {**self._plan.kept, **others}, [], key if key is None else str(key), needs_id=True
             )
 
     def _rows(self, path: Path, sheet: str | None, found: Findings) -> Iterator[Item]:
+        has_template = not self._plan.common.keys().isdisjoint({*_SAYS, "prompt_file"})
         for row in tables.rows(path, sheet, found):
-            kept = {**self._plan.kept, **row.columns}
-            yield Item(row.place, _spoken(row.columns, self._plan), kept, kept, fault=row.fault)
+            if not has_template and foreign.foreign(row.columns):
+                yield from self._foreign(row, found)
+                continue
+            columns = {**self._plan.kept, **row.columns}
+            kept = columns
+            if not _TEXTS_ONLY.issuperset(map(type, columns.values())):
+                kept = {name: without_blobs(value) for name, value in columns.items()}
+            yield Item(row.place, _spoken(row.columns, self._plan), columns, kept, fault=row.fault)
+
+    def _foreign(self, row: tables.Row, found: Findings) -> Iterator[Item]:
+        """The items of a line of another API's batch; what is left out is told once a field."""
+        try:
+            requests, left = foreign.convert(row.columns)
+        except foreign.Unconvertible as error:
+            yield Item(row.place, fault=Bad(str(error), "leave it out"))
+            return
+        for name in left:
+            if name not in self._left_out:
+                self._left_out.add(name)
+                fix = "say it another way, or do without"
+                found.warn(f"{row.place}: Gemini has no counterpart for {brief(name, 60)}; it is left out", fix)
+        columns = {**self._plan.kept, **foreign.columns_beside(row.columns)}
+        key = None if (given := row.columns.get("custom_id")) is None else str(given)
+        for number, request in enumerate(requests, 1):
+            own_key = key if len(requests) == 1 or key is None else f"{key}-{number}"
+            own = {"request": request, "count": as_object(request.get("generationConfig")).pop("candidateCount", 1)}
+            yield Item(row.place, own, columns, columns, key=own_key, needs_id=key is not None)
 
     def _files(self, root: Path, found: Findings) -> Iterator[Item]:
         manifest = self._plan.manifest
@@ -107,14 +136,14 @@ class Supply:
         walked = folders.files(root, chosen, found, self._most, strict=manifest.strict)
         if manifest.group == "file":
             for path, file in walked:
-                told = {**self._plan.kept, **folders.columns(path, file, root)}
+                told = {**folders.columns(path, file, root), **self._plan.kept}
                 yield Item(f"file {brief(path, 120)!r}", {}, told, {"path": path}, [(path, file)], key=path, named=path)
             return
         for folder, group in groupby(walked, key=lambda each: str(PurePosixPath(each[0]).parent)):
             several = list(group)
             names = [path for path, _ in several]
             name = root.name if folder == "." else folder
-            told = {**self._plan.kept, "path": name, "folder": name, "name": PurePosixPath(name).name, "files": names}
+            told = {"path": name, "folder": name, "name": PurePosixPath(name).name, "files": names, **self._plan.kept}
             yield Item(
                 f"folder {brief(name, 120)!r}", {}, told, {"path": name, "files": names}, several, key=name, named=name
             )
@@ -127,7 +156,7 @@ class Supply:
         for row in exported_rows(results, Choice(None if outcome == "any" else outcome), _Kept()):
             beside = {name: value for name, value in row.items() if name not in _HIDDEN}
             kept = {name: each for name, each in beside.items() if name not in _ANSWERED}
-            told = {**self._plan.kept, **beside, "text": row.get("text", ""), **_structured(row.get("text"))}
+            told = {**_structured(row.get("text")), **self._plan.kept, **beside, "text": row.get("text", "")}
             media = [blob_of(blob) for blob in row.get("media", ())]
             key = row["key"]
             yield Item(f"key {brief(key, 80)!r}", {}, told, kept, key=key, media=media, named=key)
@@ -147,9 +176,21 @@ _SAYS: dict[str, type] = {"request": dict, "contents": list, "prompt": str}
 def _spoken(columns: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """What a row says of its request by the names of its columns, where the manifest says nothing."""
     said = {name for name in ("output",) if name not in plan.common and isinstance(columns.get(name), str)}
-    if not plan.common.keys() & _SAYS.keys():
+    if not plan.common.keys() & {*_SAYS, "prompt_file"}:
         said.update([name for name, kind in _SAYS.items() if isinstance(columns.get(name), kind)][:1])
     return {name: columns[name] for name in said if columns[name]}
+
+
+def _slip(others: dict[str, Any], slips: dict[str, Slip | None], found: Findings, place: str) -> Slip | None:
+    """The first field that is a misspelt one of ours; of what only may be one, the first item is warned."""
+    for name in others:
+        if name not in slips:
+            slips[name] = slip_of(name) if len(slips) < _JUDGED else None
+            if (slip := slips[name]) and not slip.certain:
+                found.warn(f"{place}: {slip.problem}", slip.fix)
+        if (slip := slips[name]) and slip.certain:
+            return slip
+    return None
 
 
 def _structured(text: Any) -> dict[str, Any]:

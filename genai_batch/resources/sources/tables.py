@@ -1,5 +1,6 @@
 """Tables as rows: CSV, TSV, JSON, JSONL, Parquet, Excel. Rows stream; a cell is data, whatever it holds."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,13 +10,13 @@ import msgspec
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.preflight.findings import Findings
-from genai_batch.resources.sources import separated, spreadsheets
+from genai_batch.resources.preflight.sources import need_file
+from genai_batch.resources.sources import parquet, separated, spreadsheets
 from genai_batch.resources.sources.arrays import elements
-from genai_batch.resources.sources.cells import Bad, plain
+from genai_batch.resources.sources.cells import Bad
 from genai_batch.resources.untyped import is_object, kind_of
 
-_PAGE = 1_000
-_GLOB = frozenset("*?[]")
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
 
 
 class Row(NamedTuple):
@@ -37,8 +38,7 @@ def rows(path: Path, sheet: str | None = None, found: Findings | None = None) ->
     if read is None:
         fix = f"use {', '.join(sorted(_READERS))}"
         raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({path.suffix})", fix=fix)])
-    if not path.is_file():
-        raise InvalidRequests(str(path), [Problem(problem="no such file", fix="check the path")])
+    need_file(path)
     try:
         for number, cells in enumerate(read(path, sheet, found or Findings()), 1):
             place = f"row {number}"
@@ -50,8 +50,8 @@ def rows(path: Path, sheet: str | None = None, found: Findings | None = None) ->
 Cells = dict[str, Any] | Bad
 
 
-def _separated(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
-    return separated.rows(path)
+def _separated(path: Path, _: str | None, found: Findings) -> Iterator[Cells]:
+    return separated.rows(path, found)
 
 
 def _spreadsheet(path: Path, sheet: str | None, found: Findings) -> Iterator[Cells]:
@@ -71,7 +71,15 @@ def _lines(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
             try:
                 yield _object(msgspec.json.decode(text))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield Bad(f"is not JSON: {brief(str(error), 100)}", "write one object a line")
+                number_fault = not_a_number(text)
+                yield number_fault or Bad(f"is not JSON: {brief(str(error), 100)}", "write one object a line")
+
+
+def not_a_number(text: bytes) -> Bad | None:
+    """What is wrong with JSON in which a number is none, as some libraries write it."""
+    if match := _NOT_A_NUMBER.search(text):
+        return Bad(f"holds {match[1].decode()}, which is not JSON", "write null; of pandas, df.to_json(…) does")
+    return None
 
 
 def _object(value: Any) -> Cells:
@@ -79,22 +87,7 @@ def _object(value: Any) -> Cells:
 
 
 def _parquet(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise spreadsheets.not_installed("Parquet") from error
-    if _GLOB & set(path.name):
-        raise InvalidRequests(path.name, [Problem(problem="its name holds * ? [ or ]", fix="rename it")])
-    with duckdb.connect() as db:
-        try:
-            found = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
-            names = [column[0] for column in found.description or []]
-            while page := found.fetchmany(_PAGE):
-                for cells in page:
-                    yield {name: plain(cell) for name, cell in zip(names, cells, strict=True)}
-        except duckdb.Error as error:
-            said = brief(" ".join(str(error).split()), 160)
-            raise InvalidRequests(path.name, [Problem(problem=f"is no Parquet file: {said}")]) from error
+    return parquet.rows(path)
 
 
 _READERS: dict[str, Callable[[Path, str | None, Findings], Iterator[Cells]]] = {

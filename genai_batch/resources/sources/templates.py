@@ -1,19 +1,26 @@
 """Prompt templates: Jinja in a sandbox, filled with the columns of a row, which are data and never templates."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined
+from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2.meta import find_undeclared_variables
 
 from genai_batch.resources.answers import brief
+from genai_batch.resources.sources.cells import Blob, BytesInText, is_empty
+from genai_batch.resources.sources.column_names import KEY, ROW, VARIANT, AmbiguousName, ColumnNames
 from genai_batch.resources.sources.fence import FILTERS, MOST_TEXT, Fenced, check
 from genai_batch.resources.untyped import is_list, is_object
 
 MOST_TEMPLATE = 200_000
 """Characters of a template itself."""
 _SHOWN = 12
+_REMEMBERED = 10_000
+_NAME_ALONE = re.compile(r"\{\{-?\s*[^{}|\"']+?(?=-?\}\}|\|)")
+_BLOB_NAME = re.compile("\0blob\\d+\0")
 
 
 class TemplateFault(Exception):
@@ -30,13 +37,30 @@ def is_template(value: object) -> bool:
     return isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value)
 
 
+class _Compiled(NamedTuple):
+    """A template that was read: what fills it, the names it takes from outside, the columns it writes as they are."""
+
+    template: Any
+    names: frozenset[str]
+    written: tuple[str, ...]
+
+
 class Templates:
-    """Templates of one source, each read once."""
+    """Templates of one source, each read once.
+
+    `empty` collects the columns whose cells a template wrote although they hold nothing, until somebody clears it.
+    """
 
     def __init__(self) -> None:
         """Start with none."""
-        self._env = Fenced(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_shown)
-        self._read: dict[str, Any] = {}
+        self._attached: list[Blob] | None = None
+        self._env = Fenced(
+            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=self._shown
+        )
+        self._read: dict[str, _Compiled] = {}
+        self._rewritten: dict[tuple[str, tuple[str, ...]], tuple[_Compiled, Mapping[str, str]]] = {}
+        self._columns: tuple[tuple[str, ...], ColumnNames] = ((), ColumnNames(()))
+        self.empty: set[str] = set()
 
     def fill(self, value: Any, columns: Mapping[str, Any]) -> Any:
         """Fill every text in a value that has places; what has none stays what it is.
@@ -53,13 +77,33 @@ class Templates:
         return value
 
     def need(self, text: str) -> None:
-        """Read a text, if it has places, without filling it.
+        """Read a text, if it has places, without filling it; its columns are not known yet.
 
         Raises:
-            TemplateFault: it cannot be read.
+            TemplateFault: it cannot be read, whatever the columns are called.
         """
-        if is_template(text) and text not in self._read:
+        if not is_template(text) or text in self._read:
+            return
+        try:
             self._compiled(text)
+        except TemplateFault:
+            guessed = _NAME_ALONE.sub("{{ column ", text)
+            if guessed == text:
+                raise
+            self._compiled(guessed)
+
+    def attached(self, template: str, columns: Mapping[str, Any], blobs: list[Blob]) -> list[str]:
+        """Fill a template that names files; the bytes of a cell are added to `blobs` and named by `blob_name`.
+
+        Raises:
+            TemplateFault: it cannot be read or filled.
+        """
+        self._attached, empty = blobs, set(self.empty)
+        try:
+            text = self.text(template, columns)
+        finally:
+            self._attached, self.empty = None, empty
+        return _BLOB_NAME.findall(text) or [text]
 
     def text(self, template: str, columns: Mapping[str, Any]) -> str:
         """Fill one template.
@@ -67,28 +111,86 @@ class Templates:
         Raises:
             TemplateFault: it cannot be read or filled.
         """
-        found = self._read.get(template) or self._compiled(template)
+        compiled, aliases = self._of_columns(template, columns)
         self._env.rounds, size = 0, 0
         pieces: list[str] = []
+        named = {alias: columns[column] for alias, column in aliases.items()}
+        for name in compiled.written:
+            if is_empty(columns.get(column := aliases.get(name, name), "-")):
+                self.empty.add(column)
         try:
-            for piece in found.generate({"row": columns, **columns}):
+            own = {"row": columns, ROW: columns, **named, **columns, self._columns[1].row: columns}
+            for piece in compiled.template.generate(own):
                 pieces.append(piece)
                 if (size := size + len(piece)) > MOST_TEXT:
                     raise SecurityError(f"it makes more than {MOST_TEXT:,} characters")
         except UndefinedError as error:
             raise _undefined(error, columns) from error
+        except BytesInText as error:
+            said = f"the column {brief(error.column, 60)!r} holds bytes, which no text can hold"
+            raise TemplateFault(
+                said, f'attach them: images: ["{{{{ {brief(error.column, 40)} }}}}"] (or files)'
+            ) from error
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
             said = brief(" ".join(str(error).split()), 160)
             raise TemplateFault(f"the template cannot be filled: {said}", f"mend {_quoted(template)}") from error
         return "".join(pieces)
 
-    def _compiled(self, template: str) -> Any:
+    def names_column(self, template: str, columns: Mapping[str, Any]) -> bool:
+        """Whether a template takes anything from the columns.
+
+        Raises:
+            TemplateFault: it cannot be read.
+        """
+        compiled, aliases = self._of_columns(template, columns)
+        return bool(aliases) or not compiled.names.isdisjoint({*columns, "row", ROW, self._columns[1].row, "key", KEY})
+
+    def _of_columns(self, template: str, columns: Mapping[str, Any]) -> tuple[_Compiled, Mapping[str, str]]:
+        """A template as it reads for these columns, and the columns that it names by another spelling."""
+        keys = tuple(columns)
+        if self._columns[0] != keys:
+            self._columns = (keys, ColumnNames(keys))
+        if (stored := self._rewritten.get((template, keys))) is not None:
+            return stored
+        names = self._columns[1]
+        try:
+            text = names.rewritten(template)
+            compiled = self._read.get(text) or self._compiled(text)
+            aliases = names.aliases(compiled.names)
+        except AmbiguousName as error:
+            fix = f'write {{{{ row["{brief(error.columns[0], 40)}"] }}}} for the one that is meant'
+            raise TemplateFault(error.problem, fix) from error
+        if len(self._rewritten) >= _REMEMBERED:
+            self._rewritten.clear()
+        self._rewritten[template, keys] = compiled, aliases
+        return compiled, aliases
+
+    def _shown(self, value: Any) -> Any:
+        """An empty cell is an empty text; a table or list is shown as JSON; bytes are only attached."""
+        if value is None:
+            return ""
+        if self._attached is not None and (blobs := _blobs_in(value)):
+            self._attached += blobs
+            first = len(self._attached) - len(blobs)
+            return "".join(blob_name(first + number) for number in range(len(blobs)))
+        if isinstance(value, Blob):
+            raise BytesInText(value.column)
+        if isinstance(value, dict | list | tuple):
+            import msgspec
+
+            if blobs := _blobs_in(value):
+                raise BytesInText(blobs[0].column)
+            return msgspec.json.encode(value).decode()
+        return value
+
+    def _compiled(self, template: str) -> _Compiled:
         if len(template) > MOST_TEMPLATE:
             raise TemplateFault(
                 f"the template has more than {MOST_TEMPLATE:,} characters", "put long texts into columns"
             )
         try:
             tree = check(self._env.parse(template))
+            names, written = frozenset(find_undeclared_variables(tree)), tuple(_written(tree))
             code = self._env.compile(tree)
         except TemplateSyntaxError as error:
             fix = f"filters are {', '.join(sorted(FILTERS))}" if "filter" in str(error) else f"mend {_quoted(template)}"
@@ -96,29 +198,58 @@ class Templates:
             raise TemplateFault(said, fix) from error
         except (RecursionError, SyntaxError, MemoryError) as error:
             raise TemplateFault("the template is nested too deeply", f"mend {_quoted(template)}") from error
-        found = self._env.template_class.from_code(self._env, code, self._env.globals)
-        self._read[template] = found
-        return found
+        filler = self._env.template_class.from_code(self._env, code, self._env.globals)
+        self._read[template] = _Compiled(filler, names, written)
+        return self._read[template]
+
+
+def blob_name(number: int) -> str:
+    """What stands in a list of files for the bytes of a cell."""
+    return f"\0blob{number}\0"
+
+
+def _blobs_in(value: Any) -> list[Blob]:
+    if isinstance(value, Blob):
+        return [value]
+    inside: Iterable[Any] = value.values() if is_object(value) else value if is_list(value) else ()
+    return [blob for each in inside for blob in _blobs_in(each)]
+
+
+def _written(tree: nodes.Template) -> Iterator[str]:
+    """The columns whose cells a template writes as they are, without asking first whether they hold anything."""
+    asked = {
+        name.name
+        for condition in tree.find_all((nodes.If, nodes.CondExpr))
+        for name in (condition.test, *condition.test.find_all(nodes.Name))
+        if isinstance(name, nodes.Name)
+    }
+    for output in tree.find_all(nodes.Output):
+        for node in output.nodes:
+            if (name := _column_of(node)) is not None and name not in asked:
+                yield name
+
+
+def _column_of(node: nodes.Node | None) -> str | None:
+    """The column that an expression is, filters aside; None where it has a default or is something else."""
+    while isinstance(node, nodes.Filter):
+        if node.name in ("default", "d"):
+            return None
+        node = node.node
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name) and isinstance(node.arg, nodes.Const):
+        return str(node.arg.value) if node.node.name.rstrip("_") in ("row", ROW) else None
+    return None
 
 
 def _undefined(error: UndefinedError, columns: Mapping[str, Any]) -> TemplateFault:
     said = str(error.message or "a name is undefined")
     name = said.split("'")[1] if said.count("'") > 1 else ""
-    near = get_close_matches(name, list(columns), 1)
-    there = ", ".join(brief(each, 40) for each in list(columns)[:_SHOWN]) + ", …" * (len(columns) > _SHOWN)
+    shown = [column for column in columns if column not in (KEY, VARIANT)]
+    near = get_close_matches(name, shown, 1)
+    there = ", ".join(brief(column, 40) for column in shown[:_SHOWN]) + ", …" * (len(shown) > _SHOWN)
     guess = f"did you mean {brief(near[0], 40)!r}? " if near else ""
     return TemplateFault(f"in the template {brief(said, 120)}", f"{guess}There are: {there or 'no columns'}")
-
-
-def _shown(value: Any) -> Any:
-    """An empty cell is an empty text; a table or list is shown as JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, dict | list | tuple):
-        import msgspec
-
-        return msgspec.json.encode(value).decode()
-    return value
 
 
 def _quoted(template: str) -> str:

@@ -57,8 +57,17 @@ def speaks(request: dict[str, Any], model: Model) -> Iterator[str]:
         yield "set response_modalities to AUDIO"
 
 
+def _is_category(name: str, level: Any) -> bool:
+    return name.startswith("HARM_CATEGORY_") and isinstance(level, str)
+
+
 def tools(request: dict[str, Any]) -> Iterator[str]:
     """`tools` and `safety_settings` as lists; the search of older models under its new name."""
+    safety = get(request, "safety_settings")
+    if is_object(safety) and safety and all(_is_category(name, level) for name, level in safety.items()):
+        settings = [{"category": name, "threshold": level} for name, level in safety.items()]
+        put(request, "safety_settings", settings)
+        yield "made safety_settings a list"
     for name in ("tools", "safety_settings"):
         if is_object(one := get(request, name)) and one:
             put(request, name, [one])

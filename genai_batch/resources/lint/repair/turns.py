@@ -6,6 +6,7 @@ from typing import Any
 
 from genai_batch.resources.lint import media
 from genai_batch.resources.lint.fields import KINDS, snake
+from genai_batch.resources.lint.repair.foreign import medium_of
 from genai_batch.resources.lint.repair.moving import get, put, rename, spelled
 from genai_batch.resources.untyped import as_list, as_object, is_list, is_object
 
@@ -54,7 +55,10 @@ def system(request: dict[str, Any]) -> Iterator[str]:
     if (name := spelled(request, "system_instruction")) is None:
         return
     given = request[name]
-    if isinstance(given, str) and given.strip():
+    if is_list(given) and given and all(isinstance(text, str) for text in given):
+        request[name] = {"parts": [{"text": text} for text in given]}
+        yield "made system_instruction a content"
+    elif isinstance(given, str) and given.strip():
         request[name] = {"parts": [{"text": given}]}
         yield "made system_instruction a content"
     elif is_object(given) and "parts" not in given and given.keys() == {"text"}:
@@ -113,6 +117,7 @@ def _apart(part: Any) -> list[Any]:
 
 
 def _part(part: dict[str, Any]) -> Iterator[str]:
+    yield from _medium(part)
     if part.get("type") == "text" and isinstance(part.get("text"), str) and len(part) == 2:
         del part["type"]
         yield "left out the type of a text part"
@@ -124,6 +129,22 @@ def _part(part: dict[str, Any]) -> Iterator[str]:
     for name in ("inline_data", "file_data"):
         if is_object(held := get(part, name)):
             yield from _mime(held)
+
+
+def _medium(part: dict[str, Any]) -> Iterator[str]:
+    """A picture as another API writes it, and a data: URI in the place of a link."""
+    kind = part.get("type")
+    if kind in ("image_url", "input_image", "image") and (medium := medium_of(part)):
+        part.clear()
+        part.update(medium)
+        yield f"wrote the {kind!r} of another API as {next(iter(medium))}"
+    link = get(part, "file_data")
+    uri = get(link, "file_uri") if is_object(link) else None
+    is_inline = isinstance(uri, str) and uri.startswith("data:")
+    if is_inline and (medium := medium_of({"type": "image_url", "image_url": uri})):
+        rename(part, str(spelled(part, "file_data")), "inline_data")
+        part["inline_data"] = medium["inlineData"]
+        yield "wrote a data: URI as inline_data"
 
 
 def _blob(blob: dict[str, Any]) -> Iterator[str]:
