@@ -207,3 +207,7 @@ ALTER TABLE piloted ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
 -- Since when every call for a batch is refused to this key (no money, no rights, the wrong address); NULL otherwise. What
 -- is not sent yet is left alone until somebody resumes the job.
 ALTER TABLE shard ADD COLUMN stopped_at REAL;
+
+-- step: 019_fallback
+-- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
+ALTER TABLE job ADD COLUMN fallback TEXT;

@@ -11,6 +11,7 @@ from genai_batch.resources.answers import short
 from genai_batch.resources.redaction import redact_bytes
 from genai_batch.resources.untyped import as_list, as_object
 from genai_batch.tools.lanes.live.caller import NoReply, Reply
+from genai_batch.tools.lanes.live.tiers import Served
 from genai_batch.tools.lanes.refusals import Kind as RefusalKind
 from genai_batch.tools.lanes.refusals import classify, page_title
 
@@ -47,7 +48,7 @@ class Verdict(NamedTuple):
     `body` is what the row will hold: the response, or for all other kinds the error object. `reason` is the error in
     words; `advice_s` how long to wait, as the provider says; `window_s` the time in which it counts calls; `comes` when
     a run that has to stop goes on; `is_heard` whether the provider answered at all, `is_page` whether an HTML page came
-    as if it were an answer.
+    as if it were an answer, `is_full` whether the provider has no room; `served` is what it says of the service tier.
     """
 
     kind: Kind
@@ -59,6 +60,8 @@ class Verdict(NamedTuple):
     tokens: Tokens = Tokens()
     is_heard: bool = True
     is_page: bool = False
+    is_full: bool = False
+    served: Served = Served()
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -66,6 +69,10 @@ class _Usage(msgspec.Struct, rename="camel"):
     candidates_token_count: int = 0
     thoughts_token_count: int = 0
     cached_content_token_count: int = 0
+
+
+class _Tier(msgspec.Struct, rename="camel"):
+    service_tier: str = ""
 
 
 _NOTHING = msgspec.Raw(b"null")
@@ -77,6 +84,7 @@ class _Seen(msgspec.Struct, rename="camel"):
 
 
 _USAGE = msgspec.json.Decoder(_Usage)
+_TIER = msgspec.json.Decoder(_Tier)
 _SEEN = msgspec.json.Decoder(_Seen)
 
 
@@ -99,7 +107,8 @@ def _read(reply: Reply) -> Verdict:
         seen = _SEEN.decode(body)
         if bytes(seen.error) == b"null":
             line = msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
-            return Verdict("row", line, tokens=_tokens(seen.usage_metadata))
+            served = Served(reply.tier, _tier(seen.usage_metadata))
+            return Verdict("row", line, tokens=_tokens(seen.usage_metadata), served=served)
     except msgspec.MsgspecError:
         return _unreadable(reply)
     code = as_object(msgspec.json.decode(seen.error)).get("code")
@@ -126,6 +135,14 @@ def _tokens(usage: msgspec.Raw) -> Tokens:
     return Tokens(told.prompt_token_count, written, told.cached_content_token_count)
 
 
+def _tier(usage: msgspec.Raw) -> str:
+    """The word of an answer for the tier at which it was served; empty where it has none."""
+    try:
+        return _TIER.decode(usage).service_tier
+    except msgspec.MsgspecError:
+        return ""
+
+
 def _judged(reply: Reply) -> Verdict:
     """Look a refusal up in the table."""
     reply = reply._replace(body=redact_bytes(reply.body))
@@ -135,7 +152,8 @@ def _judged(reply: Reply) -> Verdict:
     refusal = reply.refusal or classify(reply.status, error, call="generate", title=title, retry_after=waits)
     body = msgspec.json.encode({**error, "message": refusal.message} if title is not None else error)
     reason = short(refusal.text if refusal.kind != "day" else f"{refusal.remedy} {refusal.message}", 400)
-    verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s)
+    is_full = reply.status == 503 and title is None
+    verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s, is_full=is_full)
     if refusal.kind == "day":
         return verdict._replace(comes="day", advice_s=None)
     if verdict.kind == "quota" and (refusal.wait_s or 0) >= _LONG_S:

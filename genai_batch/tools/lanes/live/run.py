@@ -13,6 +13,7 @@ from genai_batch.resources import jobs
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Job, Shard, State
 from genai_batch.resources.local_files import LocalFiles
+from genai_batch.resources.prices import default_tier
 from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
@@ -90,10 +91,11 @@ class Run:
         async with calling(endpoint) as through:
             call = Filed(through, self._means.uploads, local) if local else through
             journal = Journal(folder / "results.jsonl")
-            feed = items(jobs.requests_of(folder, shard.attempt), found.answered)
-            most = job.concurrency or FIRST
+            lane = job.lane_of(shard.attempt)
+            feed = items(jobs.requests_of(folder, shard.attempt), found.answered, default_tier(lane))
+            most, fallback = job.concurrency or FIRST, job.fallback if lane == "flex" else None
             try:
-                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally), journal
+                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally, fallback), journal
             finally:
                 if local:
                     local.close()
