@@ -68,5 +68,5 @@ async def _work(call: Call, seconds: float) -> None:
 async def _wait(store: Store, seconds: float) -> None:
     """Wait for virtual seconds; an operator may let them pass meanwhile."""
     until = clock.now(store) + seconds
-    while (left := until - (current := clock.read_clock(store)).now()) > 0:
+    while (left := until - (current := clock.read_clock(store)).now()) > 0:  # noqa: ASYNC110 - the stored clock tells nobody
         await anyio.sleep(0.05 if current.frozen else min(1.0, left / max(current.rate, 1e-9)))

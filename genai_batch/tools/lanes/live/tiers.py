@@ -33,7 +33,7 @@ def with_tier(body: bytes, tier: ServiceTier) -> bytes:
     fields: dict[str, Any] = _FIELDS.decode(body)
     if any(name in fields for name in _NAMES):
         body = msgspec.json.encode({name: value for name, value in fields.items() if name not in _NAMES})
-    return body if tier == "standard" else b'{"service_tier":"%b",%b' % (tier.encode(), body[1:])
+    return body if tier == "standard" else b'{"serviceTier":"%b",%b' % (tier.encode(), body[1:])
 
 
 class Served(NamedTuple):
