@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, WithJsonSchema
 
 from genai_batch.resources import charges, doubts, prices
 from genai_batch.resources.answers import Answer, Problem, Range
@@ -36,7 +36,7 @@ ANSWER = 2_000
 class OtherLane(Answer):
     """What the same requests would cost in another lane; `high` is the bound."""
 
-    lane: Lane
+    lane: Annotated[Lane, WithJsonSchema({"type": "string"})]
     cost_usd: float
     low: float
     high: float

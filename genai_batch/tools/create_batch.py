@@ -69,23 +69,23 @@ async def create_batch(
     model: ModelName = None,
     name: Annotated[str | None, Field(max_length=100)] = None,
     lane: Annotated[
-        Wish | None, Field(description="batch (default): hours, half price; flex: minutes, the same; live: now; auto")
+        Wish | None, Field(description="half price: batch (default), hours; flex, minutes. live: now; auto")
     ] = None,
     max_cost_usd: Annotated[float | None, Field(description="Ask above this", ge=0)] = None,
-    confirm: Annotated[bool, Field(description="True once the user approved")] = False,
+    confirm: Annotated[bool, Field(description="The user approved")] = False,
     again: Annotated[bool, Field(description="Run and pay again")] = False,
     check_binding: Annotated[bool, Field(description="Notice swapped answers")] = False,
-    concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
+    concurrency: Annotated[int | None, Field(description="Calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
-    fallback: Annotated[Fallback | None, Field(description="For flex: after 3 refusals, full price")] = None,
+    fallback: Annotated[Fallback | None, Field(description="Of flex rows without room")] = None,
     pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
     max_output_tokens: OutputLimit = None,
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
 ) -> JobStatus:
-    """Send a file of requests or a manifest to Gemini as one job and return the job at once.
+    """Start a job from a source and return it at once.
 
-    The same content, model and lane asked for twice is the same job. Follow it with check_status.
+    The same content, model and lane again is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
         if check_binding or lane or concurrency or deadline_h or fallback or pilot or max_output_tokens:

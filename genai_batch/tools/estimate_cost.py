@@ -29,7 +29,7 @@ async def estimate_cost(
     max_output_tokens: OutputLimit = None,
     choice: Choice = None,
 ) -> Estimate:
-    """Check a file of requests or a manifest line by line and price it; only a pilot is sent.
+    """Check a source line by line and price it; only a pilot is sent.
 
     Call it before create_batch.
     """

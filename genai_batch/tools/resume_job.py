@@ -64,13 +64,13 @@ async def resume_job(
     job_id: JobId,
     workspace: Given,
     rows: Annotated[Rows | list[str], Field(description="Or their keys")] = "unfinished",
-    lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
-    confirm: Annotated[bool, Field(description="True once the user approved")] = False,
+    lane: Annotated[Lane | None, Field(description="Else the job's own")] = None,
+    confirm: Annotated[bool, Field(description="The user approved")] = False,
     word: Annotated[Word | None, Asked(_quote)] = None,
 ) -> JobStatus:
-    """Send rows of a finished job again, as a new attempt of the same job; good answers are kept.
+    """Send rows of a finished job again, as its next attempt; good answers are kept.
 
-    Truncated rows get twice the output; rows that would fail again are left out. A pipeline goes on.
+    Truncated rows get twice the output; what would fail again is left out. A pipeline goes on.
     """
     job, whole = await workspace.named(job_id)
     job = workspace.take_over(job)
