@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from genai_batch.resources import jobs, prices
+from genai_batch.resources.jobs import Job
 from genai_batch.resources.models import catalogue
+from genai_batch.resources.prices import Lane
+from genai_batch.resources.results import Results
+from genai_batch.resources.truth import tell
 from genai_batch.tools.lanes.live.feed import Item
 from genai_batch.tools.lanes.live.runner import FALLBACK_AFTER, Limits
 from genai_batch.tools.lanes.live.tiers import Served, asked_tier, with_tier
@@ -37,6 +41,25 @@ async def statuses(world: World) -> list[int]:
 
 def rows_of(world: World, job_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (jobs.folder(world.home, job_id) / "results.jsonl").read_text().splitlines()]
+
+
+def a_job_of(world: World, lane: Lane, rows: list[dict[str, Any]]) -> Job:
+    """A finished job of a lane with rows as they were stored; its requests are not known."""
+    folder = jobs.folder(world.home, job_id := jobs.new_id())
+    folder.mkdir(parents=True)
+    (folder / "results.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    size = (folder / "results.jsonl").stat().st_size
+    return Job(
+        id=job_id, name="rows", model=MODEL, lane=lane, backend="emulator", account="x", digest=job_id,
+        state="JOB_STATE_SUCCEEDED", requests=len(rows), bytes=0, makes_media=False, counts={"ok": len(rows)},
+        results_bytes=size, created_at=world.time, ended_at=world.time,
+    )  # fmt: skip
+
+
+def rows_in(world: World, job: Job) -> list[dict[str, Any]]:
+    """The rows of the index of a job, in the order of their keys."""
+    with Results(world.home, job) as results:
+        return [{"key": entry.key, "cost_usd": entry.cost and float(entry.cost)} for entry in results.page(None, 0, 99)]
 
 
 async def test_a_flex_job_costs_half_of_a_live_one_and_is_another_job(world: World) -> None:
@@ -85,6 +108,38 @@ async def test_no_room_is_waited_for_and_no_failure_of_a_row(world: World, lane:
     assert answered.count(200) == 60
     assert answered.count(503) > 60, "some rows were refused more often than they may fail"
     assert (await bill(world))["live_tiers"].keys() == {"flex"}
+
+
+async def test_a_429_may_be_for_want_of_room_and_is_no_end_of_a_flex_row(world: World) -> None:
+    await world.arm("http_error", call="generate", code=429, retry_delay_s=0.01, times=3)
+    async with world.client(live=HURRIED._replace(flex_item=0.0001)) as client:
+        status = await finish(client, await start(client, source_of(world, 4), lane="flex", concurrency=1))
+    assert (status["counts"], (await statuses(world)).count(429)) == ({"ok": 4}, 3)
+
+
+async def test_a_tier_without_a_price_is_named_and_leaves_the_cost_unknown(world: World) -> None:
+    """No emulator says such a word: the rows are written as the lane would have stored them."""
+    usage = {"promptTokenCount": 100, "candidatesTokenCount": 10, "cachedContentTokenCount": 40}
+    answer = {"candidates": [{"content": {"parts": [{"text": "Hi."}]}, "finishReason": "STOP"}]}
+    tiers: tuple[tuple[str, dict[str, str]], ...] = (
+        ("", {}), ("SERVICE_TIER_FLEX", {}), ("STANDARD", {}), ("", {"service_tier": "standard"}),
+        ("FLEX", {"service_tier": "priority"}), ("turbo", {"asked_tier": "flex"}),
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for number, (word, members) in enumerate(tiers):
+        told = {"usageMetadata": usage | ({"serviceTier": word} if word else {})}
+        rows.append({"key": f"k{number}", "response": answer | told, **members})
+    job = a_job_of(world, "flex", rows)
+    costs = [entry["cost_usd"] for entry in rows_in(world, job)]
+    assert [cost and round(cost / costs[0], 6) for cost in costs] == [1, 1, 2, 2, 3.5, None]
+    with Results(world.home, job) as results:
+        assert results.cost is None
+        assert results.tiers == [("flex", "turbo", 1), ("priority", "priority", 1), ("standard", "standard", 2)]
+        assert "asked for at the service tier flex and served, at a price that is not known, at turbo" in str(
+            tell(results)
+        )
+    batch = [entry["cost_usd"] for entry in rows_in(world, a_job_of(world, "batch", rows))]
+    assert len(set(batch)) == 1, "a batch has no tiers, whatever its rows say"
 
 
 async def test_while_rows_wait_for_room_the_reason_is_shown_and_after_48_h_they_are_missing(world: World) -> None:

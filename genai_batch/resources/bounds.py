@@ -37,8 +37,10 @@ class Bound(NamedTuple):
         return Bound(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
-def of_request(request: dict[str, Any], model: Model, lane: Lane, day: date, see: See = unseen) -> Bound:
-    """Bound the cost of one request; `see` knows files that are only named.
+def of_request(
+    request: dict[str, Any], model: Model, lane: Lane, day: date, see: See = unseen, fallback: Fallback | None = None
+) -> Bound:
+    """Bound the cost of one request; `see` knows files that are only named, and `fallback` is that of its job.
 
     Raises:
         UnknownModel: no price is known for the model, or for a tool of the request.
@@ -47,7 +49,7 @@ def of_request(request: dict[str, Any], model: Model, lane: Lane, day: date, see
     size = sum((kinds := by_kind(request, model, see=see)).values())
     tier.add(1, size, shape_of(request, model))
     tier.sample(kinds)
-    return Bounding(model, lane, day).of(tier, long=size > LONG)
+    return Bounding(model, lane, day, fallback).of(tier, long=size > LONG)
 
 
 class Bounding:

@@ -127,7 +127,7 @@ def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier
     Raises:
         UnknownModel: as for `rates`.
     """
-    facts = catalogue()["models"].get(model, {})
+    facts = _facts(model)
     last = day + BATCH_LIFE
     ended = "next" in facts and facts["ends"] <= last
     billed = [(model, day), (model, last), *([(facts["next"], last)] if ended else [])]
@@ -171,12 +171,19 @@ def _standard(model: str, lane: Lane, day: date, long: bool) -> Rates:
     return rate.times(Decimal("0.5")) if _lacks_batch(model, lane, when) else rate
 
 
+def _facts(model: str) -> dict[str, Any]:
+    """What `models.toml` says of a model, or of the one that its name is a listed alias of."""
+    facts = catalogue()["models"]
+    alias = None if model in facts else listed(model)
+    return facts.get(alias.id if alias else model, {})
+
+
 def _factors(model: str, lane: Lane, tier: ServiceTier | None) -> tuple[Decimal, Decimal]:
     """What a service tier costs against the standard one: probably, and at most."""
     if lane == "batch":
         return Decimal(1), Decimal(1)
     tier = tier or default_tier(lane)
-    if tier == "flex" and not catalogue()["models"].get(model, {}).get("flex"):
+    if tier == "flex" and not _facts(model).get("flex"):
         advice = "Leave service_tier out, or name a model that has flex."
         if lane == "flex":
             advice = "Use lane='batch', which costs the same, or a model that has flex, like gemini-3.8-flash."

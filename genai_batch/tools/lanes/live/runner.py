@@ -238,6 +238,8 @@ class Runner:
             self.stop(verdict)
         elif verdict.kind == "quota":
             self._pace.refused(now, sent, verdict.advice_s, verdict.window_s)
+            if item.tier == "flex":  # it may be for want of room, which a 429 does not tell
+                item.sent_at = self._pace.active(now)
             self._later(item, verdict, 0)
         elif verdict.is_full and item.tier == "flex":
             self._pace.full(sent)
