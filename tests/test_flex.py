@@ -249,7 +249,7 @@ async def test_a_model_without_flex_is_refused_with_what_to_do(world: World) -> 
         for tool in ("create_batch", "estimate_cost"):
             said = await refusal(client, tool, source=source, model="gemini-3.6-flash", lane="flex")
             assert "no price is known for gemini-3.6-flash at the service tier flex" in said
-            assert "Use lane='batch', which costs the same, or a model that has flex" in said
+            assert "Use lane='batch' (`--lane batch`), at the same price, or a model that has flex" in said
         batch = await finish(client, await start(client, source, "gemini-3.6-flash"))
         again = await refusal(client, "resume_job", job_id=batch["job_id"], rows=["k1"], lane="flex")
     assert "Use lane='batch'" in again

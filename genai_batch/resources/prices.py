@@ -186,7 +186,7 @@ def _factors(model: str, lane: Lane, tier: ServiceTier | None) -> tuple[Decimal,
     if tier == "flex" and not _facts(model).get("flex"):
         advice = "Leave service_tier out, or name a model that has flex."
         if lane == "flex":
-            advice = "Use lane='batch', which costs the same, or a model that has flex, like gemini-3.8-flash."
+            advice = "Use lane='batch' (`--lane batch`), at the same price, or a model that has flex: gemini-3.8-flash."
         raise UnknownModel(model, why=f"no price is known for {model} at the service tier flex", advice=advice)
     likely, most = catalogue()["tiers"][tier]
     return Decimal(likely), Decimal(most)

@@ -59,7 +59,9 @@ class How(NamedTuple):
                 f"A batch may take {BATCH_H} h, and the job is needed within {self.deadline_h:g} h. Use lane='auto'."
             )
         if self.fallback and self.lane in ("batch", "live"):
-            raise BatchError(f"fallback is for lane='flex'; a {self.lane} job has room always. Leave it out.")
+            raise BatchError(
+                "fallback is for lane='flex' (`--lane flex`), where Gemini may have no room; leave it out."
+            )
 
 
 AS_BATCH = How()

@@ -23,7 +23,7 @@ from genai_batch.resources.jobs import OUTCOMES, Job
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.prices import Lane, default_tier
 from genai_batch.resources.results_index.batches import batches
-from genai_batch.resources.results_index.decode import Facts, PlainUsage, facts_of, read_plain, read_row, request_keys
+from genai_batch.resources.results_index.decode import Facts, Plain, facts_of, read_plain, read_row, request_keys
 from genai_batch.resources.results_index.pricing import Pricing, billed_tier
 from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, resolve
 from genai_batch.resources.untyped import as_object
@@ -315,25 +315,20 @@ class _Loader:
         for place in reversed(odd):
             del offsets[place], lengths[place]
         if rows:
-            tiers = [] if self._lane == "batch" else [row.tiers for row in rows]
-            self._plain(keys, [row.response.usage_metadata for row in rows], tiers, offsets, lengths)
+            self._plain(keys, rows, offsets, lengths)
         if others:
             self.others(others)
 
-    def _plain(
-        self,
-        keys: list[str],
-        usages: list[PlainUsage],
-        tiers: list[tuple[str | None, str | None]],
-        offsets: list[int],
-        lengths: list[int],
-    ) -> None:
+    def _plain(self, keys: list[str], rows: list[Plain], offsets: list[int], lengths: list[int]) -> None:
+        usages = [row.response.usage_metadata for row in rows]
         asked = [usage.prompt_token_count for usage in usages]
         thought = [usage.thoughts_token_count for usage in usages]
         written = [usage.candidates_token_count + usage.thoughts_token_count for usage in usages]
         cached = [usage.cached_content_token_count for usage in usages]
-        self._tiers.update(tiers)
-        served = [served for _, served in tiers]
+        served: list[str | None] = []
+        if self._lane != "batch":
+            served = [row.service_tier or usage.service_tier for row, usage in zip(rows, usages, strict=True)]
+            self._tiers.update(zip([row.asked_tier for row in rows], served, strict=True))
         costs, attempts = self._costs(asked, written, cached, served), [self._attempt] * len(keys)
         _insert(self._db, _PLAIN, keys, asked, written, thought, cached, costs, attempts, offsets, lengths)
         self.count += len(keys)

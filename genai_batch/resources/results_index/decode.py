@@ -100,11 +100,6 @@ class Plain(Struct, gc=False):
     service_tier: _Text | None = None
     asked_tier: _Text | None = None
 
-    @property
-    def tiers(self) -> tuple[str | None, str | None]:
-        """The words for the service tiers at which it was asked for and served, where it says so."""
-        return self.asked_tier, self.service_tier or self.response.usage_metadata.service_tier
-
 
 class _Blob(Struct, gc=False):
     data: Raw

@@ -69,9 +69,6 @@ class _Usage(msgspec.Struct, rename="camel"):
     candidates_token_count: int = 0
     thoughts_token_count: int = 0
     cached_content_token_count: int = 0
-
-
-class _Tier(msgspec.Struct, rename="camel"):
     service_tier: str = ""
 
 
@@ -84,7 +81,6 @@ class _Seen(msgspec.Struct, rename="camel"):
 
 
 _USAGE = msgspec.json.Decoder(_Usage)
-_TIER = msgspec.json.Decoder(_Tier)
 _SEEN = msgspec.json.Decoder(_Seen)
 
 
@@ -107,8 +103,8 @@ def _read(reply: Reply) -> Verdict:
         seen = _SEEN.decode(body)
         if bytes(seen.error) == b"null":
             line = msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
-            served = Served(reply.tier, _tier(seen.usage_metadata))
-            return Verdict("row", line, tokens=_tokens(seen.usage_metadata), served=served)
+            tokens, tier = _used(seen.usage_metadata)
+            return Verdict("row", line, tokens=tokens, served=Served(reply.tier, tier))
     except msgspec.MsgspecError:
         return _unreadable(reply)
     code = as_object(msgspec.json.decode(seen.error)).get("code")
@@ -125,22 +121,14 @@ def _unreadable(reply: Reply) -> Verdict:
     return Verdict("again", _error(502, reason), reason)
 
 
-def _tokens(usage: msgspec.Raw) -> Tokens:
-    """What an answer took; a usage that is told in another way counts as none until the job is over."""
+def _used(usage: msgspec.Raw) -> tuple[Tokens, str]:
+    """What an answer took, and its word for the tier; a usage that is told in another way counts as none for now."""
     try:
         told = _USAGE.decode(usage)
     except msgspec.MsgspecError:
-        return Tokens()
+        return Tokens(), ""
     written = told.candidates_token_count + told.thoughts_token_count
-    return Tokens(told.prompt_token_count, written, told.cached_content_token_count)
-
-
-def _tier(usage: msgspec.Raw) -> str:
-    """The word of an answer for the tier at which it was served; empty where it has none."""
-    try:
-        return _TIER.decode(usage).service_tier
-    except msgspec.MsgspecError:
-        return ""
+    return Tokens(told.prompt_token_count, written, told.cached_content_token_count), told.service_tier
 
 
 def _judged(reply: Reply) -> Verdict:

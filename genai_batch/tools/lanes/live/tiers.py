@@ -1,5 +1,6 @@
 """The service tier of a call: which one a request asks for, and at which one it was served."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 def asked_tier(body: bytes) -> ServiceTier | None:
     """The tier that a request names; None where it leaves that to its lane."""
-    if b"ervice" not in body and b"\\u" not in body:  # almost every request, without reading it
+    if b"service" not in body and b"\\u" not in body:  # almost every request, without reading it
         return None
     named = _NAMED.decode(body)
     return named_tier(named.camel if named.snake is None else named.snake)
@@ -44,8 +45,7 @@ class Served(NamedTuple):
 
     def tier(self, asked: ServiceTier) -> str:
         """The tier at which it was served, or an unknown word; the one asked for where the reply says nothing."""
-        word = self.header or self.usage or asked
-        return tier_of(word) or short(word, 60)
+        return _known(self.header or self.usage or asked)
 
     def members(self, asked: ServiceTier, lane_tier: ServiceTier) -> bytes:
         """What its row in results.jsonl says of tiers beside the response, as further members of the JSON object.
@@ -54,8 +54,13 @@ class Served(NamedTuple):
         for, where that is another.
         """
         served, members = self.tier(asked), b""
-        if served != Served(usage=self.usage).tier(lane_tier):
+        if served != _known(self.usage or lane_tier):
             members += b',"service_tier":' + msgspec.json.encode(served)
         if served != asked:
             members += b',"asked_tier":' + msgspec.json.encode(asked)
         return members
+
+
+@lru_cache(100)
+def _known(word: str) -> str:
+    return tier_of(word) or short(word, 60)
