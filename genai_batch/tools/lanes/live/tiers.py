@@ -30,11 +30,11 @@ def asked_tier(body: bytes) -> ServiceTier | None:
 
 
 def with_tier(body: bytes, tier: ServiceTier) -> bytes:
-    """The same request at a tier; the standard one is asked for by naming none."""
+    """The same request at a tier, which it names."""
     fields: dict[str, Any] = _FIELDS.decode(body)
     if any(name in fields for name in _NAMES):
         body = msgspec.json.encode({name: value for name, value in fields.items() if name not in _NAMES})
-    return body if tier == "standard" else b'{"serviceTier":"%b",%b' % (tier.encode(), body[1:])
+    return b'{"serviceTier":"%b",%b' % (tier.encode(), body[1:])
 
 
 class Served(NamedTuple):
