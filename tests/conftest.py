@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 import stamina
 
+from tests.processes import ending, heed_interrupts
 from tests.world import World
 
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
@@ -54,7 +55,7 @@ def emulator_url(tmp_path: Path) -> Generator[str]:
     scenario.write_text(json.dumps({"settings": {"queue_s": 0, "run_s": 0}}))
     state = ["--scenario", str(scenario), "--state", str(tmp_path / "state")]
     command = [sys.executable, "-m", "genai_batch", "emulate", "--port", "0", *state]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with ending(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as process:
         assert process.stderr
         line = process.stderr.readline()
         assert "emulator listening on " in line
@@ -62,6 +63,11 @@ def emulator_url(tmp_path: Path) -> Generator[str]:
         process.terminate()
         process.stderr.read()
         assert process.wait(10) == 0
+
+
+def pytest_configure() -> None:
+    """What is tested with signals is tested in the background too."""
+    heed_interrupts()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

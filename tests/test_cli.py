@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from genai_batch import __version__
+from tests.processes import ending
 from tests.world import MODEL, World, row
 
 pytestmark = pytest.mark.anyio
@@ -68,8 +69,10 @@ async def test_the_server_answers_a_person_who_gives_it_arguments_instead_of_wai
     world: World, asked: str
 ) -> None:
     command = [Path(sys.executable).with_name("genai-batch-mcp"), asked]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=world.env()
+    with ending(
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=world.env()
+        )
     ) as server:
         assert server.stdout
         assert server.stderr
@@ -247,7 +250,9 @@ async def test_an_interrupted_run_exits_130_and_the_job_goes_on(world: World) ->
     await world.set(queue_s=1000)
     source = world.write("a.jsonl", [row("a")])
     command = [sys.executable, "-m", "genai_batch", "run", source, "--model", MODEL]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env()) as process:
+    with ending(
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env())
+    ) as process:
         assert process.stderr
         assert "pending 0/1" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -312,7 +317,9 @@ async def test_a_person_at_a_terminal_is_asked_before_the_limit_is_passed(
     source = world.work / world.write("a.jsonl", [row(f"k{n}", max_output_tokens=1_000) for n in range(100)])
     command = [sys.executable, "-m", "genai_batch", "create", str(source), "--model", MODEL, "--max-cost-usd", "0.01"]
     terminal, theirs = os.openpty()
-    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env()) as process:
+    with ending(
+        subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env())
+    ) as process:
         os.close(theirs)
         shown = b""
         while b"[y/N]" not in shown:
@@ -328,3 +335,52 @@ async def test_the_demo_plays_to_its_end(world: World) -> None:
     done = run(world, "demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n== ") == 10
+
+
+async def test_a_source_of_which_few_rows_were_edited_says_so_and_how_to_send_only_these(world: World) -> None:
+    lines = [row(f"k{n}", f"Describe {n}.") for n in range(40)]
+    source = world.write("a.jsonl", lines)
+    first = run(world, "run", source, "--model", MODEL).stdout.split()[0]
+    lines[3:6] = [row(f"k{n}", f"Praise {n}.") for n in (3, 4, 5)]
+    world.write("a.jsonl", lines)
+    again = run(world, "create", source, "--model", MODEL)
+    assert f"37 of 40 rows are those of {first}. All of them cost $" in again.stderr
+    assert "only the other 3 $" in again.stderr
+    assert f"--changed-since {first} sends only the others" in again.stderr
+    assert again.returncode == 0, "nobody is there to ask, and all rows were asked for"
+    lines[7] = row("k7", "Sell 7.")
+    world.write("a.jsonl", lines)
+    second = run(world, "list", "--json")
+    newest = json.loads(second.stdout)["jobs"][0]["job_id"]
+    only = run(world, "run", source, "--model", MODEL, "--changed-since", newest, "--json")
+    assert ended(only)["requests"] == 1
+    assert "are those of" not in only.stderr
+    assert "are those of" not in run(world, "run", source, "--model", MODEL, "--again").stderr
+    assert "are those of" not in run(world, "run", source, "--model", "gemini-3.5-flash-lite").stderr
+
+
+@pytest.mark.parametrize(("said", "requests", "code"), [("rest", 2, 0), ("", 2, 0), ("all", 40, 0), ("none", None, 6)])
+async def test_a_person_chooses_whether_all_rows_are_sent_again(
+    world: World, said: str, requests: int | None, code: int
+) -> None:
+    lines = [row(f"k{n}", f"Describe {n}.") for n in range(40)]
+    source = world.write("a.jsonl", lines)
+    assert run(world, "run", source, "--model", MODEL).returncode == 0
+    world.write("a.jsonl", [row("k0", "Praise 0."), *lines[1:], row("new", "What is new?")])
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-m", "genai_batch", "create", source, "--model", MODEL, "--json"]
+    with ending(
+        subprocess.Popen(
+            command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=world.env(), cwd=world.work, text=True
+        )
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"Send rest / all / none?" not in shown:
+            shown += os.read(terminal, 1_024)
+        os.write(terminal, f"nonsense\n{said}\n".encode())
+        out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == code
+    made = json.loads(out)
+    assert made.get("requests") == (41 if said == "all" else requests)

@@ -16,7 +16,6 @@ import pytest
 from mcp import Client
 from PIL import Image
 
-from genai_batch.resources.errors import PathNotAllowed
 from genai_batch.resources.exports import Choice, parquet
 from genai_batch.resources.exports.columns import lay_out
 from genai_batch.resources.exports.tables import FORMULA
@@ -284,18 +283,17 @@ async def test_a_file_of_somebody_else_is_not_replaced_and_one_of_ours_not_writt
     assert (world.work / "out" / "a.txt").stat().st_mtime_ns == written.st_mtime_ns
 
 
-async def test_a_person_may_write_a_folder_again_but_not_over_files_that_are_no_export(world: World) -> None:
+async def test_a_person_may_write_a_folder_again_and_no_file_of_theirs_is_replaced(world: World) -> None:
     async with world.client() as client:
         job_id = await finished(client, world, [row("notes")])
     person, notes = world.settings(roots=None), world.work / "notes.txt"
     async with open_workspace(person, lambda: world.time) as workspace:
         await get_results(job_id, workspace, output_path=f"{world.work}/out/")
-        (world.work / "out" / "notes.txt").write_text("an older answer")
         await get_results(job_id, workspace, output_path=f"{world.work}/out/")
         notes.write_text("mine")
-        with pytest.raises(PathNotAllowed, match=r"notes\.txt exists"):
-            await get_results(job_id, workspace, output_path=str(world.work))
+        await get_results(job_id, workspace, output_path=str(world.work))
     assert notes.read_text() == "mine"
+    assert "[emulator]" in (world.work / "notes.new.txt").read_text()
     assert "[emulator]" in (world.work / "out" / "notes.txt").read_text()
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.processes import ending
 from tests.world import MODEL, World, row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -274,10 +275,10 @@ def _version(node: Path) -> tuple[int, ...]:
 def _run(command: Sequence[str], world: World) -> "subprocess.CompletedProcess[str]":
     """Run a client in its own process group, which ends with it, at the latest when patience does."""
     env = {"PATH": os.environ["PATH"], "HOME": str(world.home.parent)}  # the Inspector keeps files in HOME
-    with subprocess.Popen(
+    with ending(subprocess.Popen(
         command, env=env, cwd=world.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", start_new_session=True,
-    ) as process:  # fmt: skip
+    )) as process:  # fmt: skip
         try:
             out, err = process.communicate(timeout=PATIENCE_S)
         except BaseException:

@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from tests.processes import ending
 from tests.test_cli import answer, run
 from tests.world import MODEL, World, row
 
@@ -20,8 +21,10 @@ NOTHING = "genai-batch: Interrupted; nothing was sent.\n"
 def stopped_while_importing(world: World, module: str, end: signal.Signals, *args: str) -> tuple[int, str]:
     """Run a command, end it once it has imported a module, and return its exit code and what it said."""
     command = [sys.executable, "-X", "importtime", "-m", "genai_batch", *args]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env()
+    with ending(
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env()
+        )
     ) as process:
         assert process.stderr
         while module not in process.stderr.readline():
@@ -47,7 +50,9 @@ async def test_a_command_goes_on_where_its_shell_ignores_ctrl_c_and_still_heeds_
     ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "genai_batch", "run", source]
     for end, code in ((signal.SIGINT, 0), (signal.SIGTERM, 130)):
         command = [*ignoring, "--model", MODEL, "--lane", "live", "--concurrency", "4", "--again"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+        with ending(
+            subprocess.Popen(command, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)
+        ) as process:
             assert process.stderr
             while "running" not in process.stderr.readline():
                 assert process.poll() is None
@@ -63,10 +68,10 @@ async def test_a_signal_while_a_server_or_another_command_begins_says_no_more(wo
 def stopped_when(world: World, is_due: Callable[[], bool], *args: str) -> tuple[int, str, str]:
     """Run a command, press Ctrl-C for its whole group once it is due, and return its exit code and what it said."""
     command = [sys.executable, "-m", "genai_batch", *args]
-    with subprocess.Popen(
+    with ending(subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=world.work, env=world.env(),
         process_group=0,
-    ) as process:  # fmt: skip
+    )) as process:  # fmt: skip
         while not is_due():
             assert process.poll() is None, process.stderr and process.stderr.read()
         os.killpg(process.pid, signal.SIGINT)

@@ -117,7 +117,8 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "016_uploads",
         "017_pilot_rows",
         "018_stopped",
-        "019_fallback",
+        "019_written",
+        "020_fallback",
     ]
     db.close()
 

@@ -21,6 +21,7 @@ import pytest
 from tests.benchmarks.answering import answering
 from tests.drivers import STUCK_S, Ask, Dress, command_line, host, to_the_end
 from tests.killing import Ring
+from tests.processes import ending
 from tests.world import MODEL, World, call, finish, row, start
 
 ROWS, AT_ONCE, LATENCY_S = 400, 8, 0.03
@@ -108,7 +109,7 @@ def emulating(folder: Path, port: str = "0") -> Generator[str]:
     scenario.write_text(json.dumps({"settings": {"latency_s": 0.05}}))
     state = ["--scenario", str(scenario), "--state", str(folder / "state")]
     command = [sys.executable, "-m", "genai_batch", "emulate", "--port", port, *state]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with ending(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as process:
         assert process.stderr
         try:
             yield process.stderr.readline().split()[-1]

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pytest
 
 from genai_batch.resources.status import JobStatus, Pulse
 from genai_batch.server.progress import Lines, clock, sentence
+from tests.processes import ending
 from tests.test_cli import answer, ended, run
 from tests.world import MODEL, World, row
 
@@ -37,7 +39,7 @@ def test_a_live_run_is_told_in_one_line() -> None:
 def test_a_log_gets_a_line_when_the_state_changes_and_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
     lines = Lines(lambda: now)
-    for seconds, done in ((0, 1), (1, 2), (9, 3), (11, 4), (12, 4), (13, 5), (30, 5)):
+    for seconds, done in ((0, 1), (1, 2), (59, 3), (61, 4), (62, 4), (63, 5), (200, 5), (400, 5)):
         now = 100.0 + seconds
         lines.tell(STATUS.model_copy(update={"done": done, "eta_s": None, "notice": "Gemini is slow."}))
     lines.tell(STATUS.model_copy(update={"state": "JOB_STATE_SUCCEEDED", "done": 6, "eta_s": None}))
@@ -45,11 +47,43 @@ def test_a_log_gets_a_line_when_the_state_changes_and_now_and_then(capsys: pytes
     assert [line.split()[-1] for line in told] == ["1/10,000", "slow.", "4/10,000", "5/10,000", "6/10,000"]
 
 
+def an_hour(change: Callable[[int], dict[str, Any]]) -> Iterator[JobStatus]:
+    for second in range(3_600):
+        yield STATUS.model_copy(update=change(second))
+
+
+BUSY = [{"live": LIVE.model_copy(update={"per_s": number, "retried": number})} for number in range(7)]
+HOURS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "a countdown": lambda second: {"notice": f"Gemini is asked again in {60 - second % 60} s."},
+    "a pace": lambda second: {
+        "done": second,
+        "eta_s": 3_600 - second,
+        "live": LIVE.model_copy(update={"per_s": second % 7}),
+    },
+    "two reasons": lambda second: {"notice": ("Gemini is slow.", "There is no room.")[second % 2]},
+    "a reason now and then": lambda second: {"notice": "There is no room." if second % 20 else None},
+    "retries": lambda second: BUSY[second % 7],
+    "all at once": lambda second: {"done": second, "notice": ("Gemini is slow.", "There is no room.")[second % 2]},
+    "nothing new": lambda _: {},
+}
+
+
+@pytest.mark.parametrize("kind", HOURS)
+def test_an_hour_of_waiting_is_a_page_of_a_log(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    lines = Lines(lambda: now)
+    for now, status in enumerate(an_hour(HOURS[kind])):  # noqa: B007 - the lines ask for the time
+        lines.tell(status)
+    told = capsys.readouterr().err.splitlines()
+    assert 1 <= len(told) <= 70
+    assert sum("asked again" in line for line in told) <= 1, "a countdown is no news"
+
+
 async def test_events_come_line_by_line_and_a_reader_that_leaves_ends_nothing(world: World) -> None:
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(40)])
     await world.set(latency_s=0.2)
     told = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "4", "--json")
-    with subprocess.Popen(told, stdout=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(told, stdout=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         assert process.stdout
         first = json.loads(process.stdout.readline())
         process.stdout.close()
@@ -84,7 +118,7 @@ async def test_ctrl_c_finishes_what_is_in_flight_and_the_rest_is_run_later(world
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(60)])
     await world.set(latency_s=0.5)
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         told = await begun(world, process)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
@@ -104,7 +138,7 @@ async def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_that_was_answered
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(40)])
     await world.set(latency_s=20)
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         assert process.stderr
         assert "running" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -127,7 +161,7 @@ async def test_after_one_ctrl_c_what_does_not_come_home_is_given_up_in_the_end(w
     source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(9)])
     await world.arm("hang", call="generate", after=3, times=None)
     live = [sys.executable, "-c", HURRIED, "run", source, "--model", MODEL, "--lane", "live", "--concurrency", "3"]
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         told = await begun(world, process)
         process.send_signal(signal.SIGINT)
         try:
@@ -143,8 +177,8 @@ async def test_a_terminal_sees_one_line_that_moves(world: World) -> None:
     terminal, theirs = os.openpty()
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
     env: dict[str, Any] = {**world.env(), "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(
-        live, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, cwd=world.work, env=env
+    with ending(
+        subprocess.Popen(live, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, cwd=world.work, env=env)
     ) as process:
         os.close(theirs)
         process.communicate(timeout=60)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.processes import ending
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -20,14 +21,16 @@ HELLO = {
 
 @pytest.mark.parametrize("end", ["EOF", "SIGINT", "SIGTERM"])
 async def test_the_server_leaves_with_0_when_it_is_told_to(world: World, end: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "genai_batch", "serve"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=world.env(),
-        cwd=world.work,
+    with ending(
+        subprocess.Popen(
+            [sys.executable, "-m", "genai_batch", "serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=world.env(),
+            cwd=world.work,
+        )
     ) as process:
         assert process.stdin
         assert process.stdout

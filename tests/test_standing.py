@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from genai_batch.resources import jobs
+from tests.processes import ending
 from tests.test_cli import answer, run
 from tests.test_progress import begun, command
 from tests.world import MODEL, World, call, finish, read, row, start
@@ -23,7 +24,7 @@ async def test_after_a_kill_what_is_stored_counts_and_the_next_command_goes_on_a
     source = world.write("a.jsonl", ROWS)
     await world.set(latency_s=0.5)
     live = command("run", source, "--model", MODEL, "--lane", "live", "--concurrency", "5")
-    with subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True) as process:
+    with ending(subprocess.Popen(live, stderr=subprocess.PIPE, cwd=world.work, env=world.env(), text=True)) as process:
         await begun(world, process)
         job_id = next(world.home.glob("jobs/job_*")).name
         while not stored(world, job_id):

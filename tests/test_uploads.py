@@ -18,6 +18,7 @@ from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from genai_batch.tools.lanes.means import Pace
 from tests.built import manifest, picture
+from tests.processes import ending
 from tests.test_media_tokens import mp4
 from tests.world import World, call, finish, refusal, start, stopped
 
@@ -210,7 +211,7 @@ async def test_a_file_that_ends_in_a_live_run_is_uploaded_once_more_for_all_rows
 async def test_a_process_killed_between_the_uploads_and_the_batch_leaves_them_to_the_next(world: World) -> None:
     await world.arm("hang", call="create")
     command = [sys.executable, "-m", "genai_batch", "create", clips(world, 2)]
-    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.DEVNULL) as process:
+    with ending(subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.DEVNULL)) as process:
         while not (await world.admin("GET", "/faults"))["armed"][0]["struck"]:
             assert process.poll() is None
             await anyio.sleep(0.05)
@@ -284,7 +285,7 @@ async def test_a_file_that_is_cut_or_grows_while_it_is_hashed_is_told_as_being_w
     big(world, "clip.mp4", 1_900 * MB)
     source = manifest(world, items=[{"id": "a", "prompt": "What?", "files": "clip.mp4"}])
     command = [sys.executable, "-m", "genai_batch", "estimate", source]
-    with subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.PIPE) as process:
+    with ending(subprocess.Popen(command, env=world.env(), cwd=world.work, stderr=subprocess.PIPE)) as process:
         while not reads(process.pid, world.work / "clip.mp4"):
             assert process.poll() is None
         os.truncate(world.work / "clip.mp4", size * MB)

@@ -303,6 +303,21 @@ class Ledger(Database):
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
+    def note_written(self, path: Path) -> None:
+        """Keep what a file looks like that was just written for its user."""
+        stat = path.stat()
+        with self.writing() as db:
+            values = (str(path), stat.st_size, stat.st_mtime_ns)
+            db.execute("INSERT OR REPLACE INTO written (path, size, mtime_ns) VALUES (?, ?, ?)", values)
+
+    def has_written(self, path: Path) -> bool:
+        """Whether a file is there as it was left when it was written from here."""
+        if not path.is_file():
+            return False
+        stat = path.stat()
+        sql = "SELECT 1 FROM written WHERE path = ? AND size = ? AND mtime_ns = ?"
+        return bool(self.rows(sql, str(path), stat.st_size, stat.st_mtime_ns))
+
     def make_room(self, job_id: str, until: float) -> None:
         """Let the shards of a job that wait to be sent, no longer than `until`, be tried at once."""
         waiting = "batch IS NULL AND collected_at IS NULL AND next_try_at <= ?"
@@ -372,6 +387,14 @@ class Ledger(Database):
         sql = f"SELECT * FROM job WHERE {where} AND state NOT IN ({broken}) ORDER BY created_at DESC LIMIT 1"
         rows = self.rows(sql, job.digest, job.model, job.lane, job.backend, job.account)
         return _job(rows[0]) if rows else None
+
+    def latest(self, job: Job, most: int) -> list[Job]:
+        """List the latest jobs of the same model and backend that have answers or may get some, newest first."""
+        sql = (
+            "SELECT * FROM job WHERE model = ? AND backend = ? AND (ended_at IS NULL OR EXISTS "
+            "(SELECT 1 FROM json_each(counts) WHERE key = 'ok' AND value > 0)) ORDER BY created_at DESC, id LIMIT ?"
+        )
+        return [_job(row) for row in self.rows(sql, job.model, job.backend, most)]
 
     def alike(self, digest: str) -> list[str]:
         """List the ids of all jobs of the same requests, however they ended."""

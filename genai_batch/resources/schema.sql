@@ -208,6 +208,14 @@ ALTER TABLE piloted ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
 -- is not sent yet is left alone until somebody resumes the job.
 ALTER TABLE shard ADD COLUMN stopped_at REAL;
 
--- step: 019_fallback
+-- step: 019_written
+-- Files that results, requests and reports were written to, as they were left: one that has changed since is its user's.
+CREATE TABLE written (
+    path        TEXT PRIMARY KEY,
+    size        INTEGER NOT NULL,
+    mtime_ns    INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- step: 020_fallback
 -- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
 ALTER TABLE job ADD COLUMN fallback TEXT;

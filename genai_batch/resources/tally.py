@@ -57,8 +57,9 @@ class Tier:
         self.sampled += weight
         self.squares += weight * (sum(kinds.values()) + others) ** 2
         self.note_near(kinds, weight, others)
+        sums = self.kinds
         for kind, count in kinds.items():
-            self.kinds[kind] = self.kinds.get(kind, 0) + weight * count
+            sums[kind] = sums.get(kind, 0) + weight * count
 
     def note_near(self, kinds: dict[str, float], rows: float = 1, others: float = 0) -> None:
         """Count rows that may lie above the step in the price, as far as counts may be off."""

@@ -15,12 +15,13 @@ from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown, shown
-from genai_batch.server.terminal import approved
+from genai_batch.server.terminal import approved, only_the_rest
 from genai_batch.server.waiting import follow
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.piloting import PilotRuns
+from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
 
 
@@ -53,14 +54,23 @@ async def corrected(workspace: Workspace, source: str, fix: str, model: str, lan
 async def begun(
     workspace: Workspace, source: str, model: str | None, *, confirm: bool, how: dict[str, Any], show: Shown
 ) -> JobStatus:
-    """Start a job; a pilot is waited for first."""
+    """Start a job; a pilot is waited for first, and rows that were sent before are sent again only if that is meant."""
+    choice: Selection | None = how.pop("choice")
+    stop_if_sent = not (how["again"] or (choice and choice.changed_since))
 
     async def begin(yes: bool) -> JobStatus:
+        nonlocal choice, stop_if_sent
         while True:
             try:
-                return await create_batch(source, workspace, model, confirm=yes, **how)
+                return await create_batch(
+                    source, workspace, model, confirm=yes, choice=choice, stop_if_sent=stop_if_sent, **how
+                )
             except PilotRuns as pilot:
                 await follow(workspace, pilot.job_id, None, show)
+            except SentBefore as sent:
+                stop_if_sent = False
+                if await only_the_rest(sent):
+                    choice = Selection(changed_since=sent.job_id).over(choice)
 
     status = await approved(begin, confirm)
     if not workspace.lane.is_at(status.job_id):

@@ -39,6 +39,7 @@ from genai_batch.server.options import (
     Name,
     Only,
     OutputLimit,
+    Overwrite,
     Piloted,
     Quiet,
     Sample,
@@ -148,7 +149,7 @@ def build(
     field: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="More of a manifest")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a manifest")] = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
-    json: Json = False, quiet: Quiet = False,
+    overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Make a file of requests from a manifest, a table, a folder of files, or a job's results. Nothing is sent."""
     if schema:
@@ -157,7 +158,8 @@ def build(
     if output is None:
         fail(BatchError("Name the file to write: --output requests.jsonl"), json=json)
     arguments = (prompt, source, folder, job, model, fields_of(field), chosen(only, sample, seed, limit, changed_since))
-    answer = within(lambda workspace: build_requests(output, workspace, *arguments), json, quiet)
+    make = partial(build_requests, output)
+    answer = within(lambda workspace: make(workspace, *arguments), json, quiet, overwrite=overwrite)
     show(answer, showing.built(answer), json)
 
 
@@ -171,7 +173,7 @@ def run_job(
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     max_output_tokens: OutputLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
-    json: Json = False, quiet: Quiet = False,
+    overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Start a job, wait for its end with a progress bar, and collect its results."""
     how: dict[str, Any] = {
@@ -187,14 +189,14 @@ def run_job(
     begin = partial(begun, confirm=confirm, how=how, show=shown(json=json, quiet=quiet))
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
-        if output and not output.endswith(("/", "\\")):  # what cannot be written is known before it is paid
+        if output:  # what cannot be written is known before it is paid
             results_at(workspace, output, form)
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})
         return status, await collected(workspace, status, output, form)
 
-    status, page = within(whole, json, quiet)
+    status, page = within(whole, json, quiet, overwrite=overwrite)
     rows = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
     whole_run = Run.model_validate({**status.model_dump(mode="json"), **rows})
     show(whole_run, [*showing.status(status), "", *showing.results(page)], json)
@@ -226,11 +228,11 @@ def results(
     with_requests: Annotated[bool, typer.Option("--with-requests", help="Write each request beside its row")] = False,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20, cursor: Annotated[str | None, typer.Option()] = None,
     key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
-    json: Json = False, quiet: Quiet = False,
+    overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show the answers of a finished job, or write them to a file."""
     asked = (outcome, key, limit, cursor, output, form, with_requests)
-    answer = within(lambda workspace: get_results(job, workspace, *asked), json, quiet)
+    answer = within(lambda workspace: get_results(job, workspace, *asked), json, quiet, overwrite=overwrite)
     show(answer, showing.results(answer), json)
 
 
@@ -239,10 +241,10 @@ def report(
     job: Job,
     output: Annotated[str | None, typer.Option(help="Write it here; by default JOB-report.html in this folder")] = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser")] = False,
-    json: Json = False, quiet: Quiet = False,
+    overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Make one HTML page of a finished job: counts, failures, cost, plots, pictures, a sample of rows."""
-    answer = within(lambda workspace: make_report(job, workspace, output), json, quiet)
+    answer = within(lambda workspace: make_report(job, workspace, output), json, quiet, overwrite=overwrite)
     show(answer, showing.report(answer), json)
     if open_:
         typer.launch(Path(answer.output_path).as_uri())

@@ -40,3 +40,6 @@ OutputLimit = Annotated[
     int | None, typer.Option("--max-output-tokens", min=1, help="Set max_output_tokens in rows that have none")
 ]
 Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there, also those that somebody has edited")
+]

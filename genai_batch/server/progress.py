@@ -1,5 +1,6 @@
 """How a job that is waited for is shown: a line that moves on a terminal, lines in a log, events for a pipe."""
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from genai_batch.resources.redaction import redact
 from genai_batch.resources.status import JobStatus
 from genai_batch.server.printing import put
 
-LOG_S = 10
-"""Seconds between two lines of a log while nothing but numbers changes."""
+LOG_S = 60
+"""Seconds between two lines of a log while a job is in one state, and between two that repeat reasons to wait."""
+_NUMBER = re.compile(r"\d[\d:.,]*")
 
 
 class Shown(Protocol):
@@ -97,31 +99,46 @@ class Silent:
         """Say nothing."""
 
 
+class Notices:
+    """Which notices are worth showing: one that is new, but not where only a number has changed."""
+
+    def __init__(self) -> None:
+        """Nothing has been shown."""
+        self._current = ""
+        self._shown = set[str]()
+
+    def new(self, notice: str | None, *, again: bool = True) -> str | None:
+        """The notice, if it is to be shown now; `again` is whether one may be that was shown before."""
+        words = _NUMBER.sub("#", notice or "")
+        if words == self._current or (words in self._shown and not again):
+            return None
+        self._current = words
+        self._shown.add(words)
+        return notice
+
+
 class Lines(Silent):
-    """A line when the state changes, and now and then while rows are finished; for logs."""
+    """A line when the state changes, and no more than one a minute while rows are finished; for logs."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         """`now` gives seconds."""
         self._now, self._at = now, 0.0
-        self._last: str = ""
-        self._state: str = ""
-        self._noted: str | None = None
+        self._state: tuple[str, str | None] | None = None
+        self._counts: tuple[int, int, int] | None = None
+        self._notices = Notices()
 
     def tell(self, status: JobStatus) -> None:
-        """Show how the job stands, unless that was said, or something like it just now."""
-        said = f"{status.job_id} {sentence(status)}"
-        due = status.state != self._state or status.done == status.requests or self._now() - self._at >= LOG_S
-        if due and said != self._last:
-            self.say(said)
-            self._last, self._state = said, status.state
-            self._at = self._now()
-        self.note(status.notice)
-
-    def note(self, notice: str | None) -> None:
-        """Say once what keeps the job from going on."""
-        if notice and notice != self._noted:
+        """Show how the job stands, if its state has changed, or its counts have and the last line is a minute old."""
+        state = status.state, status.pipeline and status.pipeline.stage
+        live = status.live
+        counts = status.done, live.failed if live else 0, live.retried if live else 0
+        is_due = self._now() - self._at >= LOG_S
+        if state != self._state or (counts != self._counts and (is_due or status.done == status.requests)):
+            self.say(f"{status.job_id} {sentence(status)}")
+            self._state, self._counts, self._at = state, counts, self._now()
+        if notice := self._notices.new(status.notice, again=is_due):
             self.say(f"  {notice}")
-        self._noted = notice
+            self._at = self._now()
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -134,7 +151,7 @@ class Events(Silent):
     def __init__(self) -> None:
         """Nothing has been told."""
         self._last: Event | None = None
-        self._noted: str | None = None
+        self._notices = Notices()
 
     def tell(self, status: JobStatus) -> None:
         """Write how the job stands, when that has changed."""
@@ -142,9 +159,8 @@ class Events(Silent):
         if event.model_copy(update={"elapsed_s": None, "eta_s": None}) != self._last:
             self._write(event)
         self._last = event.model_copy(update={"elapsed_s": None, "eta_s": None})
-        if status.notice and status.notice != self._noted:
-            self._write(Event(event="note", job_id=status.job_id, text=status.notice))
-        self._noted = status.notice
+        if notice := self._notices.new(status.notice):
+            self._write(Event(event="note", job_id=status.job_id, text=notice))
 
     def say(self, text: str) -> None:
         """Write a sentence."""
@@ -191,7 +207,8 @@ class Bar(Lines):
             self._task = self._bar.add_task("", total=status.requests)
         said = sentence(status)
         self._bar.update(self._task, description=said, completed=status.done, total=status.requests)
-        self.note(status.notice)
+        if notice := self._notices.new(status.notice):
+            self.say(f"  {notice}")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -44,6 +44,6 @@ def _write(workspace: Workspace, job: Job, target: Path) -> Reported:
     def write(results: Results) -> int:
         return report.write(results, history, target)
 
-    with writing(target):
+    with writing(workspace, target):
         size = read_results(workspace.home, job, write)
     return Reported(job_id=job.id, output_path=str(target), bytes=size, notice=notice(job))

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn, TypeVar
 
@@ -19,20 +20,24 @@ from genai_batch.resources.status import JobStatus, PipelineStatus
 from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
 from genai_batch.server.printing import put
 from genai_batch.server.settings import Settings, open_workspace
+from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
 
 T = TypeVar("T")
 
 
-def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool) -> T:
-    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code."""
+def within(act: Callable[[Workspace], Awaitable[T]], json: bool, quiet: bool, *, overwrite: bool = False) -> T:
+    """Act in a workspace of this person's settings; a failure ends the command with its message and exit code.
+
+    `overwrite` lets files be replaced that were not written from here, or were edited since.
+    """
     logging.basicConfig(
         stream=sys.stderr, level=logging.ERROR if quiet else logging.WARNING, format="genai-batch: %(message)s"
     )
 
     async def whole() -> T:
         async with open_workspace(Settings.read(person=True)) as workspace:
-            return await _unless_interrupted(workspace, act)
+            return await _unless_interrupted(replace(workspace, overwrite=overwrite), act)
 
     try:
         return anyio.run(whole)
@@ -85,6 +90,31 @@ async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
         if not agreed:
             raise OverBudget("Not approved; nothing was sent.") from None
         return await act(agreed)
+
+
+async def only_the_rest(sent: SentBefore) -> bool:
+    """Say what was sent before. A person at the terminal decides; otherwise all rows are sent, as was asked.
+
+    Raises:
+        OverBudget: nothing is to be sent.
+    """
+    put(f"genai-batch: {printable(str(sent))}", err=True)
+    rest = f"--changed-since {sent.job_id} sends only the others" if sent.has_rest else "genai-batch results shows them"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        put(f"  All are sent; {rest}.", err=True)
+        return False
+    choices = ["rest", "all", "none"] if sent.has_rest else ["none", "all"]
+
+    def one_of(answer: str) -> str:
+        if answer not in choices:
+            raise typer.BadParameter(f"answer {', '.join(choices)}")
+        return answer
+
+    ask = partial(typer.prompt, f"Send {' / '.join(choices)}?", default=choices[0], value_proc=one_of, err=True)
+    answer = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+    if answer == "none":
+        raise OverBudget("Nothing was sent.")
+    return answer == "rest"
 
 
 def amount(usd: float | None) -> float | None:

@@ -53,7 +53,7 @@ async def build_requests(
     """Make a JSONL of requests from a table, a folder or an earlier job's results. Sends nothing."""
     target = file_at(workspace, output_path)
     plan = await to_thread.run_sync(_plan, workspace, prompt, data, folder, job_id, fields or {})
-    with writing(target), new_file(target, may_replace=workspace.may_replace) as part:
+    with writing(workspace, target), new_file(target, may_replace=workspace.may_replace(target)) as part:
         made = await compiled(workspace, plan, model, choice, part)
         warnings = await to_thread.run_sync(_checked, workspace, made, plan.source)
     state = f"model={made.model}" if made.model else "a model"

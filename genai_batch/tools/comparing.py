@@ -40,11 +40,11 @@ async def before(workspace: Workspace, selection: Selection, model: str | None) 
         raise BatchError(f"{job.id} was {why}: what changed cannot be told.")
     if model is not None and model.removeprefix("models/") != job.model:
         return None
-    chain = _chain(workspace, job)
-    return Before(job.id, tuple(jobs.requests_file(workspace.home, each.id) for each in chain))
+    earlier = chain(workspace, job)
+    return Before(job.id, tuple(jobs.requests_file(workspace.home, each.id) for each in earlier))
 
 
-def _chain(workspace: Workspace, job: Job) -> list[Job]:
+def chain(workspace: Workspace, job: Job) -> list[Job]:
     """The job and those that it was compared with, one after the other; each stands in it once."""
     found = {job.id: job}
     while (earlier := job.changed_since) and earlier not in found and len(found) < _MOST:

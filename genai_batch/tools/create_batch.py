@@ -15,8 +15,9 @@ from genai_batch.resources.scans import Scan
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import Quote, Word, approve, limit_of, lower, over_the_day, quote
-from genai_batch.tools.filled import Asked
+from genai_batch.tools.filled import Asked, Filled
 from genai_batch.tools.pipelining import going_on, making, telling
+from genai_batch.tools.repeating import sent_before
 from genai_batch.tools.routing import How, Wish
 from genai_batch.tools.starting import Draft, drafted, preflight, record, renew, same, settled
 from genai_batch.tools.workspace import Choice, Given, ModelName, OutputLimit, Source, Workspace
@@ -82,6 +83,7 @@ async def create_batch(
     max_output_tokens: OutputLimit = None,
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
+    stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
 ) -> JobStatus:
     """Start a job from a source and return it at once.
 
@@ -100,6 +102,8 @@ async def create_batch(
             job, told = None if again else await _known(workspace, draft), ""
             renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
             if job is None:
+                if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
+                    raise sent
                 limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
                 gate = partial(approve, limit=limit, confirm=confirm, word=word)
                 if pilot is not None:

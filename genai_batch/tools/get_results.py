@@ -15,7 +15,7 @@ from genai_batch.resources.exports import Choice, Exported, Format, export, expo
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.pages import PAGE, ResultPage, Wanted
 from genai_batch.resources.results import Results, read_results
-from genai_batch.tools.placing import results_at, writing
+from genai_batch.tools.placing import note_written, results_at, writing
 from genai_batch.tools.workspace import Given, JobId, Workspace
 
 
@@ -43,8 +43,12 @@ async def get_results(
         said = "output_path writes every row, or those of one outcome"
         raise BatchError(f"{said}; without it keys, cursor and not_ok show rows. Every row written tells its outcome.")
     target = results_at(workspace, output_path, format)
-    put = export_folder if target.is_folder else export
-    write = partial(put, form=target.form, choice=Choice(outcome, with_requests))
+    choice = Choice(outcome, with_requests)
+    if target.is_folder:
+        is_ours, existing = workspace.ledger.has_written, workspace.existing
+        write = partial(export_folder, form=target.form, choice=choice, existing=existing, is_ours=is_ours)
+    else:
+        write = partial(export, form=target.form, choice=choice, may_replace=workspace.may_replace(target.path))
     return await to_thread.run_sync(partial(_write, workspace, job, target.path, write))
 
 
@@ -58,7 +62,8 @@ def _show(
 
 def _write(workspace: Workspace, job: Job, target: Path, write: Callable[..., Exported]) -> ResultPage:
     def written(results: Results) -> ResultPage:
-        shown, done = pages.head(results), write(results, target, may_replace=workspace.may_replace)
+        shown, done = pages.head(results), write(results, target)
+        note_written(workspace, done.table)
         beside = f" Its paths are relative to {target}; files there: {done.files}." if done.table != target else ""
         told = {
             "output_path": str(done.table),
@@ -68,7 +73,7 @@ def _write(workspace: Workspace, job: Job, target: Path, write: Callable[..., Ex
         }
         return shown.model_copy(update=told)
 
-    with writing(target):
+    with writing(workspace, target):
         return read_results(workspace.home, job, written)
 
 

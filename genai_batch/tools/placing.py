@@ -1,13 +1,15 @@
 """Where a tool may put a file, known before anything is done for it, and what is said where it cannot be written."""
 
+import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from genai_batch.resources.answers import brief
-from genai_batch.resources.errors import PathNotAllowed
+from genai_batch.resources.errors import LedgerError, PathNotAllowed
 from genai_batch.resources.exports import Format, form_of
+from genai_batch.resources.exports.earlier import read_table
 from genai_batch.tools.workspace import Workspace
 
 
@@ -29,9 +31,18 @@ def file_at(workspace: Workspace, output_path: str) -> Path:
     shown = brief(str(path), 300)
     if not output_path.strip() or path.is_dir() or not path.parent.is_dir():
         raise PathNotAllowed(f"{shown} is a folder, lies in no folder, or has no name. Name a new file.")
-    if path.exists() and not workspace.may_replace:
-        raise PathNotAllowed(f"{shown} exists and is not replaced. Choose a new output_path.")
+    if path.exists() and not workspace.may_replace(path):
+        raise PathNotAllowed(f"{shown} {_existing(workspace)}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PathNotAllowed(f"{shown} cannot be written by this user. Name a file that can be.")
     return path
+
+
+def _existing(workspace: Workspace) -> str:
+    """What is wrong with a file that is there, and what can be done."""
+    if workspace.roots is not None:
+        return "exists and is not replaced. Choose a new output_path."
+    return "exists and is not what was written here last. Choose another --output, or replace it with --overwrite."
 
 
 def results_at(workspace: Workspace, output_path: str, form: Format | None) -> Target:
@@ -43,24 +54,38 @@ def results_at(workspace: Workspace, output_path: str, form: Format | None) -> T
     path = workspace.path(output_path)
     if not output_path.endswith(("/", "\\")) and not (output_path.strip() and path.is_dir()):
         return Target(file_at(workspace, output_path), form or form_of(path), is_folder=False)
-    if not path.is_dir() and path.parent.is_dir():
-        file_at(workspace, output_path)
-    elif not path.is_dir():
+    if workspace.roots is not None and not path.parent.is_dir():
         raise PathNotAllowed(f"{brief(str(path), 300)} lies in no folder. Name a new folder in one that is there.")
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise PathNotAllowed(f"{brief(str(there), 300)} is a file. Name a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PathNotAllowed(f"{brief(str(there), 300)} cannot be written by this user. Name a folder that can be.")
+    table = path / f"results.{form or 'jsonl'}"
+    if workspace.existing == "keep" and table.is_file():
+        next(read_table(table, form or "jsonl"), None)
     return Target(path, form or "jsonl", is_folder=True)
 
 
 @contextmanager
-def writing(target: Path) -> Generator[None]:
-    """Say what keeps a file from being written.
+def writing(workspace: Workspace, target: Path) -> Generator[None]:
+    """Say what keeps a file from being written; one that was written is known as ours while nobody changes it.
 
     Raises:
-        PathNotAllowed: with that.
+        PathNotAllowed: with what keeps it.
     """
     try:
         yield
     except FileExistsError as error:
-        raise PathNotAllowed(f"{error.filename} exists and is not replaced. Choose a new output_path.") from error
+        raise PathNotAllowed(f"{error.filename} {_existing(workspace)}") from error
     except OSError as error:
         why = error.strerror or error
         raise PathNotAllowed(f"{target} cannot be written: {why}. Nothing that was there is changed.") from error
+    note_written(workspace, target)
+
+
+def note_written(workspace: Workspace, target: Path) -> None:
+    """Know a file as ours while nobody changes it, where the home can be written."""
+    if target.is_file():
+        with suppress(LedgerError, OSError):
+            workspace.ledger.note_written(target)

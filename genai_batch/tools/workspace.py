@@ -12,6 +12,7 @@ from pydantic import Field
 from genai_batch.resources import models, pages, pipelines
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowed, ProviderError
+from genai_batch.resources.exports.folder import Existing
 from genai_batch.resources.jobs import Backend, Job, Snapshot
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
@@ -33,10 +34,10 @@ class Workspace:
     """One home, one connection, one set of limits.
 
     `roots` are the folders that may be read and written; None is a person's command line, which may use any path and
-    replace files. `max_cost_usd` is the cost above which a job needs approval, `max_cost_usd_per_day` what all jobs of
-    a day may cost together, approved or not. `tier` is the usage tier of the key: it
-    decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut` says that outright. `at` is
-    what this process is just doing with pipelines.
+    replace what was written from here, or any file where `overwrite` says so. `max_cost_usd` is the cost above which a
+    job needs approval, `max_cost_usd_per_day` what all jobs of a day may cost together, approved or not. `tier` is the
+    usage tier of the key: it decides how many tokens may wait at Gemini, and so how a job is cut into batches; `cut`
+    says that outright. `at` is what this process is just doing with pipelines.
     """
 
     ledger: Ledger
@@ -50,6 +51,7 @@ class Workspace:
     cut: Cut | None = None
     max_cost_usd_per_day: float | None = None
     at: Joined = field(default_factory=Joined)
+    overwrite: bool = False
 
     @property
     def home(self) -> Path:
@@ -57,9 +59,15 @@ class Workspace:
         return self.ledger.home
 
     @property
-    def may_replace(self) -> bool:
-        """Whether an existing file may be overwritten."""
-        return self.roots is None
+    def existing(self) -> Existing:
+        """What becomes of files with other content where an export is written to."""
+        if self.overwrite:
+            return "replace"
+        return "keep" if self.roots is None else "refuse"
+
+    def may_replace(self, path: Path) -> bool:
+        """Whether a file may be overwritten: by a person, while nobody has changed it since it was written."""
+        return self.overwrite or (self.roots is None and self.ledger.has_written(path))
 
     @property
     def today(self) -> date:

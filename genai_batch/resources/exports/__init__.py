@@ -1,8 +1,9 @@
 """All results of a job as one file or folder: a row per request, in their order, joined with the fields beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -10,10 +11,12 @@ from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import parquet, tables
 from genai_batch.resources.exports.columns import lay_out
-from genai_batch.resources.exports.folder import Folder
+from genai_batch.resources.exports.earlier import FORMS, EarlierExport
+from genai_batch.resources.exports.folder import Existing, Folder
+from genai_batch.resources.exports.merging import MERGES
 from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras
 from genai_batch.resources.results import Results
-from genai_batch.resources.whole import need_free, new_file
+from genai_batch.resources.whole import beside, need_free, new_file
 
 Format = Literal["jsonl", "csv", "parquet", "sqlite"]
 _ENDINGS: dict[str, Format] = {
@@ -21,6 +24,8 @@ _ENDINGS: dict[str, Format] = {
     ".sqlite3": "sqlite",
 }  # fmt: skip
 
+_TABLE = "results"
+"""The name of the table in a folder, without its ending."""
 _NEAR = 0.7
 _EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
@@ -61,25 +66,80 @@ def export(results: Results, target: Path, form: Format, choice: Choice, *, may_
     return Exported(target, _whole(target, partial(_write, results, form, choice, place), may_replace=may_replace))
 
 
-def export_folder(results: Results, target: Path, form: Format, choice: Choice, *, may_replace: bool) -> Exported:
+def export_folder(
+    results: Results, target: Path, form: Format, choice: Choice, existing: Existing, is_ours: Callable[[Path], bool]
+) -> Exported:
     """Fill the folder `target` with a table and a file for each picture, sound or text; the table is written last.
 
-    Asked for again it leaves what is there already, and adds what is missing. What lies in a folder without such a
-    table is somebody else's and is never replaced.
+    Asked for again it leaves what is there already, and adds what is missing. Rows of other keys stay in the table, and
+    files that were edited stay as they are (see `Folder`), the table too: `is_ours` tells whether it is as it was left.
 
     Raises:
-        BatchError: the format needs what is not installed, or a file with another content may not be replaced.
+        BatchError: the format needs what is not installed, a table that is there cannot be read, or a file with another
+            content may not be replaced.
         OSError: a file cannot be written.
     """
-    target.mkdir(exist_ok=True)
-    table = target / f"results.{form}"
-    may_replace = may_replace and table.exists()
-    if not may_replace:
+    target.mkdir(parents=True, exist_ok=True)
+    table, *tables = _tables(target, form, existing, is_ours)
+    if existing == "refuse":
         need_free(table)
-    place = Folder(target, table.name, results.job.id, may_replace=may_replace)
-    count = _whole(table, partial(_write, results, form, choice, place), may_replace=may_replace)
-    told = f"{place.refused} outputs were not used, their files are named by key. " if place.refused else ""
-    return Exported(table, count, place.files, told + "; ".join(place.told) if told else None)
+    earlier = EarlierExport()
+    others = _read_earlier(earlier, tables, results) if existing == "keep" else 0
+    names = [table.name, *(path.name for path in tables)]
+    folder = Folder(target, names, results.job.id, earlier, existing)
+
+    def write(part: Path) -> int:
+        rows = _write(results, form, choice._replace(with_files=True), folder, part)
+        if others:
+            with beside(part) as merged:
+                MERGES[form](part, tables[-1], merged)
+        return rows
+
+    rows = _whole(table, write, may_replace=existing != "refuse")
+    notices = [*_notices(folder, others)]
+    if existing == "keep" and table.stem != _TABLE:
+        notices.append(f"{_TABLE}.{form} was edited since it was written, and is kept.")
+    return Exported(table, rows, folder.files, " ".join(notices) or None)
+
+
+def _tables(folder: Path, form: Format, existing: Existing, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """Where the table goes; and the tables that are there, the latest of this form last."""
+    table = folder / f"{_TABLE}.{form}"
+    if existing != "keep":
+        return [table]
+    others = [path for each in FORMS if each != form and (path := folder / f"{_TABLE}.{each}").is_file()]
+    there = list[Path]()
+    for mark in chain(("", ".new"), (f".new{n}" for n in count(2))):
+        table = folder / f"{_TABLE}{mark}.{form}"
+        if table.is_file():
+            there.append(table)
+        if not table.is_file() or is_ours(table):
+            break
+    return [table, *others, *there]
+
+
+def _read_earlier(earlier: EarlierExport, tables: list[Path], results: Results) -> int:
+    """Read the tables of earlier exports; return how many rows of other jobs are in the last."""
+    others = 0
+    for table in tables:
+        others = earlier.read(table, table.suffix[1:], lambda key: results.find(key) is not None)
+    return others
+
+
+def _notices(folder: Folder, others: int) -> Iterator[str]:
+    if folder.refused:
+        refused = "; ".join(folder.refused_outputs)
+        yield f"{folder.refused} outputs were not used, their files are named by key. {refused}."
+    if folder.unfinished:
+        yield f"Answers that were cut off or blocked, as the names of their files say: {folder.unfinished:,}."
+    if folder.kept:
+        names = ", ".join([*(brief(name, 60) for name in folder.kept_files), *("…" for _ in range(folder.kept > 3))])
+        yield (
+            f"Files kept, since they are not as they were written: {folder.kept:,} ({names}). An answer that is new "
+            "lies beside such a file as *.new.*; --overwrite replaces them."
+        )
+    if others:
+        yield f"Rows of other keys that stay in the table: {others:,}."
 
 
 def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> int:

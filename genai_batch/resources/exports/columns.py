@@ -28,7 +28,8 @@ class Column(NamedTuple):
 
 def lay_out(extras: Iterable[Fields], choice: Choice) -> list[Column]:
     """Lay the columns out, in a pass over the user's fields."""
-    ours = [name for name in OURS if name != "request" or choice.with_requests]
+    absent = {"request": not choice.with_requests, "sha256": not choice.with_files}
+    ours = [name for name in OURS if not absent.get(name)]
     types: dict[str, set[type]] = {}
     for extra in extras:
         for name, value in extra.items():

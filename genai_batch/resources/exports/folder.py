@@ -2,18 +2,22 @@
 
 A file is named by the `output` that stood beside its request, else by its key. An output that leaves the folder, means
 a device, or is another row's already, is not honoured: the row's file is named by its key, and the output is told.
+
+A file whose content is not what was written last is its user's: it is kept, and a new answer lies beside it, as
+`name.new.md`. An answer that was cut off is no finished file, and is named `name.truncated.md`.
 """
 
 import sqlite3
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from genai_batch.resources import uris
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import PathNotAllowed
+from genai_batch.resources.exports.earlier import EarlierExport, WrittenFile, hash_of
 from genai_batch.resources.exports.rows import Fields
 from genai_batch.resources.media import names
 from genai_batch.resources.media.decoding import decode, kind
@@ -21,21 +25,30 @@ from genai_batch.resources.media.kept import write
 from genai_batch.resources.media.kinds import SUFFIXES, Kind, same
 from genai_batch.resources.results import Entry
 
-_TOLD = 3
+_NAMED = 3
+Existing = Literal["refuse", "keep", "replace"]
+"""What becomes of a file with other content that is there already: the export stops, keeps it, or replaces it."""
+_UNFINISHED = ("truncated", "blocked")
 _TEXT, _JSON = Kind("text/plain", "txt"), Kind("application/json", "json")
 
 
 class Folder:
-    """A folder that is being filled. `files` counts what was put there; `refused`, the outputs not honoured."""
+    """A folder that is being filled.
 
-    def __init__(self, path: Path, table: str, job_id: str, *, may_replace: bool) -> None:
-        """Fill `path` with the files of a job; the name `table` is taken in it."""
-        self.files = self.refused = 0
-        self.told: list[str] = []
-        self._path, self._job_id, self._may_replace = path.resolve(), job_id, may_replace
+    `files` counts what was put there, `unfinished` what of it was cut off or blocked; `refused` are the outputs that
+    were not honoured, `kept` the files of the user's that lie there with other content.
+    """
+
+    def __init__(self, path: Path, tables: list[str], job_id: str, earlier: EarlierExport, existing: Existing) -> None:
+        """Fill `path` with the files of a job; the names of its `tables` are taken."""
+        self.files = self.unfinished = self.refused = self.kept = 0
+        self.refused_outputs: list[str] = []
+        self.kept_files: list[str] = []
+        self._path, self._job_id, self._earlier, self._existing = path.resolve(), job_id, earlier, existing
         self._claims = _Claims()
-        self._table = table
-        self._claims.take(table)
+        self._tables = tables
+        for table in tables:
+            self._claims.take(table)
 
     def put(self, entry: Entry, beside: Fields, text: str | None, blobs: list[Fields]) -> Fields:
         """Write the pieces of a row, or its text where it has none, and say where, relative to the folder.
@@ -49,7 +62,7 @@ class Folder:
             return {"media": [self._piece(entry, wanted, index, blob) for index, blob in enumerate(blobs)]}
         if not text:
             return {}
-        return {"path": self._write(entry, wanted, 0, text.encode("utf-8", "replace"), _kind_of(text))}
+        return self._write(entry, wanted, 0, text.encode("utf-8", "replace"), _kind_of(text))
 
     def _wanted(self, entry: Entry, output: Any) -> str | None:
         if output is None:
@@ -63,8 +76,8 @@ class Folder:
 
     def _refuse(self, entry: Entry, output: Any, why: str) -> None:
         self.refused += 1
-        if len(self.told) < _TOLD:
-            self.told.append(f"output {brief(str(output), 60)!r} of {brief(entry.key, 40)!r}: {why}")
+        if len(self.refused_outputs) < _NAMED:
+            self.refused_outputs.append(f"output {brief(str(output), 60)!r} of {brief(entry.key, 40)!r}: {why}")
 
     def _is_inside(self, output: str) -> bool:
         return (self._path / output).parent.resolve().is_relative_to(self._path)
@@ -75,28 +88,98 @@ class Folder:
             whole = decode(blob)
         except ValueError:  # no base64: its address says so when it is read
             return found
-        return found | {"path": self._write(entry, wanted, index, whole.content, whole.kind)}
+        return found | self._write(entry, wanted, index, whole.content, whole.kind)
 
-    def _write(self, entry: Entry, wanted: str | None, index: int, content: bytes, kind: Kind) -> str:
-        name = self._claimed(entry, wanted, index, kind)
-        path = self._path / name
+    def _write(self, entry: Entry, wanted: str | None, index: int, content: bytes, kind: Kind) -> Fields:
+        """Write a file, unless its user has edited it; return its path and the hash of what belongs there."""
+        name = ordinary = self._claimed(entry, wanted, index, kind)
+        sha256 = hash_of(content)
         self.files += 1
-        if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
-            return name
-        if not self._may_replace and (path.exists() or path.is_symlink()):
+        self.unfinished += entry.outcome in _UNFINISHED
+        if not self._is_theirs(name, sha256):
+            self._put(name, content, sha256)
+        else:
+            self.kept += 1
+            if len(self.kept_files) < _NAMED:
+                self.kept_files.append(name)
+            name = self._put_beside(entry, name, content, sha256)
+        if name == ordinary:
+            self._remove_unfinished(entry, name)
+        return {"path": name, "sha256": sha256}
+
+    def _put_beside(self, entry: Entry, name: str, content: bytes, sha256: str) -> str:
+        """Write an answer beside the file that its user has edited, unless they have had this answer before."""
+        delivered = self._earlier.delivered(entry.key, sha256)
+        if delivered is None:
+            beside = self._free_name_beside(name, sha256)
+            self._put(beside, content, sha256)
+            return beside
+        is_there = delivered != name and (self._path / delivered).exists() and self._takes(delivered)
+        return delivered if is_there else name
+
+    def _remove_unfinished(self, entry: Entry, name: str) -> None:
+        """Remove what was written of the answer when it was cut off, if nobody has changed it."""
+        if entry.outcome in _UNFINISHED:
+            return
+        for mark in _UNFINISHED:
+            written = self._earlier.at(marked(name, mark))
+            if written and written.key == entry.key and not self._is_changed(written):
+                (self._path / written.path).unlink(missing_ok=True)
+
+    def _is_theirs(self, name: str, sha256: str) -> bool:
+        """Whether somebody else has written what lies at a path, or has changed it since.
+
+        Raises:
+            PathNotAllowed: they have, and the export is to stop then.
+        """
+        path = self._path / name
+        if self._existing == "replace" or not (path.exists() or path.is_symlink()):
+            return False
+        if path.is_file():
+            there, written = hash_of(path.read_bytes()), self._earlier.at(name)
+            if there == sha256 or (written and there == written.sha256):
+                return False
+        if self._existing == "refuse":
             raise PathNotAllowed(f"{path} exists with other content and is not replaced. Choose a new output_path.")
-        write(path, content)
-        return name
+        return True
+
+    def _is_changed(self, written: WrittenFile) -> bool:
+        path = self._path / written.path
+        return not path.is_file() or hash_of(path.read_bytes()) != written.sha256
+
+    def _put(self, name: str, content: bytes, sha256: str) -> None:
+        path = self._path / name
+        if not (path.is_file() and path.stat().st_size == len(content) and hash_of(path.read_bytes()) == sha256):
+            write(path, content)
+
+    def _free_name_beside(self, name: str, sha256: str) -> str:
+        """`name.new.md`, or the next that is neither taken nor somebody's."""
+        marks = chain(("new",), (f"new{n}" for n in count(2)))
+        names_beside = (marked(name, mark) for mark in marks)
+        return next(beside for beside in names_beside if self._takes(beside) and not self._is_theirs(beside, sha256))
+
+    def _takes(self, name: str) -> bool:
+        """Take a name, unless it is another row's, here or among the rows that stay from an earlier export."""
+        earlier = self._earlier.at(name)
+        return not (earlier and earlier.stays) and self._claims.take(name)
 
     def _claimed(self, entry: Entry, wanted: str | None, index: int, kind: Kind) -> str:
         """Take the first name that is free."""
+        mark = entry.outcome if entry.outcome in _UNFINISHED else ""
         if wanted is not None:
-            if self._claims.take(name := ended(wanted, index, kind)):
+            if self._takes(name := marked(ended(wanted, index, kind), mark)):
                 return name
-            holder = "the table of results" if names.one_form(wanted).startswith(self._table) else "another row"
+            holder = "the table of results" if names.one_form(wanted).startswith((*self._tables,)) else "another row"
             self._refuse(entry, wanted, f"{holder} has that name")
         stems = chain((names.stem(entry.key),), (names.hashed(f"{entry.key} {n}") for n in count(2)))
-        return next(name for stem in stems if self._claims.take(name := names.numbered(stem, index, kind.suffix)))
+        ordinary = (names.numbered(stem, index, kind.suffix) for stem in stems)
+        return next(name for plain in ordinary if self._takes(name := marked(plain, mark)))
+
+
+def marked(path: str, mark: str) -> str:
+    """Put a mark before the ending of a path: `a/name.new.md`."""
+    plain = PurePosixPath(path)
+    return str(plain.with_name(f"{plain.stem}.{mark}{plain.suffix}")) if mark else path
 
 
 def ended(path: str, index: int, kind: Kind) -> str:

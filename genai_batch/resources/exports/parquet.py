@@ -12,8 +12,8 @@ from genai_batch.resources.exports.columns import Column, cells, quoted
 from genai_batch.resources.exports.rows import Fields
 
 _TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
-_GROUP = "8MB"
-"""Of a row group. It is held in memory, some times over, and counted by bytes: rows may be long."""
+GROUPS = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '8MB'"
+"""Row groups are held in memory, some times over, and counted by bytes: rows may be long."""
 _IN_ORDER = {"threads": 1, "preserve_insertion_order": "false", "autoinstall_known_extensions": "false"}
 """One thread reads and writes in order by itself; DuckDB counts groups by bytes only where it need not promise that."""
 
@@ -65,10 +65,10 @@ def _copy(lines: _Lines, path: Path, laid: list[Column]) -> str:
     types = ", ".join(f"c{n}: '{_TYPES[column.type]}'" for n, column in enumerate(laid))
     names = ", ".join(f"c{n} AS {quoted(column.name)}" for n, column in enumerate(laid))
     room = max(2**20, lines.longest + 2)
-    source = f"{_text(lines.path)}, columns = {{{types}}}, format = 'newline_delimited', maximum_object_size = {room}"
-    form = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '{_GROUP}'"
-    return f"COPY (SELECT {names} FROM read_json({source})) TO {_text(path)} ({form})"  # noqa: S608 - all is quoted
+    source = f"{text(lines.path)}, columns = {{{types}}}, format = 'newline_delimited', maximum_object_size = {room}"
+    return f"COPY (SELECT {names} FROM read_json({source})) TO {text(path)} ({GROUPS})"  # noqa: S608 - all is quoted
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+    """Write a path as SQL has it."""
     return "'" + str(path).replace("'", "''") + "'"

@@ -13,8 +13,8 @@ from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.untyped import as_list, as_object
 
 OURS = (
-    "outcome", "finish_reason", "text", "path", "media", "error", "input_tokens", "output_tokens", "thinking_tokens",
-    "cached_tokens", "cost_usd", "model_version", "attempt", "backend", "request", "response",
+    "outcome", "finish_reason", "text", "path", "sha256", "media", "error", "input_tokens", "output_tokens",
+    "thinking_tokens", "cached_tokens", "cost_usd", "model_version", "attempt", "backend", "request", "response",
 )  # fmt: skip
 """Names of our own fields; a field of the user's that has one of them is told apart by `source_` before it."""
 _TAKEN = frozenset({"key", "usage", *OURS})
@@ -24,10 +24,11 @@ Fields = dict[str, Any]
 
 
 class Choice(NamedTuple):
-    """Which rows are exported, and whether each carries the request it answers."""
+    """Which rows are exported, whether each carries the request it answers, and whether it names files of its own."""
 
     outcome: Outcome | None = None
     with_requests: bool = False
+    with_files: bool = False
 
 
 class Place(Protocol):

@@ -20,6 +20,10 @@ In CSV such a text begins with one apostrophe more; who reads it back takes one 
 """
 _SUSPECT = frozenset("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _BOOLEANS = {True: "true", False: "false"}
+_BY_KEY = "CREATE UNIQUE INDEX results_by_key ON results (key)"
+_BY_OUTCOME = "CREATE INDEX results_by_outcome ON results (outcome)"
+INDEXES = f"{_BY_KEY}; {_BY_OUTCOME};"
+"""The indexes of a database of results."""
 _SQL = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "BOOLEAN"}
 
 
@@ -62,8 +66,8 @@ def database(path: Path, rows: Iterable[Fields], laid: list[Column]) -> int:
         db.run(f"CREATE TABLE results ({declared})")
         for count, row in enumerate(rows, 1):  # noqa: B007 - the last count is the number of rows
             db.run(insert, tuple(cells(row, laid)))
-        db.run("CREATE UNIQUE INDEX results_by_key ON results (key)")
-        db.run("CREATE INDEX results_by_outcome ON results (outcome)")
+        db.run(_BY_KEY)
+        db.run(_BY_OUTCOME)
         db.run("COMMIT")
     return count
 
@@ -85,6 +89,11 @@ class _Database:
             self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise OSError(0, str(error)) from error
+
+
+def without_apostrophe(cell: str) -> str:
+    """What was written for a cell of CSV, before it was made safe for spreadsheets."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
 
 
 def _plain(cell: Any) -> Any:

@@ -1,5 +1,6 @@
 """What the rows of a source add up to while it is read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import fsum
 
@@ -9,6 +10,8 @@ from genai_batch.resources.tally import Tier
 from genai_batch.resources.tiers import LONG
 
 Kinds = dict[str, float]
+_MEDIA = 4_096
+"""Sizes of media that are told apart before they are added up."""
 
 
 class Tally:
@@ -20,6 +23,7 @@ class Tally:
         self.short, self.long = Tier(), Tier()
         self.cutter = Cutter(cut)
         self._sample = _Sample()
+        self._media = Counter[tuple[tuple[str, float], ...]]()
 
     def count(self, kinds: Kinds, shape: Shape) -> float:
         """Price a row of which everything was counted; its tokens."""
@@ -34,13 +38,21 @@ class Tally:
         self.short.add(rows, 0, shape)
 
     def media(self, kinds: Kinds) -> float:
-        """Add the tokens of the media of one row."""
-        tokens = sum(kinds.values())
-        self.short.input += tokens
-        self.short.note_near(kinds)
-        for kind, count in kinds.items():
-            self.short.kinds[kind] = self.short.kinds.get(kind, 0) + count
-        return tokens
+        """Add the tokens of the media of one row; most rows of a source have media of few sizes."""
+        alike = tuple(kinds.items())
+        self._media[alike] += 1
+        if len(self._media) > _MEDIA:
+            self._settle_media()
+        return sum(kinds.values())
+
+    def _settle_media(self) -> None:
+        for alike, rows in self._media.items():
+            kinds = dict(alike)
+            self.short.input += rows * sum(kinds.values())
+            self.short.note_near(kinds, rows)
+            for kind, count in alike:
+                self.short.kinds[kind] = self.short.kinds.get(kind, 0) + rows * count
+        self._media.clear()
 
     def sample(self, kinds: Kinds, weight: float, media: float = 0) -> float:
         """Count a row, but for its media, as one of `weight` rows like it; the tokens of all of them."""
@@ -89,7 +101,8 @@ class Tally:
         self.cutter.size -= size
 
     def settle(self) -> None:
-        """Note how far the sums may be off because only a sample was counted: its standard error, doubled."""
+        """Add up what is left, and note the doubled standard error of the sums, since only a sample was counted."""
+        self._settle_media()
         if self.short.input > 0:
             self.short.unsure = min(1, 2 * self._sample.error / self.short.input)
 

@@ -31,6 +31,7 @@ _PER_PART = 50
 _CLOSE = 0.85
 _EDGE = 24
 _APART = 32 * 1024
+_FIELDS = Share._fields
 Kinds = dict[str, float]
 """Tokens by kind."""
 
@@ -66,11 +67,13 @@ def weight(size: int, step: int) -> float:
 
 def of_texts(texts: Iterable[str], silent: Kinds) -> Kinds:
     """Tokens of a row of these texts, from windows where they are long; `silent` are those of all else in it."""
-    texts, counts, guessed = [*texts], dict(silent), False
+    texts, counts, guessed = [*texts], silent.copy(), False
     for text in texts:
-        is_long = len(text) > 2 * WINDOW
-        guessed |= is_long
-        _add(counts, *(_windowed(text) if is_long else (share(text), 1)))
+        if len(text) > 2 * WINDOW:
+            guessed = True
+            _add(counts, *_windowed(text))
+        else:
+            _add(counts, share(text), 1)
     if guessed and _CLOSE * LONG < sum(counts.values()) < LONG / _CLOSE:
         counts = dict(silent)
         for text in texts:
@@ -79,7 +82,7 @@ def of_texts(texts: Iterable[str], silent: Kinds) -> Kinds:
 
 
 def _add(counts: Kinds, found: Share, times: float) -> None:
-    for kind, count in zip(Share._fields, found, strict=True):
+    for kind, count in zip(_FIELDS, found):  # noqa: B905 - a `Share` has its own fields, and strictness costs
         if count:
             counts[kind] = counts.get(kind, 0) + times * count
 

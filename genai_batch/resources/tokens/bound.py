@@ -3,6 +3,8 @@
 from genai_batch.resources.tokens.coefficients import coefficients
 from genai_batch.resources.tokens.media import UNSEEN
 
+_UNSEEN = frozenset(UNSEEN.values())
+
 
 def largest_count(kinds: dict[str, float], *, evened: float = 1) -> dict[str, float]:
     """The most tokens of each kind, for counts by kind of one row, or of many whose own errors even out so far."""
@@ -26,4 +28,4 @@ def uncounted_tokens() -> float:
 
 def has_unseen(kinds: dict[str, float]) -> bool:
     """Whether a medium of unknown size is among the counts."""
-    return any(kind in kinds for kind in UNSEEN.values())
+    return not _UNSEEN.isdisjoint(kinds)

@@ -60,10 +60,9 @@ def share(text: str) -> Share:
     counts = features(text.encode("utf-8", "surrogatepass"))
     found = [*map(mul, counts, _WEIGHTS)]
     digits, runs = found[5] + found[6], _WEIGHTS[2] * counts[3] + found[8]
-    latin = max(0, sum(found[:12]) - digits - runs)
     if len(found) == len(PLAIN):
-        return Share(latin, digits=digits, runs=runs)
-    latin += sum(found[12:15])
+        return Share(max(0, sum(found) - digits - runs), 0, digits, 0, 0, 0, runs)
+    latin = max(0, sum(found[:12]) - digits - runs) + sum(found[12:15])
     foreign = counts[12] > _ACCENTS * counts[0]
     others = sum(found[16:19]), sum(found[19:25]), found[15] + sum(found[25:])
     return Share(0 if foreign else latin, latin if foreign else 0, digits, *others, runs=runs)

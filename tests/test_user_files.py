@@ -1,0 +1,181 @@
+"""What a person has in the folder they write to stays theirs: edits, tables, and what is finished and what is not."""
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.test_cli import run
+from tests.world import MODEL, World, row
+
+pytestmark = pytest.mark.anyio
+FORMS = ("jsonl", "csv", "sqlite", "parquet")
+
+
+def source(world: World, keys: str, prompt: str = "Describe it.", **settings: Any) -> str:
+    return world.write("a.jsonl", [{**row(key, f"{prompt} {key}", **settings), "output": f"{key}.md"} for key in keys])
+
+
+def written(world: World, *more: str) -> str:
+    """Run the source into the folder, and return what is said of it."""
+    done = run(world, "run", "a.jsonl", "--model", MODEL, "--output", "out/", *more)
+    assert done.returncode in (0, 3), done.stderr
+    return " ".join(done.stdout.split())
+
+
+def texts(world: World) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (world.work / "out").iterdir() if path.suffix in (".md", ".txt")}
+
+
+def table(world: World, form: str, name: str = "results") -> list[dict[str, Any]]:
+    path = world.work / "out" / f"{name}.{form}"
+    if form == "jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    if form == "csv":
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    if form == "parquet":
+        rows = duckdb.read_parquet(str(path))
+        return [dict(zip(rows.columns, cells, strict=True)) for cells in rows.fetchall()]
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT * FROM results")
+        return [dict(zip([column[0] for column in found.description], cells, strict=True)) for cells in found]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_edited_file_is_kept_and_a_new_answer_lies_beside_it(world: World, form: str) -> None:
+    source(world, "abc")
+    written(world, "--format", form)
+    first = texts(world)
+    (world.work / "out/a.md").write_text("Mine.")
+    assert "Files kept, since they are not as they were written: 1 (a.md)" in written(world, "--format", form)
+    assert texts(world) == {**first, "a.md": "Mine."}, "there is no new answer, so nothing is put beside it"
+    source(world, "abc", "Praise it.")
+    second = dict[str, str]()
+    for _ in range(2):
+        written(world, "--format", form)
+        second = texts(world)
+        assert second.keys() == {"a.md", "a.new.md", "b.md", "c.md"}
+        assert second["a.md"] == "Mine."
+        assert "Praise it. a" in second["a.new.md"]
+        assert "Praise it. b" in second["b.md"], "what nobody has edited is replaced"
+        assert table(world, form)[0]["path"] == "a.new.md"
+    source(world, "abc", "Sell it.")
+    written(world, "--format", form)
+    assert texts(world).keys() == second.keys(), "the new answer takes the place of the one before"
+    assert "Sell it. a" in texts(world)["a.new.md"]
+    written(world, "--format", form, "--overwrite")
+    assert "Sell it. a" in texts(world)["a.md"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_run_of_some_rows_changes_these_in_the_table_and_leaves_the_others(world: World, form: str) -> None:
+    lines = [{**row(key, f"Describe {key}."), "output": f"{key}.md", "price": n} for n, key in enumerate("abcde")]
+    world.write("a.jsonl", lines)
+    written(world, "--format", form)
+    before = table(world, form)
+    changed = [{**lines[3], "price": 3.5}, {**row("z", "Describe z."), "output": "z.md", "colour": "red"}, lines[1]]
+    world.write("a.jsonl", changed)
+    assert "Rows of other keys that stay in the table: 3." in written(world, "--format", form)
+    after = table(world, form)
+    assert [line["key"] for line in after] == [*"abcde", "z"], "each in its place, what is new behind them"
+    for number in (0, 2, 4):
+        values = {name: value for name, value in after[number].items() if value not in (None, "")}
+        assert values == {name: value for name, value in before[number].items() if value not in (None, "")}
+    assert [float(line["price"]) for line in after[:5]] == [0, 1, 2, 3.5, 4]
+    assert after[5]["colour"] == "red"
+
+
+async def test_the_file_of_a_row_that_stays_is_not_taken_for_another(world: World) -> None:
+    world.write("a.jsonl", [{**row("a", "First"), "output": "one.md"}])
+    written(world)
+    world.write("a.jsonl", [{**row("b", "Second"), "output": "one.md"}])
+    said = written(world)
+    assert "1 outputs were not used" in said
+    assert [line["path"] for line in table(world, "jsonl")] == ["one.md", "b.txt"]
+    assert "First" in texts(world)["one.md"]
+
+
+async def test_what_was_cut_off_is_no_finished_file_until_it_is(world: World) -> None:
+    source(world, "ab", max_output_tokens=4_000)
+    await world.arm("row", match={"key": "a"}, outcome="max_tokens")
+    assert "as the names of their files say: 1." in written(world)
+    assert texts(world).keys() == {"a.truncated.md", "b.md"}
+    job = json.loads(run(world, "list", "--json").stdout)["jobs"][0]["job_id"]
+    await world.admin("DELETE", "/faults")
+    assert run(world, "resume", job, "--rows", "truncated").returncode == 0
+    assert run(world, "status", job, "--wait", "30").returncode == 0
+    assert run(world, "results", job, "--output", "out/").returncode == 0
+    assert texts(world).keys() == {"a.md", "b.md"}
+
+
+async def test_an_edited_table_is_kept_and_the_new_one_lies_beside_it(world: World) -> None:
+    source(world, "ab")
+    written(world, "--format", "csv")
+    edited = world.work / "out/results.csv"
+    edited.write_text(edited.read_text().replace("key,", "KEY,"))
+    source(world, "ab", "Praise it.")
+    spent = len(await world.bill())
+    with pytest.raises(AssertionError, match="is no table of results"):
+        written(world, "--format", "csv")
+    assert len(await world.bill()) == spent
+    edited.write_text(edited.read_text().replace("KEY,", "key,") + "c,,ok\n")
+    mine = edited.read_text()
+    said = written(world, "--format", "csv")
+    assert "results.csv was edited since it was written, and is kept" in said
+    assert edited.read_text() == mine
+    assert [line["key"] for line in table(world, "csv", "results.new")] == ["a", "b", "c"]
+    assert "a.new.md" not in texts(world), "its file nobody has edited"
+
+
+async def test_a_file_that_somebody_has_changed_is_refused_before_anything_is_paid(world: World) -> None:
+    source(world, "a")
+    job = run(world, "run", "a.jsonl", "--model", MODEL).stdout.split()[0]
+    commands = {
+        "answers.csv": ("results", job), "next.jsonl": ("build", "a.jsonl", "--prompt", "Sum up {{ key }}"),
+        "report.html": ("report", job), "again.jsonl": ("run", "a.jsonl", "--model", MODEL, "--again"),
+    }  # fmt: skip
+    for name, command in commands.items():
+        (world.work / name).write_text("mine")
+        spent = len(await world.bill())
+        refused = run(world, *command, "--output", name)
+        assert refused.returncode == 2
+        assert f"{name} exists and is not what was written here last" in refused.stderr
+        assert "--overwrite" in refused.stderr
+        assert ((world.work / name).read_text(), len(await world.bill())) == ("mine", spent)
+        assert run(world, *command, "--output", name, "--overwrite").returncode == 0
+        assert run(world, *command, "--output", name).returncode == 0, "it is ours now"
+        (world.work / name).write_text("mine again")
+        assert run(world, *command, "--output", name).returncode == 2
+
+
+@pytest.mark.parametrize("output", ["file/out/", "file/", "/dev/null/x/", "file/a.csv"])
+async def test_an_output_that_cannot_be_written_is_named_before_anything_is_paid(world: World, output: str) -> None:
+    source(world, "a")
+    (world.work / "file").write_text("mine")
+    refused = run(world, "run", "a.jsonl", "--model", MODEL, "--output", output)
+    assert refused.returncode == 2
+    assert "is a file" in refused.stderr or "lies in no folder" in refused.stderr
+    assert await world.bill() == []
+
+
+async def test_folders_that_are_not_there_yet_are_made(world: World) -> None:
+    source(world, "a")
+    assert run(world, "run", "a.jsonl", "--model", MODEL, "--output", "new/deep/").returncode == 0
+    assert (world.work / "new/deep/a.md").exists()
+
+
+async def test_somebody_s_files_in_a_folder_without_a_table_are_kept(world: World) -> None:
+    source(world, "ab")
+    (world.work / "out").mkdir()
+    (world.work / "out/a.md").write_text("Mine.")
+    (world.work / "out/b.md").symlink_to(Path("nowhere"))
+    written(world)
+    assert (world.work / "out/a.md").read_text() == "Mine."
+    assert (world.work / "out/b.md").is_symlink()
+    assert {"a.new.md", "b.new.md"} <= {path.name for path in (world.work / "out").iterdir()}
