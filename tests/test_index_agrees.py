@@ -32,7 +32,8 @@ ODD: tuple[Any, ...] = (
     {"key": "inner"}, {"parts": [{"text": "Hi."}]},
 )  # fmt: skip
 NAMES = (
-    "key", "metadata", "error", "status", "response", "candidates", "content", "parts", "text", "thought", "inlineData",
+    "key", "metadata", "error", "status", "service_tier", "asked_tier", "response", "candidates", "content", "parts",
+    "text", "thought", "inlineData",
     "inline_data", "finishReason", "groundingMetadata", "grounding_metadata", "usageMetadata", "promptTokensDetails",
     "candidatesTokensDetails", "modality", "tokenCount", "promptFeedback", "embedding", "code", "other", *USAGE,
 )  # fmt: skip
@@ -93,7 +94,7 @@ def exactly(line: bytes) -> Facts | None:
     assert not charges.of_response(response, Model(name="gemini-3.8-flash")), "a row with a fee is read exactly"
     return Facts(
         verdict.key or "", verdict.outcome, verdict.finish_reason, str(error.code) if error else None,
-        verdict.usage, verdict.thinking, bool(outcomes.media(response)),
+        verdict.usage, verdict.thinking, bool(outcomes.media(response)), tiers=outcomes.tiers(row),
     )  # fmt: skip
 
 
@@ -109,7 +110,8 @@ def test_what_is_read_through_types_is_what_is_read_exactly(line: bytes) -> None
         written = use.candidates_token_count + use.thoughts_token_count
         usage = Usage(use.prompt_token_count, written, use.cached_content_token_count)
         seen = Facts(row.key, "ok", "STOP", None, usage, use.thoughts_token_count, media=False)
-        assert _named(seen) == exactly(line), line
+        tiers = row.asked_tier, row.service_tier or use.service_tier
+        assert _named(seen._replace(tiers=tiers)) == exactly(line), line
 
 
 def _named(seen: Facts) -> Facts:

@@ -12,6 +12,7 @@ from google import genai
 from google.genai import types
 
 from genai_batch.resources import jobs
+from genai_batch.resources.prices import Lane
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
@@ -58,22 +59,27 @@ async def listening(heard: list[Heard], answer: bytes) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_our_request_and_our_row_are_those_of_the_sdk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("lane", "tier", "patience_s"), [("live", None, 300), ("flex", types.ServiceTier.FLEX, 900)])
+async def test_our_request_and_our_row_are_those_of_the_sdk(
+    world: World, monkeypatch: pytest.MonkeyPatch, lane: Lane, tier: types.ServiceTier | None, patience_s: int
+) -> None:
+    """The SDK tells Gemini by `X-Server-Timeout` how long it waits."""
     heard: list[Heard] = []
     source = world.write("one.jsonl", [{"key": "a", "request": ASKED}])
     async with listening(heard, json.dumps(ANSWER, indent=2).encode()) as url:
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
-        options = types.HttpOptions(timeout=300_000, httpx_async_client=httpx2.AsyncClient())
+        options = types.HttpOptions(timeout=1_000 * patience_s, httpx_async_client=httpx2.AsyncClient())
         client = genai.Client(api_key="any key", http_options=options, vertexai=False)
-        config = types.GenerateContentConfig(max_output_tokens=64, temperature=0.5)
+        config = types.GenerateContentConfig(max_output_tokens=64, temperature=0.5, service_tier=tier)
         theirs = await client.aio.models.generate_content(
             model=MODEL, contents=types.Content(role="user", parts=[types.Part(text="Say hello, Zoë.")]), config=config
         )
         await client.aio.aclose()
         async with open_workspace(world.settings(backend="gemini", api_key="any key")) as workspace:
-            job_id = (await create_batch(source, workspace, MODEL, lane="live")).job_id
+            job_id = (await create_batch(source, workspace, MODEL, lane=lane)).job_id
             assert (await check_status(job_id, workspace, 20)).counts.ok == 1
     assert heard[0] == heard[1]
+    assert heard[1].headers["x-server-timeout"] == f"{patience_s}"
     row = json.loads((jobs.folder(world.home, job_id) / "results.jsonl").read_bytes())
     ours = types.GenerateContentResponse.model_validate(row["response"])
     left_out = {"sdk_http_response", "automatic_function_calling_history"}

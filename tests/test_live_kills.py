@@ -41,9 +41,13 @@ def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Ring]:
         made.clear()
 
 
-@pytest.mark.parametrize(("at_once", "dress"), [(1, command_line), (2, host)], ids=["run", "hosts"])
+@pytest.mark.parametrize(
+    ("at_once", "dress", "lane"),
+    [(1, command_line, "live"), (2, host, "live"), (1, command_line, "flex")],
+    ids=["run", "hosts", "flex"],
+)
 def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
-    ring: Ring, at_once: int, dress: Dress, pytestconfig: pytest.Config
+    ring: Ring, at_once: int, dress: Dress, lane: str, pytestconfig: pytest.Config
 ) -> None:
     kills = 3 if (most := int(str(pytestconfig.getoption("--kills")))) < 100 else most // 3
     ring.dress = dress
@@ -51,7 +55,7 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
     while ring.killed < kills:
         before = ring.killed
         rows = [row(f"r{ring.rounds}k{n:03}", f"This is r{ring.rounds}k{n:03}.") for n in range(ROWS)]
-        script = partial(lived, source=ring.source(rows))
+        script = partial(lived, source=ring.source(rows), lane=lane)
         ring.harass(lambda script=script: note(ring, stored) or script, at_once, kills, begun=partial(at_work, ring))
         note(ring, stored)
         status = ring.undisturbed(script)
@@ -66,7 +70,7 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
         repeated += more
     assert stored, "nothing was stored at any kill"
     counted = f"{ring.killed} kills, {ring.rounds} jobs, {repeated} rows asked twice, {len(stored)} stored at a kill"
-    print(f"live, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
+    print(f"{lane}, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
 
 
 @contextmanager
@@ -157,9 +161,9 @@ async def confirmed(ask: Ask, job_id: str) -> dict[str, Any]:
     return status
 
 
-async def lived(ask: Ask, source: Path) -> dict[str, Any]:
-    """Run a job in the live lane."""
-    begun = await ask("create_batch", source=str(source), model=MODEL, lane="live", concurrency=AT_ONCE, confirm=True)
+async def lived(ask: Ask, source: Path, lane: str) -> dict[str, Any]:
+    """Run a job in the live lane, or in that of flex."""
+    begun = await ask("create_batch", source=str(source), model=MODEL, lane=lane, concurrency=AT_ONCE, confirm=True)
     return await to_the_end(ask, begun)
 
 

@@ -94,6 +94,9 @@ def test_a_tier_has_its_factor_live_and_none_in_a_batch() -> None:
     assert prices.rates(FLASH, "live", DAY, tier="priority").output / live.output == prices.Decimal("1.75")
     assert prices.dearest_rates(FLASH, "live", DAY, tier="priority").output == 2 * live.output
     assert prices.rates(FLASH, "batch", DAY, tier="priority") == prices.rates(FLASH, "batch", DAY)
+    assert prices.rates(FLASH, "flex", DAY) == prices.rates(FLASH, "live", DAY, tier="flex")
+    assert prices.rates(FLASH, "flex", DAY, tier="standard") == live
+    assert prices.rates("gemini-flash-latest", "flex", DAY) == prices.rates(FLASH, "flex", DAY), "an alias has it too"
     with pytest.raises(UnknownModel, match="service tier flex"):
         prices.rates("gemini-3.6-flash", "live", DAY, tier="flex")
 
@@ -126,7 +129,13 @@ async def test_rows_of_a_tier_that_has_no_price_are_named_by_line(world: World) 
 def test_a_model_that_ends_before_a_job_can_is_said_first() -> None:
     model = find("gemini-2.5-flash", DAY)
     assert model.ends is not None
-    for lane, days, urgent in (("batch", 2, True), ("batch", 3, False), ("live", 1, True), ("live", 2, False)):
+    for lane, days, urgent in (
+        ("batch", 2, True),
+        ("batch", 3, False),
+        ("live", 1, True),
+        ("live", 2, False),
+        ("flex", 2, True),
+    ):
         said = models.ending(model, lane, model.ends - timedelta(days=days))
         assert said
         assert ("before this job must be done" in said.problem) == urgent

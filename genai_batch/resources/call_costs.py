@@ -14,9 +14,9 @@ import msgspec
 
 from genai_batch.resources import bounds, charges, prices
 from genai_batch.resources.models import Model
-from genai_batch.resources.outcomes import judge
-from genai_batch.resources.prices import Lane, ServiceTier
-from genai_batch.resources.shapes import Shape, shape_of
+from genai_batch.resources.outcomes import judge, tiers
+from genai_batch.resources.prices import Lane, Rates, ServiceTier
+from genai_batch.resources.shapes import Shape, shape_of, tier_of
 from genai_batch.resources.tiers import LONG
 from genai_batch.resources.tokens.media import See, unseen
 from genai_batch.resources.untyped import as_list, as_object, field
@@ -34,6 +34,7 @@ class _Line(msgspec.Struct):
 
 class _Row(msgspec.Struct):
     response: dict[str, Any] | None = None
+    service_tier: Any = None
 
 
 _LINE = msgspec.json.Decoder(_Line)
@@ -49,15 +50,18 @@ class CallCosts:
         self._lane: Lane = lane
 
     def bound(self, body: bytes) -> float:
-        """The most that a request can cost.
+        """The most that a request can cost; one at flex what it would at the standard tier, should it be served there.
 
         Raises:
             UnknownModel: no price is known for it.
         """
-        return bounds.of_request(msgspec.json.decode(body), self._model, self._lane, self._day, self._see).usd
+        request = msgspec.json.decode(body)
+        return bounds.of_request(request, self._model, self._lane, self._day, self._see, fallback="standard").usd
 
-    def paid(self, response: dict[str, Any], shapes: frozenset[Shape]) -> float | None:
+    def paid(self, response: dict[str, Any], shapes: frozenset[Shape], served: str | None = None) -> float | None:
         """What an answer cost at most, its request being of one of `shapes`; None where it does not tell its tokens.
+
+        `served` is the word for the tier at which it was served; without one it was at that of its request.
 
         Raises:
             UnknownModel: no price is known for it.
@@ -66,14 +70,22 @@ class CallCosts:
         if not usage.input and not usage.output:
             return None
         is_long = usage.input > LONG
-        tiers: set[ServiceTier] = {shape.tier for shape in shapes}
-        rates = [prices.dearest_rates(self._model.name, self._lane, self._day, long=is_long, tier=t) for t in tiers]
-        rate = prices.Rates(*(max(kind) for kind in zip(*rates, strict=True)))
+        rate = self._dearest({shape.tier for shape in shapes}, served, is_long=is_long)
         if not as_list(field(as_object(response.get("usageMetadata")), "prompt_tokens_details")):
             rate = rate._replace(input=rate.dearest_input)  # what was read is not told apart by kind
         fees = sum((charge.usd * charge.most_uses for charge in self._untold(shapes)), Decimal(0))
         fees += charges.of_response(response, self._model)
         return float(prices.at(rate, usage) + fees)
+
+    def _dearest(self, asked: set[ServiceTier | None], served: str | None, *, is_long: bool) -> Rates:
+        """The highest rates of the tier that was served; of an unknown one, those of all tiers."""
+        if served:
+            tier = tier_of(served)
+            asked = {tier} if tier else {*asked, "standard", "priority"}
+        rates = [
+            prices.dearest_rates(self._model.name, self._lane, self._day, long=is_long, tier=tier) for tier in asked
+        ]
+        return Rates(*(max(kind) for kind in zip(*rates, strict=True)))
 
     def shape(self, body: bytes) -> frozenset[Shape]:
         """What a request says of its price beside its tokens."""
@@ -96,8 +108,8 @@ class CallCosts:
             return 0
         shapes = frozenset[Shape]().union(*(self.shape(body) for body in _bodies(requests)))
         total, untold = 0.0, 0
-        for response in _responses(results, start):
-            usd = self.paid(response, shapes)
+        for response, served in _responses(results, start):
+            usd = self.paid(response, shapes, served)
             untold += usd is None
             total += usd or 0
         dearest = max((self.bound(body) for body in _bodies(requests)), default=0) if untold else 0
@@ -117,10 +129,10 @@ def _bodies(requests: Path) -> Iterator[bytes]:
             yield bytes(_LINE.decode(line).request)
 
 
-def _responses(results: Path, start: int) -> Iterator[dict[str, Any]]:
-    """The answers of a file of results, which lines of another form are not."""
+def _responses(results: Path, start: int) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """The answers of a file of results, which lines of another form are not, and the tier that served each."""
     with results.open("rb", buffering=_BUFFER) as file:
         file.seek(start)
         for line in file:
-            if line.endswith(b"\n") and (response := _ROW.decode(line).response):
-                yield response
+            if line.endswith(b"\n") and (response := (row := _ROW.decode(line)).response):
+                yield response, tiers({"response": response, "service_tier": row.service_tier})[1]

@@ -64,11 +64,11 @@ def warnings(found: Preflight, lane: Lane) -> list[Problem]:
 
 def _ignored_tiers(tiers: tuple[Tier, ...], lane: Lane) -> list[Problem]:
     """Say that a batch has no service tiers."""
-    rows = sum(rows for tier in tiers for shape, rows in tier.shapes.items() if shape.tier != "standard")
+    rows = sum(rows for tier in tiers for shape, rows in tier.shapes.items() if shape.tier not in (None, "standard"))
     if lane != "batch" or rows <= 0:
         return []
     text = f"{rows:,.0f} rows name a service_tier, which a batch ignores: it costs half of standard"
-    return [Problem(problem=text, fix="remove service_tier, or use lane=live")]
+    return [Problem(problem=text, fix="remove service_tier, or use lane=live or flex")]
 
 
 def _too_much(size: int) -> list[Problem]:

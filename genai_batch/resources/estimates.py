@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, WithJsonSchema
 
 from genai_batch.resources import charges, doubts, prices
 from genai_batch.resources.answers import Answer, Problem, Range, dollars
@@ -23,7 +23,7 @@ from genai_batch.resources.models import ending
 from genai_batch.resources.outputs import Written, written
 from genai_batch.resources.outputs_data import assumed
 from genai_batch.resources.preflight.equals import EQUAL
-from genai_batch.resources.prices import Lane, Price, Rates, Usage, stops_at_limit
+from genai_batch.resources.prices import Fallback, Lane, Price, Rates, ServiceTier, Usage, stops_at_limit
 from genai_batch.resources.projection import Projection, Whole
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.shapes import Shape
@@ -35,9 +35,9 @@ ANSWER = 2_000
 
 
 class OtherLane(Answer):
-    """What the same requests would cost in the other lane; `high` is the bound."""
+    """What the same requests would cost in another lane; `high` is the bound."""
 
-    lane: Lane
+    lane: Annotated[Lane, WithJsonSchema({"type": "string"})]
     cost_usd: float
     low: float
     high: float
@@ -138,14 +138,15 @@ class Estimate(Answer):
 class Bill:
     """The parts of what one job costs in one lane, each as a triple for the whole job."""
 
-    def __init__(self, found: Preflight, lane: Lane, day: date) -> None:
-        """Price what one pass found.
+    def __init__(self, found: Preflight, lane: Lane, day: date, fallback: Fallback | None = None) -> None:
+        """Price what one pass found; with `fallback` rows at flex may have to be sent, and paid, at that tier.
 
         Raises:
             UnknownModel: no price is known for the model, or for a tier, a medium or a tool of a row.
         """
         self.found, self.day = found, day
         self.lane: Lane = lane
+        self.fallback: Fallback | None = fallback
         _refuse_unpriced_media(found)
         tiers = [(tier, long) for long, tier in ((False, found.short), (True, found.long))]
         self._written = [(tier, long, _written(tier, found)) for tier, long in tiers]
@@ -156,22 +157,22 @@ class Bill:
 
     @property
     def cost(self) -> Triple:
-        """USD that it probably costs, everything included."""
-        parts = [self._tier(tier, long, all_) for tier, long, all_ in self._written]
-        return Triple.sum([*parts, *(total for _, total in self.fees)])
+        """USD that it probably costs, everything included; the high end is that of all rows falling back."""
+        cost = self._cost(None)
+        return cost._replace(high=self._cost(self.fallback).high) if self.fallback else cost
 
     def bound(self, change: "Change | None" = None) -> Bound:
         """What it can cost at most, in tokens and USD; `change` sets the rows otherwise first."""
-        bounding = Bounding(self.found.model, self.lane, self.day)
+        bounding = Bounding(self.found.model, self.lane, self.day, self.fallback)
         short, long = (
             bounding.of(change(tier) if change else tier, long=is_long)
             for is_long, tier in ((False, self.found.short), (True, self.found.long))
         )
         return short.plus(long)
 
-    def usd(self, usage: Usage) -> Decimal:
-        """What tokens that were measured cost here."""
-        return prices.cost(self.found.model.name, self.lane, self.day, usage)
+    def usd(self, usage: Usage, tier: ServiceTier | None) -> Decimal:
+        """What tokens that were measured cost here, of a row that names a tier or none."""
+        return prices.cost(self.found.model.name, self.lane, self.day, usage, tier)
 
     @property
     def whole(self) -> Whole:
@@ -183,23 +184,34 @@ class Bill:
             self.found.requests, self.input.likely, most, float(max((fee.usd for fee, _ in self.fees), default=0))
         )
 
-    def _rates(self, shape: Shape, long: bool) -> Rates:
-        return prices.rates(self.found.model.name, self.lane, self.day, long=long, tier=shape.tier)
+    def _cost(self, fallback: Fallback | None) -> Triple:
+        parts = [self._tier(tier, long, all_, fallback) for tier, long, all_ in self._written]
+        return Triple.sum([*parts, *(total for _, total in self.fees)])
 
-    def _tier(self, tier: Tier, long: bool, all_: list[tuple[Shape, Written, float]]) -> Triple:
+    def _rates(self, shape: Shape, long: bool, fallback: Fallback | None) -> Rates:
+        tier = shape.tier or prices.default_tier(self.lane)
+        if tier == "flex":
+            tier = fallback or tier
+        return prices.rates(self.found.model.name, self.lane, self.day, long=long, tier=tier)
+
+    def _tier(
+        self, tier: Tier, long: bool, all_: list[tuple[Shape, Written, float]], fallback: Fallback | None
+    ) -> Triple:
         if not all_:
             return Triple()
-        rates = [(self._rates(shape, long), rows) for shape, _, rows in all_]
+        rates = [(self._rates(shape, long, fallback), rows) for shape, _, rows in all_]
         out = [
             _output_usd(row, rate, shape).times(rows) for (shape, row, rows), (rate, _) in zip(all_, rates, strict=True)
         ]
         return Triple.sum([doubts.input_usd(tier, _mean(rates)), *map(_added, all_, rates), *out])
 
 
-def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequence[Past] = ()) -> Estimate:
+def estimate(
+    found: Preflight, lane: Lane, day: date, backend: str, past: Sequence[Past] = (), fallback: Fallback | None = None
+) -> Estimate:
     """Turn what one pass found, and what earlier jobs of its model and shape taught, into numbers with a range."""
-    elsewhere: Lane = "live" if lane == "batch" else "batch"
-    bill, other = Bill(found, lane, day), Bill(found, elsewhere, day)
+    elsewhere = other_lane(lane)
+    bill, other = Bill(found, lane, day, fallback), Bill(found, elsewhere, day)
     plain, learnt, most = bill.cost, correction(past), bill.bound()
     there = corrected(other.cost, past).bounded(other.bound().usd)
     ends = ending(found.model, lane, day)
@@ -222,6 +234,11 @@ def estimate(found: Preflight, lane: Lane, day: date, backend: str, past: Sequen
         backend=backend,
         next=_next(found),
     ).noting(plain, can_stop=stops_at_limit(lane))
+
+
+def other_lane(lane: Lane) -> Lane:
+    """The lane that a lane is compared with: live is held against batch, and both lanes at half price against live."""
+    return "batch" if lane == "live" else "live"
 
 
 def piloted(

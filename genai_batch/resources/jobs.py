@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from genai_batch.resources import uris
-from genai_batch.resources.prices import Lane
+from genai_batch.resources.prices import Fallback, Lane
 
 State = Literal[
     "JOB_STATE_QUEUED",
@@ -74,7 +74,10 @@ class Job(BaseModel):
     checks: Annotated[
         str | None, Field(description="What is checked of its answers: schema, binding; None where not noted")
     ] = None
-    concurrency: Annotated[int | None, Field(description="Calls at a time in the live lane; None if not asked")] = None
+    concurrency: Annotated[int | None, Field(description="Calls at a time, live or flex; None if not asked")] = None
+    fallback: Annotated[
+        Fallback | None, Field(description="Tier of flex rows that have found no room several times; None for flex")
+    ] = None
     changed_since: Annotated[
         str | None, Field(description="The job that it was compared with; what was in that is not")
     ] = None

@@ -300,7 +300,7 @@ class Ledger(Database):
             "SELECT expected, cost * 1.0 AS actual FROM job WHERE model = ? AND backend = ? AND shape = ? "
             "AND attempt = 0 AND state = 'JOB_STATE_SUCCEEDED' AND cost * 1.0 > 0 AND expected > 0 "
             "AND NOT EXISTS (SELECT 1 FROM json_each(counts) WHERE key NOT IN ('ok', 'truncated')) "
-            "ORDER BY created_at DESC LIMIT ?"
+            "AND fallback IS NULL ORDER BY created_at DESC LIMIT ?"
         )
         return [Past(row["expected"], row["actual"]) for row in self.rows(sql, model, backend, shape, _PAST)]
 

@@ -154,7 +154,7 @@ def ending(model: Model, lane: str, today: date) -> Problem | None:
     """Say when the model ends, and whether it may do so before a job that starts today."""
     if model.ends is None:
         return None
-    last = today + (BATCH_LIFE if lane == "batch" else timedelta(days=1))
+    last = today + (timedelta(days=1) if lane == "live" else BATCH_LIFE)
     if model.ends > last:
         return Problem(problem=f"{model.name} ends on {model.ends}.", fix=f"use {model.next}")
     life = "a batch may take 48 h" if lane == "batch" else "this job may still run then"

@@ -102,6 +102,12 @@ def media(response: dict[str, Any]) -> list[dict[str, Any]]:
     return [blob for blob in found if is_object(blob) and _begins_well(blob.get("data"))]
 
 
+def tiers(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The words for the service tiers at which a row was asked for and served; None where it does not say so."""
+    usage = as_object(as_object(row.get("response")).get("usageMetadata"))
+    return _word(row.get("asked_tier")), _word(row.get("service_tier")) or _word(usage.get("serviceTier"))
+
+
 def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
     """Say why the row is not ok."""
     if verdict.outcome == "ok":
@@ -210,6 +216,12 @@ def _of(details: Any, modality: str) -> int:
     """Tokens of one modality in a list of them."""
     found = (as_object(each) for each in as_list(details) if details)
     return sum(_count(each.get("tokenCount")) for each in found if each.get("modality") == modality)
+
+
+def _word(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return None if value is None else str(value)[:60]
 
 
 def _count(value: Any) -> int:

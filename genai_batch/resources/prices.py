@@ -23,8 +23,10 @@ from genai_batch.resources.tiers import LONG
 if TYPE_CHECKING:  # takes 0.2 s to import
     from genai_prices.types import MatchLogic, ModelInfo
 
-Lane = Literal["batch", "live"]
+Lane = Literal["batch", "flex", "live"]
 ServiceTier = Literal["standard", "flex", "priority"]
+Fallback = Literal["standard"]
+"""The tier at which a row of the flex lane is sent that has found no room several times."""
 _BATCH_KNOWN_SINCE = datetime(2026, 10, 15, tzinfo=UTC)
 _MTOK = 1_000_000
 
@@ -74,6 +76,11 @@ def stops_at_limit(lane: str) -> bool:
     return lane != "batch"
 
 
+def default_tier(lane: Lane) -> ServiceTier:
+    """The service tier at which a lane sends a row that names none; a batch has no tiers and ignores it."""
+    return "flex" if lane == "flex" else "standard"
+
+
 @cache
 def listed(model: str) -> "ModelInfo | None":
     """The entry of genai-prices that names a model word for word, whatever other names it would match."""
@@ -101,8 +108,8 @@ def prices_pictures(model: str) -> bool:
 
 
 @cache
-def rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier = "standard") -> Rates:
-    """Likely rates of one model on one day; a batch has no service tiers.
+def rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier | None = None) -> Rates:
+    """Likely rates of one model on one day, at the tier of the lane where none is named; a batch has no service tiers.
 
     Raises:
         UnknownModel: no price is known; a price is never guessed and never 0.
@@ -111,7 +118,7 @@ def rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: Servic
 
 
 @cache
-def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier = "standard") -> Rates:
+def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier: ServiceTier | None = None) -> Rates:
     """The highest rates that a job of one day may be billed at.
 
     A batch may run into a day of other prices, or on past the end of its model, when the next one answers. Google's
@@ -120,7 +127,7 @@ def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier
     Raises:
         UnknownModel: as for `rates`.
     """
-    facts = catalogue()["models"].get(model, {})
+    facts = _facts(model)
     last = day + BATCH_LIFE
     ended = "next" in facts and facts["ends"] <= last
     billed = [(model, day), (model, last), *([(facts["next"], last)] if ended else [])]
@@ -133,13 +140,13 @@ def dearest_rates(model: str, lane: Lane, day: date, *, long: bool = False, tier
 def price(model: str, lane: Lane, day: date) -> Price:
     """Name the source of `rates` for the same arguments."""
     halved = _lacks_batch(model, lane, datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
-    source = f"genai-prices {version('genai-prices')}" + ", standard price halved" * halved
+    source = f"genai-prices {version('genai-prices')}" + ", standard price halved" * (halved or lane == "flex")
     return Price(source=source, checked=catalogue()["checked"])
 
 
-def cost(model: str, lane: Lane, day: date, usage: Usage) -> Decimal:
-    """USD of one answer."""
-    return at(rates(model, lane, day, long=usage.input > LONG), usage)
+def cost(model: str, lane: Lane, day: date, usage: Usage, tier: ServiceTier | None = None) -> Decimal:
+    """USD of one answer, at the tier of the lane where none is named."""
+    return at(rates(model, lane, day, long=usage.input > LONG, tier=tier), usage)
 
 
 def at(rate: Rates, usage: Usage) -> Decimal:
@@ -164,12 +171,22 @@ def _standard(model: str, lane: Lane, day: date, long: bool) -> Rates:
     return rate.times(Decimal("0.5")) if _lacks_batch(model, lane, when) else rate
 
 
-def _factors(model: str, lane: Lane, tier: ServiceTier) -> tuple[Decimal, Decimal]:
+def _facts(model: str) -> dict[str, Any]:
+    """What `models.toml` says of a model, or of the one that its name is a listed alias of."""
+    facts = catalogue()["models"]
+    alias = None if model in facts else listed(model)
+    return facts.get(alias.id if alias else model, {})
+
+
+def _factors(model: str, lane: Lane, tier: ServiceTier | None) -> tuple[Decimal, Decimal]:
     """What a service tier costs against the standard one: probably, and at most."""
     if lane == "batch":
         return Decimal(1), Decimal(1)
-    if tier == "flex" and not catalogue()["models"].get(model, {}).get("flex"):
+    tier = tier or default_tier(lane)
+    if tier == "flex" and not _facts(model).get("flex"):
         advice = "Leave service_tier out, or name a model that has flex."
+        if lane == "flex":
+            advice = "Use lane='batch' (`--lane batch`), at the same price, or a model that has flex: gemini-3.8-flash."
         raise UnknownModel(model, why=f"no price is known for {model} at the service tier flex", advice=advice)
     likely, most = catalogue()["tiers"][tier]
     return Decimal(likely), Decimal(most)

@@ -105,6 +105,11 @@ class Results:
         return {code: (count, keys, said) for code, (count, keys, said) in self._index.about["findings"].items()}
 
     @property
+    def tiers(self) -> list[tuple[str, str, int]]:
+        """Rows by the tiers at which they were asked for and served, where one is not that of their lane."""
+        return [(asked, served, rows) for asked, served, rows in self._index.about["tiers"]]
+
+    @property
     def totals(self) -> list[Total]:
         """How all rows ended, with their tokens; missing ones too."""
         return self._index.totals()

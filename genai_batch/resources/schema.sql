@@ -232,3 +232,7 @@ ALTER TABLE shard ADD COLUMN stopped_by TEXT;
 
 -- Percent of failed rows at which a job is stopped; NULL where that was not asked.
 ALTER TABLE job ADD COLUMN stop_on_failures REAL;
+
+-- step: 021_fallback
+-- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
+ALTER TABLE job ADD COLUMN fallback TEXT;

@@ -39,13 +39,14 @@ class Shape(NamedTuple):
     caption: bool = False
     tools: frozenset[str] = frozenset()
     cached: bool = False
-    tier: ServiceTier = "standard"
+    tier: ServiceTier | None = None
+    """As the row names it; None where it takes that of its lane."""
 
     @property
     def name(self) -> str:
         """A short name that is the same in every process, and in versions that knew no tiers."""
         plain = self._replace(tools=frozenset(), image_size=self.image_size or "1K")
-        settings = repr(plain).replace(", tier='standard')", ")")
+        settings = repr(plain).replace(", tier='standard')", ")").replace(", tier=None)", ")")
         return sha256((settings + ",".join(sorted(self.tools))).encode()).hexdigest()[:12]
 
 
@@ -66,16 +67,22 @@ def shape_of(request: dict[str, Any], model: Model) -> Shape:
         caption=made == "IMAGE" and (not kinds or "TEXT" in kinds),
         tools=_tools(request),
         cached=bool(field(request, "cached_content")),
-        tier=tier_of(field(request, "service_tier")) or "standard",
+        tier=named_tier(field(request, "service_tier")),
     )
 
 
 def tier_of(value: object) -> ServiceTier | None:
-    """The service tier that a request names, in any case and with or without `SERVICE_TIER_`; None where it is none."""
-    if value is None:
-        return "standard"
-    plain = value.strip().lower().removeprefix("service_tier_") if isinstance(value, str) else ""
-    return _TIERS.get(plain)
+    """Read a service tier, in any case and with or without `SERVICE_TIER_`; None for a word that is no tier."""
+    return "standard" if value is None else _TIERS.get(_plain(value))
+
+
+def named_tier(value: object) -> ServiceTier | None:
+    """The tier that the `service_tier` of a request names; None where it leaves that open or names none that exists."""
+    return None if value is None or _plain(value) == "unspecified" else tier_of(value)
+
+
+def _plain(value: object) -> str:
+    return value.strip().lower().removeprefix("service_tier_") if isinstance(value, str) else ""
 
 
 def _thinking(settings: dict[str, Any]) -> int | str | None:

@@ -104,7 +104,7 @@ class Standing:
         self._attempts.move_to_end(job.id)
         while len(self._attempts) > _KEPT:
             self._attempts.popitem(last=False)
-        end = None if job.lane_now == "live" else job.results_bytes
+        end = None if job.lane_now != "batch" else job.results_bytes
         if size > attempt.at and not attempt.catch_up(file, end):
             return None
         return _stand(job, attempt, requests)

@@ -202,11 +202,15 @@ def notice(job: Job) -> str | None:
 
 def _lanes(job: Job) -> str | None:
     """Say which attempts ran in another lane than the job, and at its price."""
-    others = [str(number) for number in range(2, job.attempt + 2) if job.lane_of(number - 1) != job.lane]
-    if not others:
-        return None
-    what = f"Attempt {others[0]} ran" if len(others) == 1 else f"Attempts {', '.join(others)} ran"
-    return f"{what} in the {'live' if job.lane == 'batch' else 'batch'} lane, at its price."
+    by_lane: dict[Lane, list[str]] = {}
+    for number in range(2, job.attempt + 2):
+        by_lane.setdefault(job.lane_of(number - 1), []).append(str(number))
+    by_lane.pop(job.lane, None)
+    sentences = [
+        f"Attempt{'s' * (len(numbers) > 1)} {', '.join(numbers)} ran in the {lane} lane, at its price."
+        for lane, numbers in by_lane.items()
+    ]
+    return " ".join(sentences) or None
 
 
 def _done(job: Job, shards: list[Shard]) -> int:

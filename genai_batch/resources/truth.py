@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from genai_batch.resources.answers import brief
 from genai_batch.resources.checks.checking import MISMATCH, SWAPPED, UNKNOWN, UNVERIFIED
 from genai_batch.resources.results import Results
+from genai_batch.resources.shapes import tier_of
 
 KEYS = 3
 """Keys that are named of each kind."""
@@ -29,6 +30,7 @@ def _told(results: Results) -> Iterator[str]:
         if code in findings:
             count, keys, first = findings[code]
             yield said.format(f"{count:,}", named(keys, count), first)
+    yield from _billed_otherwise(results.tiers)
     missing = results.counts.get("missing", 0)
     if 0 < missing < sum(results.counts.values()):
         keys = [entry.key for entry in results.page("missing", 0, KEYS)]
@@ -38,6 +40,14 @@ def _told(results: Results) -> Iterator[str]:
     if count := results.repeated:
         keys = named(results.repeated_keys[:KEYS], len(results.repeated_keys))
         yield f"{count:,} answers came again for the same key in one attempt ({keys}); an ok one is preferred."
+
+
+def _billed_otherwise(tiers: list[tuple[str, str, int]]) -> Iterator[str]:
+    """Say how many rows were served at another service tier than they asked for, or than their lane asks for."""
+    for asked, served, rows in tiers:
+        wish = f"asked for at the service tier {asked} and " if asked != served else ""
+        price = "and billed" if tier_of(served) else "at a price that is not known"
+        yield f"{rows:,} rows were {wish}served, {price}, at {brief(served, 40)}."
 
 
 def named(keys: list[str], count: int) -> str:

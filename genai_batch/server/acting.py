@@ -11,7 +11,7 @@ from genai_batch.resources.corrections import Corrected
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import BROKEN, FINISHED
-from genai_batch.resources.prices import Lane
+from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown, shown
@@ -26,11 +26,12 @@ from genai_batch.tools.workspace import Workspace
 
 
 async def estimated(
-    workspace: Workspace, source: str, model: str | None, lane: Lane, pilot: int | None, most: float | None,
+    workspace: Workspace, source: str, model: str | None, lane: Lane, fallback: Fallback | None,
+    pilot: int | None, most: float | None,
     max_output_tokens: int | None, choice: Selection | None, *, quiet: bool,
 ) -> Estimate:  # fmt: skip
     """Estimate; a pilot is waited for, with a progress bar."""
-    ask = partial(estimate_cost, source, workspace, model, lane, pilot, most, max_output_tokens, choice)
+    ask = partial(estimate_cost, source, workspace, model, lane, fallback, pilot, most, max_output_tokens, choice)
     answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
         await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))

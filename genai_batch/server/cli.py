@@ -33,6 +33,7 @@ from genai_batch.server.options import (
     Deadline,
     Every,
     FailureLimit,
+    FallBack,
     First,
     InLane,
     Job,
@@ -92,7 +93,7 @@ def options(
 
 @app.command()
 def estimate(
-    source: SourcePath, model: Model = None, lane: Lane = "batch",
+    source: SourcePath, model: Model = None, lane: Lane = "batch", fallback: FallBack = None,
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
     pilot: Piloted = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
@@ -106,13 +107,13 @@ def estimate(
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
-        if model is None or max_output_tokens or chosen(only, sample, seed, limit, changed_since):
+        if model is None or max_output_tokens or fallback or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
         answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
-        arguments = (source, model, lane, pilot, max_cost_usd, max_output_tokens, choice)
+        arguments = (source, model, lane, fallback, pilot, max_cost_usd, max_output_tokens, choice)
         answer = within(
             lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet, every=every
         )
@@ -123,7 +124,7 @@ def estimate(
 @app.command()
 def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
-    deadline_h: Deadline = None, pilot: Piloted = None,
+    deadline_h: Deadline = None, fallback: FallBack = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
@@ -134,6 +135,7 @@ def create(
         "lane": lane,
         "concurrency": concurrency,
         "deadline_h": deadline_h,
+        "fallback": fallback,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
         "stop_on_failures": stop_on_failures,
@@ -183,7 +185,7 @@ def run_job(
     output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
-    pilot: Piloted = None,
+    fallback: FallBack = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
     max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
@@ -194,6 +196,7 @@ def run_job(
         "lane": lane,
         "concurrency": concurrency,
         "deadline_h": deadline_h,
+        "fallback": fallback,
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
         "stop_on_failures": stop_on_failures,
@@ -286,7 +289,9 @@ def resume(
     job: Job,
     rows: Annotated[Rows, typer.Option(help="Which rows to send again")] = "unfinished",
     key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
-    lane: Annotated[Lane | None, typer.Option(help="The job's own, if not said; live costs twice, answers now")] = None,
+    lane: Annotated[
+        Lane | None, typer.Option(help="The job's own, if not said; live costs twice, answers now; flex in minutes")
+    ] = None,
     confirm: Confirm = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Send rows of a finished job again, or run the rest of one in the live lane, to its end; good answers are kept."""
@@ -300,7 +305,7 @@ def resume(
 
     answer = within(ask, json, quiet)
     show(answer, showing.status(answer), json)
-    waits = answer.state == "JOB_STATE_QUEUED" or answer.lane == "live"
+    waits = answer.state == "JOB_STATE_QUEUED" or answer.lane != "batch"
     raise typer.Exit(exit_code(answer) if answer.is_over else 5 if waits else 0)
 
 

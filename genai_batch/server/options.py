@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from genai_batch.resources.errors import BatchError
+from genai_batch.resources.prices import Fallback
 from genai_batch.server.piped import source_of
 from genai_batch.server.terminal import amount
 from genai_batch.tools.routing import Wish
@@ -38,10 +39,18 @@ Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job
 Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]
 Again = Annotated[bool, typer.Option("--again", help="Run the same content anew and pay again")]
 InLane = Annotated[
-    Wish | None, typer.Option(help="live: now, at full price; batch (default): at half price, in hours; auto: as fits")
+    Wish | None,
+    typer.Option(
+        help="live: now, at full price; flex: at half price, in minutes, when Gemini has room; "
+        "batch (default): at half price, in hours; auto: as fits"
+    ),
 ]
-AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time in the live lane, at most")]
+AtOnce = Annotated[int | None, typer.Option(min=1, max=2000, help="Calls at a time, live or flex, at most")]
 Deadline = Annotated[float | None, typer.Option("--deadline-h", min=0.01, help="For --lane auto: hours to have it in")]
+FallBack = Annotated[
+    Fallback | None,
+    typer.Option("--fallback", help="For --lane flex: after 3 refusals a row is sent at this tier"),
+]
 Piloted = Annotated[int | None, typer.Option(min=2, max=200, help="Run so many rows first, project from them")]
 Sample = Annotated[int | None, typer.Option(min=1, help="Only so many, drawn at random")]
 Seed = Annotated[int, typer.Option(help="Of the sample")]

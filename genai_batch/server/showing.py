@@ -125,10 +125,12 @@ def models(answer: ModelList) -> list[str]:
     """A table of models; USD per million tokens in the batch lane."""
     rows = [
         f"{line.model:<32}{line.kind:<10}{line.batch_input:>8,.3f} in{line.batch_output:>9,.3f} out"
+        + ("   flex" if line.flex else "")
         + (f"   ends {line.ends}, then {line.next}" if line.ends else "")
         for line in answer.models
     ]
-    return [*rows, f"USD per million tokens in the batch lane, twice that live; {answer.source}, {answer.checked}"]
+    prices = "USD per million tokens in the batch lane, the same where a model has flex, twice that live"
+    return [*rows, f"{prices}; {answer.source}, {answer.checked}"]
 
 
 def counts(rows: Counts) -> str:

@@ -72,7 +72,7 @@ def _how_to_go_on(workspace: Workspace, status: JobStatus, named: str) -> str:
     """Which commands come back to a job that goes on elsewhere, or not at all until then."""
     snapshot = workspace.ledger.snapshot(status.job_id)
     job = snapshot.job
-    if job.lane_now == "live":
+    if job.lane_now != "batch":
         done = workspace.lane.stand(snapshot).done  # what is whole on the disk: a run that was given up has not counted
         return f"Interrupted; {done:,} rows are stored. genai-batch resume {named} runs the rest."
     if job.state == "JOB_STATE_QUEUED":

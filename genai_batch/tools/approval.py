@@ -7,6 +7,7 @@ shown is no approval. What was approved is an amount: a file that became dearer 
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal, NamedTuple
 
 from anyio import move_on_after
@@ -14,10 +15,10 @@ from anyio import move_on_after
 from genai_batch.resources import estimates, jobs, spend
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
-from genai_batch.resources.estimates import Bill, Estimate
+from genai_batch.resources.estimates import Bill, Estimate, other_lane
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.lowering import best_setting
-from genai_batch.resources.prices import Lane
+from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.spend import Budget
 from genai_batch.resources.triples import Triple
@@ -54,14 +55,17 @@ class Costs(NamedTuple):
     most: float
 
 
-def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch") -> Estimate:
+def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch", fallback: Fallback | None = None) -> Estimate:
     """Estimate what a preflight has found, as a pilot of it, or earlier jobs of its model and shape, teach."""
     past = workspace.ledger.past(found.model.name, workspace.backend, found.shape)
-    price = estimates.estimate(found, lane, workspace.today, workspace.backend, past)
-    setting = best_setting(Bill(found, lane, workspace.today), workspace.max_cost_usd)
+    price = estimates.estimate(found, lane, workspace.today, workspace.backend, past, fallback)
+    setting = best_setting(Bill(found, lane, workspace.today, fallback), workspace.max_cost_usd)
     price = price.model_copy(update={"to_lower": setting})
-    told = workspace.ledger.pilot_of(found.digest, found.model.name, lane, workspace.backend)
-    return price.known(Triple(told.low, told.likely, told.high)) if told else price
+    pilot = partial(workspace.ledger.pilot_of, found.digest, found.model.name, backend=workspace.backend)
+    if (here := pilot(lane=lane)) is None:
+        return price
+    dearest = (pilot(lane=other_lane(lane)) or here) if fallback else here
+    return price.known(Triple(here.low, here.likely, dearest.high))
 
 
 def limit_of(workspace: Workspace, asked: float | None) -> float:

@@ -23,7 +23,7 @@ async def check_status(
 ) -> JobStatus:
     """How far a job is: state, rows by outcome, percent, time left, cost.
 
-    With wait_s it waits without using tokens.
+    wait_s waits without using tokens.
     """
     job, pipeline = await workspace.named(job_id)
     snapshot, began = Snapshot(job, workspace.ledger.shards(job.id)), anyio.current_time()

@@ -1,7 +1,7 @@
 """Start a job from a file of requests or a manifest."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from anyio import move_on_after, to_thread
 from pydantic import Field
@@ -10,6 +10,7 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import Problem, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.scans import Scan
 from genai_batch.resources.status import JobStatus
@@ -49,6 +50,7 @@ async def _quote(
     lane: Wish | None,
     concurrency: int | None,
     deadline_h: float | None,
+    fallback: Fallback | None,
     pilot: int | None,
     max_output_tokens: int | None,
     workspace: Given,
@@ -63,7 +65,7 @@ async def _quote(
             workspace, source, model, bound=check_binding, max_output_tokens=max_output_tokens
         ) as found:
             await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
-            how = How.of(found.about, lane, concurrency, deadline_h)
+            how = How.of(found.about, lane, concurrency, deadline_h, fallback)
             draft = await to_thread.run_sync(settled, workspace, found, "", how)
         known = not again and await _known(workspace, draft)
         beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
@@ -78,13 +80,16 @@ async def create_batch(
     workspace: Given,
     model: ModelName = None,
     name: Annotated[str | None, Field(max_length=100)] = None,
-    lane: Annotated[Wish | None, Field(description="batch (default): hours, half price; live: now; auto")] = None,
+    lane: Annotated[
+        Wish | None, Field(description="half price: batch (default), hours; flex, minutes. live: now; auto")
+    ] = None,
     max_cost_usd: Annotated[float | None, Field(description="Ask above this", ge=0)] = None,
-    confirm: Annotated[bool, Field(description="True once the user approved")] = False,
+    confirm: Annotated[bool, Field(description="The user approved")] = False,
     again: Annotated[bool, Field(description="Run and pay again")] = False,
     check_binding: Annotated[bool, Field(description="Notice swapped answers")] = False,
-    concurrency: Annotated[int | None, Field(description="Live calls at a time", ge=1, le=2000)] = None,
+    concurrency: Annotated[int | None, Field(description="Calls at a time", ge=1, le=2000)] = None,
     deadline_h: Annotated[float | None, Field(description="For auto: needed within", gt=0)] = None,
+    fallback: Annotated[Fallback | None, Field(description="Of flex rows without room")] = None,
     pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
     max_output_tokens: OutputLimit = None,
     word: Annotated[Word | None, Asked(_quote)] = None,
@@ -92,21 +97,23 @@ async def create_batch(
     stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
     stop_on_failures: Annotated[float | None, Filled.NOTHING] = None,
 ) -> JobStatus:
-    """Send a file of requests or a manifest to Gemini as one job and return the job at once.
+    """Start a job from a source and return it at once.
 
-    The same content, model and lane asked for twice is the same job. Follow it with check_status.
+    The same content, model and lane again is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        own = (check_binding, lane, concurrency, deadline_h, pilot, max_output_tokens, stop_on_failures)
+        own = (check_binding, lane, concurrency, deadline_h, fallback, pilot, max_output_tokens, stop_on_failures)
         if any(own):
-            said = "check_binding, lane, concurrency, deadline_h, pilot, max_output_tokens and stop_on_failures are"
-            said = f"{said} of one job"
+            said = (
+                "check_binding, lane, concurrency, deadline_h, fallback, pilot, max_output_tokens and stop_on_failures"
+            )
+            said = f"{said} are of one job"
             raise BatchError(f"{said}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(
         workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
     ) as found:
-        how = How.of(found.about, lane, concurrency, deadline_h, stop_on_failures)
+        how = How.of(found.about, lane, concurrency, deadline_h, fallback, stop_on_failures)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""
             renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
@@ -131,14 +138,14 @@ async def create_batch(
         else:
             await (workspace.look(snapshot) if existing else workspace.lane.step(job))
     status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)
-    reason = None if existing else f"{told} {draft.reason or ''}".strip()
+    reason = _keeps_fallback(draft.job, job) if existing else f"{told} {draft.reason or ''}".strip()
     return _told(status, renewed or reason, found.about.warnings)
 
 
 async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: int, most: float) -> str:
     """Run some rows first, in the lane of the job, and say what they told."""
-    how = How(draft.job.lane, draft.job.concurrency)
-    pilot = piloting.Pilot(rows, most, draft.job.lane, how)
+    how = How(draft.job.lane, draft.job.concurrency, fallback=draft.job.fallback)
+    pilot = piloting.Pilot(rows, most, draft.job.lane, how, fallback=draft.job.fallback)
     return await piloting.before(workspace, found, draft, pilot)
 
 
@@ -156,11 +163,20 @@ async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked)
 
 
 async def _known(workspace: Workspace, draft: Draft) -> Job | None:
-    """Find the same job; where the lane was left to us, one in the other lane is the same too."""
-    if job := await same(workspace, draft.job):
-        return job
-    other = "live" if draft.job.lane == "batch" else "batch"
-    return await same(workspace, draft.job.model_copy(update={"lane": other})) if draft.reason else None
+    """Find the same job; where the lane was left to us, one in another lane is the same too."""
+    lanes = [draft.job.lane, *(get_args(Lane) if draft.reason else ())]
+    for lane in lanes:
+        if job := await same(workspace, draft.job.model_copy(update={"lane": lane})):
+            return job
+    return None
+
+
+def _keeps_fallback(asked: Job, job: Job) -> str | None:
+    """Say that the same job, which is under way, does not change how it was begun."""
+    if job.is_over or asked.fallback == job.fallback:
+        return None
+    begun = f"with fallback {job.fallback}" if job.fallback else "without fallback"
+    return f"It goes on {begun}, as it was begun; after cancel_job, resume_job(lane='live') sends the rest at once."
 
 
 def _told(status: JobStatus, reason: str | None, warnings: tuple[Problem, ...]) -> JobStatus:

@@ -18,18 +18,19 @@ from anyio import to_thread
 from genai_batch.resources import charges, jobs, outcomes, projection
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
-from genai_batch.resources.estimates import Bill, Estimate, PilotRun, piloted
+from genai_batch.resources.estimates import Bill, Estimate, PilotRun, other_lane, piloted
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Told
 from genai_batch.resources.local_files import LocalFiles
-from genai_batch.resources.prices import Lane, Usage
+from genai_batch.resources.prices import Fallback, Lane, ServiceTier, Usage
 from genai_batch.resources.projection import Measured, Projection
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.shapes import named_tier
 from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
-from genai_batch.resources.untyped import as_object
+from genai_batch.resources.untyped import as_object, field
 from genai_batch.tools.approval import expected, priced
 from genai_batch.tools.routing import AS_BATCH, How
 from genai_batch.tools.starting import Draft, drafted, record, same
@@ -43,7 +44,10 @@ _TOLD_NOTHING = "told nothing: too few rows came back well"
 
 
 class Pilot(NamedTuple):
-    """What to run: so many rows, at most for so many USD, the lane of the whole job, and how the pilot itself runs."""
+    """What to run: so many rows, at most for so many USD, the lane of the whole job, and how the pilot itself runs.
+
+    `fallback` is that of the whole job.
+    """
 
     rows: int
     most: float
@@ -51,6 +55,7 @@ class Pilot(NamedTuple):
     how: How = AS_BATCH
     likely_most: float = inf
     """USD that it may probably cost, where nobody stated what it may cost at most."""
+    fallback: Fallback | None = None
 
 
 class _Begun(NamedTuple):
@@ -61,12 +66,13 @@ class _Begun(NamedTuple):
 
 
 class _Answered(NamedTuple):
-    """A row of the pilot: tokens of input expected, what was used, and USD of tool fees."""
+    """A row of the pilot: tokens of input expected, what was used, USD of tool fees, and the tier that it names."""
 
     expected: float
     used: Usage
     thinking: int
     fees: float
+    tier: ServiceTier | None
 
 
 async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
@@ -146,11 +152,11 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
 async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilot) -> Estimate:
     """Wait a while for a pilot, and estimate the source from what it cost."""
     job = await _awaited(workspace, job)
-    price = await to_thread.run_sync(priced, workspace, found, pilot.lane)
+    price = await to_thread.run_sync(priced, workspace, found, pilot.lane, pilot.fallback)
     guess = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
         return piloted(guess, _told(job))
-    lanes: tuple[Lane, Lane] = ("batch", "live") if pilot.lane == "batch" else ("live", "batch")
+    lanes = (pilot.lane, other_lane(pilot.lane))
     told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
     if not told:
         workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
@@ -160,7 +166,10 @@ async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilo
     for lane, each in zip(lanes, told, strict=True):
         known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd, job.requests)
         workspace.ledger.note_pilot(known, workspace.now())
-    return piloted(guess, _told(job), *told)
+    here, there = told
+    if pilot.fallback:
+        here = here._replace(cost_usd=here.cost_usd._replace(high=there.cost_usd.high))
+    return piloted(guess, _told(job), here, there)
 
 
 def _drawn(whole: Draft, rows: int) -> Path:
@@ -222,9 +231,11 @@ def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
                 continue
             row = results.row(entry)
             verdict = outcomes.judge(row)
-            expected = of_request(msgspec.json.decode(line)["request"], found.model, see=see)
+            request = msgspec.json.decode(line)["request"]
+            expected = of_request(request, found.model, see=see)
             fees = charges.of_response(as_object(row.get("response")), found.model)
-            yield _Answered(expected, verdict.usage, verdict.thinking, float(fees))
+            tier = named_tier(field(request, "service_tier"))
+            yield _Answered(expected, verdict.usage, verdict.thinking, float(fees), tier)
 
 
 def _measured(row: _Answered, bill: Bill) -> Measured:
@@ -233,5 +244,5 @@ def _measured(row: _Answered, bill: Bill) -> Measured:
     written = Usage(output=used.output, image_output=used.image_output)
     return Measured(
         row.expected, used.input, used.output - row.thinking, row.thinking,
-        float(bill.usd(asked)), float(bill.usd(written)), row.fees,
+        float(bill.usd(asked, row.tier)), float(bill.usd(written, row.tier)), row.fees,
     )  # fmt: skip

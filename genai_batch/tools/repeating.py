@@ -61,7 +61,7 @@ def _compared(workspace: Workspace, scan: Preflight, draft: Draft, job_id: str, 
     if count:
         others = Preflight(rest, scan.model, scan.cut, about=scan.about)
         others.run()
-        price = priced(workspace, others, draft.job.lane)
+        price = priced(workspace, others, draft.job.lane, draft.job.fallback)
     rest.unlink()
     return SentBefore(job_id, draft.job.requests - count, draft.price, price)
 

@@ -60,7 +60,7 @@ async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspa
         again = _Again(workspace, job.id, rows, lane)
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
-            price = await to_thread.run_sync(priced, workspace, found, again.lane_for(job))
+            price = await to_thread.run_sync(again.priced, job, found)
             return Quote(0 if over_the_day(workspace, price) else price.most, workspace.max_cost_usd)
 
     return await quote(costs)
@@ -77,13 +77,13 @@ async def resume_job(
     job_id: JobId,
     workspace: Given,
     rows: Annotated[Rows | list[str], Field(description="Or their keys")] = "unfinished",
-    lane: Annotated[Lane | None, Field(description="The job's own, unless said")] = None,
-    confirm: Annotated[bool, Field(description="True once the user approved")] = False,
+    lane: Annotated[Lane | None, Field(description="Else the job's own")] = None,
+    confirm: Annotated[bool, Field(description="The user approved")] = False,
     word: Annotated[Word | None, Asked(_quote)] = None,
 ) -> JobStatus:
-    """Send rows of a finished job again, as a new attempt of the same job; good answers are kept.
+    """Send rows of a finished job again, as its next attempt; good answers are kept.
 
-    Truncated rows get twice the output; rows that would fail again are left out. A pipeline goes on.
+    Truncated rows get twice the output; what would fail again is left out. A pipeline goes on.
     """
     job, whole = await workspace.named(job_id)
     job = workspace.take_over(job)
@@ -96,7 +96,7 @@ async def resume_job(
             return telling.latest(workspace, whole)
         job = lost
     again = _Again(workspace, job.id, rows, lane)
-    if not job.is_over and (job.lane_now == "live" or workspace.lane.rests(job)):
+    if not job.is_over and (job.lane_now != "batch" or workspace.lane.rests(job)):
         if rows != "unfinished" or lane not in (None, job.lane_now):
             raise BatchError(_UNDER_WAY.format(job.id, job.lane_now))
         if not lifts_limit(workspace, job, agreed=confirm or agrees(word)):
@@ -156,6 +156,11 @@ class _Again:
         """The lane that was asked for, else that of the job."""
         return self._lane or job.lane
 
+    def priced(self, job: Job, found: Preflight) -> Estimate:
+        """What the attempt may cost."""
+        lane = self.lane_for(job)
+        return priced(self._workspace, found, lane, job.fallback if lane == "flex" else None)
+
     async def reopened(self, approve: Callable[[Estimate], float]) -> Job:
         """Write the chosen requests down, price them, and open the job for the attempt."""
         workspace = self._workspace
@@ -175,8 +180,7 @@ class _Again:
         workspace = self._workspace
         found = await to_thread.run_sync(self.chosen, job, draft)
         lane = self.lane_for(job)
-        price = await to_thread.run_sync(priced, workspace, found, lane)
-        allowed = approve(price)
+        allowed = approve(price := await to_thread.run_sync(self.priced, job, found))
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
         aside = budget(workspace, price, allowed)

@@ -28,7 +28,7 @@ from genai_batch.resources.whole import sync_folder
 from genai_batch.tools.approval import budget, priced
 from genai_batch.tools.compiling import Ready, ready
 from genai_batch.tools.lanes.states import parts_of, shards_of
-from genai_batch.tools.routing import AS_BATCH, How, route
+from genai_batch.tools.routing import AS_BATCH, How, Route, route
 from genai_batch.tools.workspace import Workspace
 
 RENEWED = "Outputs and columns are now those of this source."
@@ -176,26 +176,33 @@ def settled(workspace: Workspace, found: Preflight, name: str, how: How) -> Draf
         BatchError: its lane cannot do it.
     """
     how.refuse()
-    price = priced(workspace, found, "live" if how.lane == "live" else "batch")
-    lane, reason = route(how, found.requests, price.cost_usd.likely, price.other_lane.cost_usd)
-    if (lane == "live") != (price.other_lane.lane == "batch"):
-        price = priced(workspace, found, lane)
-    return Draft(Path(), price, *planned(workspace, found, price, name, lane, how), reason)
+    lane, reason = _routed(workspace, found, how)
+    price = priced(workspace, found, lane, how.fallback if lane == "flex" else None)
+    return Draft(Path(), price, *planned(workspace, found, price, name, how._replace(lane=lane)), reason)
+
+
+def _routed(workspace: Workspace, found: Preflight, how: How) -> Route:
+    """The lane of a job: the one that was asked for, or the one that its size, deadline and prices speak for."""
+    if how.lane != "auto":
+        return Route(how.lane)
+    price = priced(workspace, found)
+    flex = priced(workspace, found, "flex").cost_usd.likely if found.model.flex else None
+    return route(how, found.requests, price.cost_usd.likely, price.other_lane.cost_usd, flex)
 
 
 def planned(
-    workspace: Workspace, found: Preflight, price: Estimate, name: str, lane: Lane = "batch",
-    how: How = AS_BATCH,
-) -> tuple[Job, list[Shard]]:  # fmt: skip
-    """The job that a source would become, and its batches."""
+    workspace: Workspace, found: Preflight, price: Estimate, name: str, how: How = AS_BATCH
+) -> tuple[Job, list[Shard]]:
+    """The job that a source would become in a lane that is settled, and its batches."""
+    lane: Lane = "batch" if how.lane == "auto" else how.lane
     job = Job(
         id=jobs.new_id(), name=name, model=found.model.name, lane=lane, backend=workspace.backend,
         account=workspace.lane.gemini.account, digest=found.digest, requests=found.requests, bytes=found.size,
         makes_media=found.makes_media, estimate=price.cost_usd.likely, estimate_low=price.cost_usd.low,
         estimate_high=price.likely_range.high, created_at=workspace.now(), shape=found.shape,
         expected=price.uncorrected,
-        checks=found.checks, concurrency=how.concurrency if lane == "live" else None,
-        stop_on_failures=how.stop_on_failures,
+        checks=found.checks, concurrency=how.concurrency if lane != "batch" else None,
+        fallback=how.fallback if lane == "flex" else None, stop_on_failures=how.stop_on_failures,
         changed_since=found.about.changed_since,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, parts_of(lane, found))
@@ -276,7 +283,7 @@ def _moved(job: Job) -> str:
     if job.is_over:
         failed = sum((job.counts or {}).get(outcome, 0) for outcome in jobs.UNFINISHED)
         return f"{_MOVED}; resume_job sends the rows that failed." if failed else f"{_MOVED}."
-    is_live = job.lane_now == "live"
+    is_live = job.lane_now != "batch"
     return f"{_MOVED}; should rows fail for the old place, resume_job sends them." if is_live else f"{_MOVED}."
 
 

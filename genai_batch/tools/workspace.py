@@ -239,11 +239,11 @@ class Workspace:
 
 Given = Annotated[Workspace, Filled.WORKSPACE]
 """A parameter the model never sees."""
-Source = Annotated[str, Field(description="Path of a .jsonl, one {key, request} a line, or a manifest")]
+Source = Annotated[str, Field(description="A .jsonl of {key, request} lines, or a manifest")]
 ModelName = Annotated[str | None, Field(description="e.g. gemini-3.8-flash")]
 
 
 OutputLimit = Annotated[int | None, Field(description="For rows without", ge=1)]
 Choice = Annotated[Selection | None, Filled.NOTHING]
 """Some items only: a model chooses in a manifest, the command line has options for it."""
-JobId = Annotated[str, Field(description="job_*, pipe_* or batches/*")]
+JobId = Annotated[str, Field(description="job_*, pipe_*, batches/*")]

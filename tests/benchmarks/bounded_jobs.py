@@ -4,7 +4,7 @@ python -m tests.benchmarks.bounded_jobs [--jobs N] [--seed S]
 
 A tenth of the rows of every job, and all rows of every seventh job, write up to the model's limit; half of the jobs
 state no max_output_tokens. Every job is written as JSONL and estimated by the one pass that estimates real files, in
-the batch lane or live; its answers, and what they cost, are those of the emulator.
+the batch lane, at flex or live; its answers, and what they cost, are those of the emulator.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from genai_batch.resources.models import find
 from genai_batch.resources.outcomes import judge
 from genai_batch.resources.prices import Lane, ServiceTier
 from genai_batch.resources.requests import Preflight
-from genai_batch.resources.shapes import tier_of
+from genai_batch.resources.shapes import named_tier
 from genai_batch.resources.tiers import LONG
 from genai_batch.server.emulator.answers import answer
 from genai_batch.server.emulator.drawn import Drawn
@@ -85,6 +85,8 @@ def drawn(dice: Random) -> Job:
         model = dice.choice(MODELS)
     lane: Lane = "batch" if dice.random() < 0.5 else "live"
     extra = _extra(dice, model, lane)
+    if lane == "live" and find(model, DAY).flex and dice.random() < 0.3:
+        lane = "flex"
     requests = [_row(dice, model, row, extra) for row in rows]
     if dice.random() < 0.85:
         return Job(model, lane, requests, base.drawn)
@@ -154,7 +156,7 @@ def _cost(job: Job, request: dict[str, Any], dice: Random) -> float:
         fate = Fate(dice.choice(("blocked", "prompt_blocked", "empty")))
     response = answer(model, request, fate, how)
     usage = judge({"response": response}).usage
-    tier: ServiceTier = tier_of(request.get("serviceTier")) or "standard"
+    tier: ServiceTier = named_tier(request.get("serviceTier")) or prices.default_tier(job.lane)
     rate = prices.dearest_rates if tier == "priority" and dice.random() < 0.5 else prices.rates
     rates = rate(job.model, job.lane, DAY, long=usage.input > LONG, tier=tier)
     return float(prices.at(rates, usage) + charges.of_response(response, find(job.model, DAY)))

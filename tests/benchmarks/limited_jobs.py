@@ -3,7 +3,7 @@
 python -m tests.benchmarks.limited_jobs [--jobs N] [--seed S]
 
 A tenth of the rows write up to the model's limit; half of the jobs state no max_output_tokens; limits lie between a
-tenth and three times the true cost. Every job is a real one, in the batch lane or live, against the emulator, whose
+tenth and three times the true cost. Every job is a real one, in any of the three lanes, against the emulator, whose
 charges at list prices are the true cost: those of answers that never arrived are among them.
 """
 
@@ -26,8 +26,9 @@ from genai_batch.resources import charges, prices
 from genai_batch.resources.errors import OverBudget
 from genai_batch.resources.models import find
 from genai_batch.resources.outcomes import judge
-from genai_batch.resources.prices import Lane, Usage
+from genai_batch.resources.prices import Lane, ServiceTier, Usage
 from genai_batch.resources.requests import Cut
+from genai_batch.resources.shapes import named_tier, tier_of
 from genai_batch.resources.status import JobStatus
 from genai_batch.resources.tiers import LONG
 from genai_batch.server.emulator.answers import answer
@@ -97,9 +98,7 @@ def drawn(dice: Random) -> Job:
         output_tokens=median, output_sigma=sigma, thought_tokens=dice.uniform(50, 3_000), thought_sigma=1.5,
         searches=base.drawn.searches,
     )  # fmt: skip
-    requests = [
-        _without(request, "serviceTier") for request in [*base.requests][:MOST_ROWS]
-    ]  # the emulator has one tier
+    requests = [*base.requests][:MOST_ROWS]
     return Job(
         base.model, base.lane, _unlimited(dice, requests), how, dice.uniform(0.1, 3),
         [_fault(dice, base.lane) for _ in range(dice.randint(1, 3) * (dice.random() < 0.4))], dice.random() < 0.5,
@@ -130,13 +129,18 @@ def _fault(dice: Random, lane: Lane) -> dict[str, Any]:
 def true_cost(job: Job) -> float:
     """What all rows cost at list prices, each answered once."""
     model = find_model(job.model)
-    return float(sum(usd(job.model, job.lane, answer(model, request, drawn=job.drawn)) for request in job.requests))
+    return float(
+        sum(
+            usd(job.model, job.lane, answer(model, request, drawn=job.drawn), named_tier(request.get("serviceTier")))
+            for request in job.requests
+        )
+    )
 
 
-def usd(model: str, lane: Lane, response: dict[str, Any], day: date = DAY) -> Decimal:
-    """What one answer costs at list prices."""
+def usd(model: str, lane: Lane, response: dict[str, Any], tier: ServiceTier | None = None, day: date = DAY) -> Decimal:
+    """What one answer costs at list prices, at the tier of its lane unless it has another."""
     usage: Usage = judge({"response": response}).usage
-    rates = prices.rates(model, lane, day, long=usage.input > LONG)
+    rates = prices.rates(model, lane, day, long=usage.input > LONG, tier=tier)
     return prices.at(rates, usage) + charges.of_response(response, find(model, day))
 
 
@@ -146,8 +150,9 @@ def charged(home: Path) -> float:
     store = Store(home / "emulator")
     for row in store.rows("SELECT model, usage, searches, calls FROM charges"):
         grounding = {"webSearchQueries": ["a search"] * row["searches"]}
-        response = {"usageMetadata": json.loads(row["usage"]), "candidates": [{"groundingMetadata": grounding}]}
-        total += row["calls"] * usd(row["model"], "live", response)
+        used = json.loads(row["usage"])
+        response = {"usageMetadata": used, "candidates": [{"groundingMetadata": grounding}]}
+        total += row["calls"] * usd(row["model"], "live", response, tier_of(used["serviceTier"]))
     models = {row["id"]: row["model"] for row in store.rows("SELECT id, model FROM batches")}
     for results in (home / "emulator" / "results").glob("*.jsonl"):
         model = models[results.stem].removeprefix("models/")
@@ -171,7 +176,7 @@ async def run(job: Job, folder: Path) -> Outcome:
     async with open_workspace(settings, lambda: world.time) as workspace:
         source = str(world.work / name)
         price = await estimate_cost(source, workspace, job.model, job.lane)
-        arguments: dict[str, Any] = {"lane": job.lane, **({"concurrency": 8} if job.lane == "live" else {})}
+        arguments: dict[str, Any] = {"lane": job.lane, **({} if job.lane == "batch" else {"concurrency": 8})}
         try:
             status = await create_batch(source, workspace, job.model, **arguments)
         except OverBudget:

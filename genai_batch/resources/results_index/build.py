@@ -5,6 +5,7 @@ import mmap
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
@@ -20,15 +21,15 @@ from genai_batch.resources.checks.swaps import key_in
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import OUTCOMES, Job
 from genai_batch.resources.lines import MAX_KEY
-from genai_batch.resources.prices import Lane
+from genai_batch.resources.prices import Lane, default_tier
 from genai_batch.resources.results_index.batches import batches
-from genai_batch.resources.results_index.decode import Facts, PlainUsage, facts_of, read_plain, read_row, request_keys
-from genai_batch.resources.results_index.pricing import Pricing
+from genai_batch.resources.results_index.decode import Facts, Plain, facts_of, read_plain, read_row, request_keys
+from genai_batch.resources.results_index.pricing import Pricing, billed_tier
 from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, resolve
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import new_file
 
-VERSION = 8
+VERSION = 9
 """Of the index; one of another version is made again."""
 NOT_JSON = "a row that is not JSON, perhaps cut off"
 NO_KEY = "a row without a key"
@@ -142,6 +143,7 @@ class _Builder:
         self._checks = checks_of(job, folder)
         self._keyless = {NOT_JSON: 0, NO_KEY: 0}
         self._answers = self._strangers = self._cost = 0
+        self._tiers = Counter[tuple[str, str]]()
         self._files: dict[Path, FileIO] = {}
 
     def build(self, made_at: int) -> None:
@@ -184,6 +186,7 @@ class _Builder:
                     self._load_long(load, offset, size)
             self._answers += load.count
             self._cost += load.cost
+            self._tiers += load.other_tiers
 
     def _load_long(self, load: "_Loader", offset: int, length: int) -> None:
         """Load a long line, in memory that is given back at once."""
@@ -266,6 +269,7 @@ class _Builder:
             "unmatched": {**self._keyless, STRANGER: self._strangers},
             "unmatched_keys": [key for (key,) in unmatched],
             "findings": self._checks.told if self._checks else {},
+            "tiers": [[*tiers, rows] for tiers, rows in sorted(self._tiers.items())],
         }
         named = ((name, json.dumps(value)) for name, value in about.items())
         self._db.executemany("INSERT INTO about VALUES (?, ?)", named)
@@ -285,8 +289,18 @@ class _Loader:
         self.count = self.cost = 0
         self._db, self._pricing, self._keyless, self._attempt = db, pricing, keyless, attempt
         self._lane: Lane = lane
-        self._rates = pricing.text_rates(lane)
         self._scale = 10**pricing.digits
+        self._tiers = Counter[tuple[str | None, str | None]]()
+
+    @property
+    def other_tiers(self) -> Counter[tuple[str, str]]:
+        """Rows by the tiers at which they were asked for and served, where one is not that of the lane."""
+        usual, counted = default_tier(self._lane), Counter[tuple[str, str]]()
+        for (asked, served), rows in self._tiers.items():
+            billed = billed_tier(self._lane, served) or (served or usual)[:60]
+            counted[billed_tier(self._lane, asked or billed) or usual, billed] += rows
+        del counted[usual, usual]
+        return counted
 
     def lines(self, offset: int, lines: list[bytes]) -> None:
         """Load whole lines."""
@@ -301,24 +315,36 @@ class _Loader:
         for place in reversed(odd):
             del offsets[place], lengths[place]
         if rows:
-            self._plain(keys, [row.response.usage_metadata for row in rows], offsets, lengths)
+            self._plain(keys, rows, offsets, lengths)
         if others:
             self.others(others)
 
-    def _plain(self, keys: list[str], usages: list[PlainUsage], offsets: list[int], lengths: list[int]) -> None:
+    def _plain(self, keys: list[str], rows: list[Plain], offsets: list[int], lengths: list[int]) -> None:
+        usages = [row.response.usage_metadata for row in rows]
         asked = [usage.prompt_token_count for usage in usages]
         thought = [usage.thoughts_token_count for usage in usages]
         written = [usage.candidates_token_count + usage.thoughts_token_count for usage in usages]
         cached = [usage.cached_content_token_count for usage in usages]
-        costs, attempts = self._costs(asked, written, cached), [self._attempt] * len(keys)
+        served: list[str | None] = []
+        if self._lane != "batch":
+            served = [row.service_tier or usage.service_tier for row, usage in zip(rows, usages, strict=True)]
+            self._tiers.update(zip([row.asked_tier for row in rows], served, strict=True))
+        costs, attempts = self._costs(asked, written, cached, served), [self._attempt] * len(keys)
         _insert(self._db, _PLAIN, keys, asked, written, thought, cached, costs, attempts, offsets, lengths)
         self.count += len(keys)
 
-    def _costs(self, asked: list[int], written: list[int], cached: list[int]) -> list[float | None]:
-        """USD of rows whose tokens are all text."""
-        if self._rates is None:
+    def _costs(
+        self, asked: list[int], written: list[int], cached: list[int], served: list[str | None]
+    ) -> list[float | None]:
+        """USD of rows whose tokens are all text; `served` names the tier of each, in a lane that has tiers."""
+        tiers = set(served) or {None}
+        if len(tiers) > 1:
+            rows = zip(asked, written, cached, served, strict=True)
+            return [self._costs([some], [more], [held], [tier])[0] for some, more, held, tier in rows]
+        rates = self._pricing.text_rates(self._lane, tiers.pop())
+        if rates is None:
             return [None] * len(asked)
-        of_asked, of_written, of_cached = self._rates
+        of_asked, of_written, of_cached = rates
         units = [some * of_asked + more * of_written for some, more in zip(asked, written, strict=True)]
         if any(cached):
             units = [
@@ -334,6 +360,8 @@ class _Loader:
         for offset, line in lines:
             if facts := facts_of(line):
                 cost = self._cost_of(facts)
+                if self._lane != "batch" and facts.usage.input:
+                    self._tiers[facts.tiers] += 1
                 if 0 < len(facts.key.encode()) <= MAX_KEY:
                     rows.append(self._row(facts, cost, offset, len(line)))
                 else:
@@ -346,7 +374,7 @@ class _Loader:
     def _cost_of(self, facts: Facts) -> float | None:
         if facts.outcome == "ok" and facts.finish_reason is None and not facts.usage.input:  # an embedding
             return self._pricing.unknown()
-        units = self._pricing.of(facts.usage, facts.response or {}, self._lane)
+        units = self._pricing.of(facts.usage, facts.response or {}, self._lane, facts.tiers[1])
         self.cost += units or 0
         return None if units is None else units / self._scale
 

@@ -43,6 +43,8 @@ class Facts(NamedTuple):
     media: bool
     response: dict[str, Any] | None = None
     """The decoded response where the row was read exactly: it may tell of searches, which cost a fee."""
+    tiers: tuple[str | None, str | None] = (None, None)
+    """The words for the service tiers at which it was asked for and served, where it says so."""
 
 
 class _PlainPart(Struct, gc=False, rename="camel"):
@@ -77,6 +79,7 @@ class PlainUsage(Struct, gc=False, rename="camel"):
     tool_use_prompt_token_count: Literal[0] | None = None
     prompt_tokens_details: list[_OfText] | None = None
     candidates_tokens_details: list[_OfText] | None = None
+    service_tier: _Text | None = None
 
 
 class _PlainResponse(Struct, gc=False, rename="camel"):
@@ -94,6 +97,8 @@ class Plain(Struct, gc=False):
     response: _PlainResponse
     error: None = None
     status: None = None
+    service_tier: _Text | None = None
+    asked_tier: _Text | None = None
 
 
 class _Blob(Struct, gc=False):
@@ -131,6 +136,7 @@ class _Usage(Struct, gc=False, rename="camel"):
     tool_use_prompt_token_count: _Tokens = 0
     prompt_tokens_details: list[_Detail] = []
     candidates_tokens_details: list[_Detail] = []
+    service_tier: _Text | None = None
 
 
 class _Response(Struct, gc=False, rename="camel"):
@@ -150,6 +156,8 @@ class _Common(Struct, gc=False):
     response: _Response | UnsetType = UNSET
     error: _Error | UnsetType = UNSET
     status: None = None
+    service_tier: _Text | None = None
+    asked_tier: _Text | None = None
 
 
 class _Vector(Struct, gc=False):
@@ -165,6 +173,7 @@ class _EmbeddingUsage(Struct, gc=False, rename="camel"):
     tool_use_prompt_token_count: None = None
     prompt_tokens_details: None = None
     candidates_tokens_details: None = None
+    service_tier: None = None
 
 
 class _EmbeddingResponse(Struct, gc=False, rename="camel"):
@@ -180,6 +189,8 @@ class _Embedding(Struct, gc=False):
     response: _EmbeddingResponse
     error: None = None
     status: None = None
+    service_tier: None = None
+    asked_tier: None = None
 
 
 class _Keyed(Struct, gc=False):
@@ -228,6 +239,7 @@ def facts_of(line: bytes | memoryview) -> Facts | None:
         thinking=verdict.thinking,
         media=bool(outcomes.media(response)),
         response=response,
+        tiers=outcomes.tiers(row),
     )
 
 
@@ -317,7 +329,8 @@ def _judge(row: _Common) -> Facts | None:
     reason, media = answer.finish_reason, any(map(_is_media, answer.content.parts))
     usage = _usage(row.response.usage_metadata)
     thinking = row.response.usage_metadata.thoughts_token_count
-    return Facts(row.key, outcome, reason, None if outcome == "ok" else reason, usage, thinking, media)
+    tiers = row.asked_tier, row.service_tier or row.response.usage_metadata.service_tier
+    return Facts(row.key, outcome, reason, None if outcome == "ok" else reason, usage, thinking, media, None, tiers)
 
 
 def _outcome(answer: _Candidate) -> Outcome | None:

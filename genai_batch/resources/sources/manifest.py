@@ -36,7 +36,10 @@ class Manifest(Recipe):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: Annotated[str | None, Field(max_length=100, description="What to call the job")] = None
-    lane: Literal["batch", "live", "auto"] | None = None
+    lane: Literal["batch", "flex", "live", "auto"] | None = None
+    fallback: Annotated[
+        Literal["standard"] | None, Field(description="Tier of flex rows that find no room several times")
+    ] = None
     max_cost_usd: Annotated[float | None, Field(ge=0)] = None
     concurrency: Annotated[int | None, Field(ge=1, le=2000, description="Calls at a time in the live lane")] = None
     deadline_h: Annotated[float | None, Field(gt=0, description="Hours within which it is needed, for lane auto")] = (

@@ -15,10 +15,11 @@ class Settings(NamedTuple):
     """
 
     name: str | None = None
-    lane: Literal["batch", "live", "auto"] | None = None
+    lane: Literal["batch", "flex", "live", "auto"] | None = None
     max_cost_usd: float | None = None
     concurrency: int | None = None
     deadline_h: float | None = None
+    fallback: Literal["standard"] | None = None
     stop_on_failures: float | None = None
     warnings: tuple[Problem, ...] = ()
     changed_since: str | None = None

@@ -75,7 +75,7 @@ def embedding(model: Model, request: Object) -> Object:
 
 
 def _seed(model: Model, request: Object) -> bytes:
-    asked = {name: value for name, value in request.items() if name != "model"}
+    asked = {name: value for name, value in request.items() if name not in ("model", "serviceTier")}
     return sha256(model.id.encode() + b"\0" + canonical(asked)).digest()
 
 

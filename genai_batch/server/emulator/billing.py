@@ -22,7 +22,7 @@ TOKENS = ("input_tokens", "output_tokens", "thought_tokens")
 def bills(store: Store) -> Object:
     """A bill per key fingerprint."""
     at = clock.now(store)
-    owners = store.rows("SELECT owner FROM batches UNION SELECT owner FROM live ORDER BY owner")
+    owners = store.rows("SELECT owner FROM batches UNION SELECT owner FROM live_calls ORDER BY owner")
     return {str(row["owner"]): _bill(store, str(row["owner"]), at) for row in owners}
 
 
@@ -36,15 +36,34 @@ def _bill(store: Store, owner: str, at: float) -> Object:
     batches = [batch_of(row) for row in store.rows("SELECT * FROM batches WHERE owner = ? ORDER BY seq", owner)]
     billed = [batch for batch in batches if batch.at(at).state == SUCCEEDED]
     used = [finished(store, batch)[1] for batch in billed]
-    live = [dict(row) for row in store.rows("SELECT * FROM live WHERE owner = ? ORDER BY model", owner)]
+    live = [dict(row) for row in store.rows("SELECT * FROM live_calls WHERE owner = ? ORDER BY model, tier", owner)]
     bill: Object = {
         "batches": [_line(batch, at) for batch in batches],
         "rows_billed": sum(int(one["rows"]) for one in used),
         "rows_billed_more_than_once": _repeated(store, billed),
         "rows_accepted_more_than_once": _repeated(store, batches),
         "live_calls": sum(int(one["calls"]) for one in live),
+        "live_tiers": _by_tier(live),
+        "live_requests": _requests(store, owner),
     }
     return bill | {name: _total(name, used) + _total(name, live) for name in TOKENS}
+
+
+def _by_tier(live: list[Object]) -> Object:
+    """Calls and tokens by the service tier at which they are billed."""
+    tiers: Object = {}
+    for row in live:
+        total = tiers.setdefault(str(row["tier"]), dict.fromkeys(("calls", *TOKENS), 0))
+        for name in total:
+            total[name] += int(row[name])
+    return tiers
+
+
+def _requests(store: Store, owner: str) -> Object:
+    """How many requests were asked for in live calls, in how many calls, and how many were answered more than once."""
+    sql = "SELECT count(*), total(asked), total(served > 1) FROM asked WHERE owner = ?"
+    count, calls, again = store.rows(sql, owner)[0]
+    return {"count": count, "calls": int(calls), "served_more_than_once": int(again)}
 
 
 def _line(batch: Batch, at: float) -> Object:

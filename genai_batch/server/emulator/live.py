@@ -1,5 +1,7 @@
 """The calls that answer at once: generateContent, countTokens, embeddings, models."""
 
+from hashlib import sha256
+
 import anyio
 import msgspec
 from starlette.responses import Response
@@ -13,8 +15,9 @@ from .outcomes import OK, Outcome, file_names, natural_refusal, outcome_of_rule
 from .plan import matches, prompt_of
 from .settings import read_settings
 from .stored_files import file_is_readable
+from .tiers import TIER_HEADER, serve
 from .tokens import details, prompt_tokens
-from .wire import ApiError, Object, as_list, as_object, page_token, read_page_token, reply
+from .wire import ApiError, Object, as_list, as_object, canonical, page_token, read_page_token, reply
 
 UNTOLD = frozenset({"gemini-embedding-001"})
 """Models of embeddings that tell no tokens when they answer at once."""
@@ -29,13 +32,34 @@ async def generate(call: Call) -> Response:
     settings = read_settings(call.store)
     if settings.latency_s:
         await anyio.sleep(settings.latency_s)
+    digest = request_digest(model, request)
+    served = await serve(call, settings.flex, request, settings.flex.dice(digest, _note_asked(call, digest)))
     outcome = _outcome(call, model, request)
     if outcome.error is not None:
         raise _http_error(outcome.error)
     response = answer(model, request, outcome, settings.drawn)
+    usage = as_object(response["usageMetadata"])
+    usage["serviceTier"] = f"SERVICE_TIER_{served.upper()}"
+    _note_served(call, digest)
     with call.store.transaction():
-        _bill(call, owner, model, as_object(response["usageMetadata"]), _searches(response))
-    return reply(response)
+        _bill(call, owner, model, usage, served, _searches(response))
+    return reply(response, headers={TIER_HEADER: served})
+
+
+def request_digest(model: Model, request: Object) -> str:
+    """A short name of a request, at whatever tier it is asked for."""
+    content = {name: value for name, value in request.items() if name not in ("model", "serviceTier")}
+    return sha256(model.id.encode() + b"\0" + canonical(content)).hexdigest()[:16]
+
+
+def _note_asked(call: Call, digest: str) -> int:
+    """Count that a request was asked for, and say how often until now."""
+    sql = "INSERT INTO asked VALUES (?, ?, 1, 0) ON CONFLICT (owner, digest) DO UPDATE SET asked = asked + 1 "
+    return int(call.store.rows(sql + "RETURNING asked", call.owner, digest)[0]["asked"])
+
+
+def _note_served(call: Call, digest: str) -> None:
+    call.store.rows("UPDATE asked SET served = served + 1 WHERE owner = ? AND digest = ?", call.owner, digest)
 
 
 def _searches(response: Object) -> int:
@@ -60,17 +84,18 @@ def _http_error(error: Object) -> ApiError:
     return ApiError(HTTP_OF_RPC.get(int(error["code"]), 500), str(error["message"]))
 
 
-def _bill(call: Call, owner: str, model: Model, usage: Object, searches: int = 0) -> None:
+def _bill(call: Call, owner: str, model: Model, usage: Object, tier: str = "standard", searches: int = 0) -> None:
     call.store.rows(
         "INSERT INTO charges VALUES (?, ?, ?, ?, 1) ON CONFLICT (owner, model, usage, searches) "
         "DO UPDATE SET calls = calls + 1",
         owner, model.id, msgspec.json.encode(usage, order="sorted").decode(), searches,
     )  # fmt: skip
     call.store.rows(
-        "INSERT INTO live VALUES (?, ?, 1, ?, ?, ?) ON CONFLICT (owner, model) DO UPDATE SET calls = calls + 1, "
+        "INSERT INTO live_calls VALUES (?, ?, ?, 1, ?, ?, ?) "
+        "ON CONFLICT (owner, model, tier) DO UPDATE SET calls = calls + 1, "
         "input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens, "
         "thought_tokens = thought_tokens + excluded.thought_tokens",
-        owner, model.id, usage.get("promptTokenCount", 0), usage.get("candidatesTokenCount", 0),
+        owner, model.id, tier, usage.get("promptTokenCount", 0), usage.get("candidatesTokenCount", 0),
         usage.get("thoughtsTokenCount", 0),
     )  # fmt: skip
 

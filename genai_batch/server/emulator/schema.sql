@@ -32,9 +32,11 @@ CREATE TABLE IF NOT EXISTS faults (
     source TEXT NOT NULL DEFAULT 'admin'
 );
 
-CREATE TABLE IF NOT EXISTS live (
-    owner TEXT NOT NULL, model TEXT NOT NULL, calls INTEGER NOT NULL DEFAULT 0, input_tokens INTEGER NOT NULL DEFAULT 0,
-    output_tokens INTEGER NOT NULL DEFAULT 0, thought_tokens INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (owner, model)
+-- Calls that were answered at once, by the service tier at which they were served.
+CREATE TABLE IF NOT EXISTS live_calls (
+    owner TEXT NOT NULL, model TEXT NOT NULL, tier TEXT NOT NULL, calls INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
+    thought_tokens INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (owner, model, tier)
 );
 
 -- What live calls were charged for: the usage that their answers told, as JSON, and their searches.
@@ -42,6 +44,10 @@ CREATE TABLE IF NOT EXISTS charges (
     owner TEXT NOT NULL, model TEXT NOT NULL, usage TEXT NOT NULL, searches INTEGER NOT NULL,
     calls INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (owner, model, usage, searches)
 );
+-- How often a request was asked for in such calls, and answered.
+CREATE TABLE IF NOT EXISTS asked (
+    owner TEXT NOT NULL, digest TEXT NOT NULL, asked INTEGER NOT NULL, served INTEGER NOT NULL, PRIMARY KEY (owner, digest)
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS log (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, owner TEXT NOT NULL, kind TEXT NOT NULL, method TEXT NOT NULL,

@@ -6,6 +6,7 @@ import msgspec
 
 from .drawn import Drawn
 from .store import Store
+from .tiers import Flex
 from .wire import ApiError, Object
 
 HOURS_48 = 48 * 3600.0
@@ -40,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     list_generated_files: bool = False
     drawn: Drawn = Drawn()
     """Lengths of answers and thinking, and searches, drawn per request; none by default."""
+    flex: Flex = Flex()
+    """Latency, room and downgrades of the service tiers; none of them by default."""
 
 
 def read_settings(store: Store) -> Settings:

@@ -74,7 +74,7 @@ class Lanes:
         if job.is_over:
             return False
         shards = [shard for shard in self.means.ledger.shards(job.id) if shard.collected_at is None]
-        unsent = [shard for shard in shards if job.lane_now == "live" or shard.batch is None]
+        unsent = [shard for shard in shards if job.lane_now != "batch" or shard.batch is None]
         return any(shard.stopped_at for shard in shards) or any(self.batch.rests(shard) for shard in unsent)
 
     def is_stopped(self, snapshot: Snapshot) -> bool:
@@ -84,18 +84,18 @@ class Lanes:
     def rests_until(self, snapshot: Snapshot) -> float | None:
         """When a job that the provider has stopped goes on by itself, in seconds since 1970; None where none is."""
         job = snapshot.job
-        return self.live.rests_until(snapshot) if job.lane_now == "live" and not job.is_over else None
+        return self.live.rests_until(snapshot) if job.lane_now != "batch" and not job.is_over else None
 
     def pulse(self, job: Job) -> Pulse | None:
         """How a run of the job in this process goes; None where there is none."""
-        return self.live.pulse(job.id) if job.lane_now == "live" else None
+        return self.live.pulse(job.id) if job.lane_now != "batch" else None
 
     def stand(self, snapshot: Snapshot, *, existing: bool = False) -> JobStatus:
         """How a job stands: of an attempt that is under way, what is whole on the disk counts."""
         (job, shards), counts = snapshot, None
         if found := self._standing.look(snapshot):
             counts = found.counts
-            if job.lane_now == "live":
+            if job.lane_now != "batch":
                 shards = [self._durable(job, each, found.back) for each in shards]
         told = JobStatus.of(job, shards, self.means.now(), existing=existing, counts=counts)
         pulse = None if job.is_over else self.pulse(job)
@@ -103,7 +103,7 @@ class Lanes:
 
     async def rest(self, job: Job) -> None:
         """Send nothing more of a job from here, and wait until what is in flight is stored."""
-        if job.lane_now == "live":
+        if job.lane_now != "batch":
             await self.live.rest(job.id)
 
     def is_at(self, job_id: str) -> bool:
@@ -131,4 +131,4 @@ class Lanes:
         return shard.model_copy(update={"done": back}) if shard.attempt == job.attempt else shard
 
     def _of(self, job: Job) -> BatchLane | LiveLane:
-        return self.live if job.lane_now == "live" else self.batch
+        return self.live if job.lane_now != "batch" else self.batch

@@ -20,7 +20,7 @@ def warn(job: Job, shards: list[Shard], now: float) -> str | None:
     """Say what threatens the job and what can be done; None while all is well."""
     if job.is_over:
         return None
-    if job.lane_now == "live":  # nothing of it waits at Gemini
+    if job.lane_now != "batch":  # nothing of it waits at Gemini
         return " ".join(_retired(job, now)) or None
     open_ones = [shard for shard in shards if shard.collected_at is None and shard.attempt == job.attempt]
     running = [shard for shard in open_ones if shard.batch and shard.changed_at and shard.finished_at is None]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from genai_batch.resources.answers import Problem, Range
 from genai_batch.resources.estimates import Estimate
-from genai_batch.resources.prices import Lane
+from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.triples import Triple
 from genai_batch.tools.approval import priced
 from genai_batch.tools.pipelining.making import checked
@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
     from genai_batch.resources.sources.staged import Staged
 
 
-async def estimated(workspace: Workspace, staged: "Staged", lane: Lane) -> Estimate:
+async def estimated(workspace: Workspace, staged: "Staged", lane: Lane, fallback: Fallback | None) -> Estimate:
     """Check every stage and price those that read from no other.
 
     Raises:
         InvalidRequests: with everything that is wrong, by stage.
     """
     async with checked(workspace, staged, staged.name) as begun:
-        found = [priced(workspace, each.found, lane) for each in begun.values()]
+        found = [priced(workspace, each.found, lane, fallback) for each in begun.values()]
     later = [part.name for part in staged.parts if part.reads is not None]
     whole = _together(found)
     if later:

@@ -116,11 +116,11 @@ class Allowance:
         self._calls += 1
         self._in_flight += item.bound or 0
 
-    def answered(self, item: Item, body: bytes) -> None:
-        """An answer is home."""
+    def answered(self, item: Item, body: bytes, served: str) -> None:
+        """An answer is home, served at this tier."""
         self._ended(item)
         if self.is_guarded and self._costs:
-            paid = self._costs.paid(msgspec.json.decode(body), self._costs.shape(item.body))
+            paid = self._costs.paid(msgspec.json.decode(body), self._costs.shape(item.body), served)
             self._paid += self._costs.bound(item.body) if paid is None else paid
 
     def failed(self, item: Item, *, may_be_billed: bool) -> None:
@@ -234,7 +234,7 @@ class Allowance:
 
     def _priced(self, see: See) -> CallCosts:
         day = datetime.fromtimestamp(self._now(), UTC).date()
-        return CallCosts(find(self._job.model, day), "live", day, see)
+        return CallCosts(find(self._job.model, day), self._job.lane_now, day, see)
 
 
 def _on_their_way(concurrency: int, *, is_guarded: bool) -> int:

@@ -1,7 +1,8 @@
 """One POST of raw REST bytes: over the network by a session of our own, offline through the SDK's own connection."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import math
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -13,9 +14,11 @@ from genai_batch.resources.redaction import redact
 from genai_batch.tools.lanes.refusals import Refusal, certificate_problem
 from genai_batch.tools.lanes.wire import Endpoint
 
+_PATIENCE = "X-Server-Timeout"
+
 
 class Reply(NamedTuple):
-    """What came back, byte for byte, with two of its headers.
+    """What came back, byte for byte, with some of its headers; `tier` is the one at which it was served.
 
     `refusal` says what it means where that is known already.
     """
@@ -24,6 +27,7 @@ class Reply(NamedTuple):
     body: bytes
     retry_after: str = ""
     content_type: str = ""
+    tier: str = ""
     refusal: Refusal | None = None
 
 
@@ -70,22 +74,21 @@ async def calling(endpoint: Endpoint) -> AsyncGenerator[Caller]:
         headers=endpoint.headers,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield _over(session, endpoint.url, proxy)
+        yield _over(session, endpoint, proxy)
 
 
-def _over(session: Any, url: str, proxy: str | None) -> Caller:
+def _over(session: Any, endpoint: Endpoint, proxy: str | None) -> Caller:
     import aiohttp
     from yarl import URL
 
-    target = URL(url, encoded=True)
+    target = URL(endpoint.url, encoded=True)
 
     async def call(body: bytes, seconds: float) -> Reply:
         try:
             async with asyncio.timeout(seconds):
-                async with session.post(target, data=body, proxy=proxy) as reply:
-                    headers = reply.headers
-                    kind = headers.get("content-type", "")
-                    return Reply(reply.status, await reply.read(), headers.get("retry-after", ""), kind)
+                own = _patience(endpoint, seconds)
+                async with session.post(target, data=body, proxy=proxy, headers=own) as reply:
+                    return _reply(reply.status, await reply.read(), reply.headers)
         except TimeoutError:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
@@ -99,18 +102,29 @@ def _over(session: Any, url: str, proxy: str | None) -> Caller:
 def _through(endpoint: Endpoint, http: httpx2.AsyncClient) -> Caller:
     async def call(body: bytes, seconds: float) -> Reply:
         try:
-            reply = await http.post(endpoint.url, content=body, headers=endpoint.headers, timeout=seconds)
+            headers = {**endpoint.headers, **_patience(endpoint, seconds)}
+            reply = await http.post(endpoint.url, content=body, headers=headers, timeout=seconds)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise _failed(error, was_sent=False) from error
         except httpx2.TimeoutException:
             raise NoReply(f"no answer within {seconds:.0f} s", late=True) from None
         except httpx2.HTTPError as error:
             raise _failed(error) from error
-        headers = reply.headers
-        kind = headers.get("content-type", "")
-        return Reply(reply.status_code, reply.content, headers.get("retry-after", ""), kind)
+        return _reply(reply.status_code, reply.content, reply.headers)
 
     return call
+
+
+def _reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:
+    waits, kind, tier = (headers.get(name, "") for name in ("retry-after", "content-type", "x-gemini-service-tier"))
+    return Reply(status, body, waits, kind, tier)
+
+
+def _patience(endpoint: Endpoint, seconds: float) -> dict[str, str]:
+    """The header that keeps Gemini from giving up before we do, where a call may take longer than the others."""
+    if seconds <= float(endpoint.headers.get(_PATIENCE, 0)):
+        return {}
+    return {_PATIENCE: f"{math.ceil(seconds)}"}
 
 
 def _proxy(url: str) -> str | None:

@@ -139,6 +139,11 @@ class Pace:
         self.is_out = True
         self._pause(now, now + self._probe_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
+    def full(self, sent: Sent) -> None:
+        """A call found no room at its service tier: Gemini is there, but this teaches nothing about the pace."""
+        self._ended(sent)
+        self._alive()
+
     def dropped(self, sent: Sent) -> None:
         """A call was given up by us."""
         self._ended(sent)

@@ -11,6 +11,7 @@ from genai_batch.resources.answers import short
 from genai_batch.resources.redaction import redact_bytes
 from genai_batch.resources.untyped import as_list, as_object
 from genai_batch.tools.lanes.live.caller import NoReply, Reply
+from genai_batch.tools.lanes.live.tiers import Served
 from genai_batch.tools.lanes.refusals import Kind as RefusalKind
 from genai_batch.tools.lanes.refusals import classify, page_title
 
@@ -47,7 +48,8 @@ class Verdict(NamedTuple):
     `body` is what the row will hold: the response, or for all other kinds the error object. `reason` is the error in
     words; `advice_s` how long to wait, as the provider says; `window_s` the time in which it counts calls; `comes` when
     a run that has to stop goes on; `is_heard` whether the provider answered at all, `is_page` whether an HTML page came
-    as if it were an answer; `may_be_billed` whether the request may have been answered, though nothing of that came.
+    as if it were an answer, `is_full` whether the provider has no room; `served` is what it says of the service tier;
+    `may_be_billed` whether the request may have been answered, though nothing of that came.
     """
 
     kind: Kind
@@ -60,6 +62,8 @@ class Verdict(NamedTuple):
     is_heard: bool = True
     is_page: bool = False
     may_be_billed: bool = False
+    is_full: bool = False
+    served: Served = Served()
 
 
 class _Usage(msgspec.Struct, rename="camel"):
@@ -67,6 +71,7 @@ class _Usage(msgspec.Struct, rename="camel"):
     candidates_token_count: int = 0
     thoughts_token_count: int = 0
     cached_content_token_count: int = 0
+    service_tier: str = ""
 
 
 _NOTHING = msgspec.Raw(b"null")
@@ -101,7 +106,8 @@ def _read(reply: Reply) -> Verdict:
         seen = _SEEN.decode(body)
         if bytes(seen.error) == b"null":
             line = msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
-            return Verdict("row", line, tokens=_tokens(seen.usage_metadata))
+            tokens, tier = _used(seen.usage_metadata)
+            return Verdict("row", line, tokens=tokens, served=Served(reply.tier, tier))
     except msgspec.MsgspecError:
         return _unreadable(reply)
     code = as_object(msgspec.json.decode(seen.error)).get("code")
@@ -118,14 +124,14 @@ def _unreadable(reply: Reply) -> Verdict:
     return Verdict("again", _error(502, reason), reason, may_be_billed=True)
 
 
-def _tokens(usage: msgspec.Raw) -> Tokens:
-    """What an answer took; a usage that is told in another way counts as none until the job is over."""
+def _used(usage: msgspec.Raw) -> tuple[Tokens, str]:
+    """What an answer took, and its word for the tier; a usage that is told in another way counts as none for now."""
     try:
         told = _USAGE.decode(usage)
     except msgspec.MsgspecError:
-        return Tokens()
+        return Tokens(), ""
     written = told.candidates_token_count + told.thoughts_token_count
-    return Tokens(told.prompt_token_count, written, told.cached_content_token_count)
+    return Tokens(told.prompt_token_count, written, told.cached_content_token_count), told.service_tier
 
 
 def _judged(reply: Reply) -> Verdict:
@@ -137,7 +143,8 @@ def _judged(reply: Reply) -> Verdict:
     refusal = reply.refusal or classify(reply.status, error, call="generate", title=title, retry_after=waits)
     body = msgspec.json.encode({**error, "message": refusal.message} if title is not None else error)
     reason = short(refusal.text if refusal.kind != "day" else f"{refusal.remedy} {refusal.message}", 400)
-    verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s)
+    is_full = reply.status == 503 and title is None
+    verdict = Verdict(_VERDICTS[refusal.kind], body, reason, refusal.wait_s, refusal.window_s, is_full=is_full)
     if title is not None and reply.status >= 500:
         verdict = verdict._replace(may_be_billed=True)  # a proxy that has waited too long for Gemini
     if refusal.kind == "day":

@@ -14,6 +14,7 @@ from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import LedgerError
 from genai_batch.resources.jobs import Job, Shard, State, StopReason
 from genai_batch.resources.local_files import LocalFiles
+from genai_batch.resources.prices import default_tier
 from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.failures import failures_words
 from genai_batch.tools.lanes.live.allowance import Allowance
@@ -118,10 +119,14 @@ class Run:
         async with calling(endpoint) as through:
             call = Filed(through, self._means.uploads, local) if local else through
             journal = Journal(folder / "results.jsonl")
-            feed = items(jobs.requests_of(folder, shard.attempt), found.answered)
-            most = job.concurrency or FIRST
+            lane = job.lane_of(shard.attempt)
+            feed = items(jobs.requests_of(folder, shard.attempt), found.answered, default_tier(lane))
+            most, fallback = job.concurrency or FIRST, job.fallback if lane == "flex" else None
             try:
-                yield Runner(feed, call, journal, self._pace, self._limits, most, self._tally, allowance), journal
+                yield (
+                    Runner(feed, call, journal, self._pace, self._limits, most, self._tally, allowance, fallback),
+                    journal,
+                )
             finally:
                 if local:
                     local.close()
@@ -152,10 +157,14 @@ class Run:
     def _warn(self, job: Job, rows: int, allowance: Allowance) -> None:
         """Say once that most of the limit is spent, and once that rows cost other than was expected."""
         warnings = [allowance.warning(self._tally.cost), _off_range(job, rows, self._tally.cost)]
-        for warning, kind in zip(warnings, ("limit", "range"), strict=True):
-            if warning and kind not in self._warned:
-                self._warned.add(kind)
-                self._warning = warning
+        new = [
+            (warning, kind)
+            for warning, kind in zip(warnings, ("limit", "range"), strict=True)
+            if warning and kind not in self._warned
+        ]
+        if new:
+            self._warning = " ".join(warning for warning, _ in new)
+            self._warned.update(kind for _, kind in new)
 
     def _rest(self, job: Job, shard: Shard, why: Verdict) -> None:
         """Leave the rest of the job alone until it is resumed, or until what has stopped it is over by itself."""

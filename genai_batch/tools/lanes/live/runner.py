@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from genai_batch.resources.jobs import StopReason
+from genai_batch.resources.prices import Fallback, ServiceTier
 from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import Caller, NoReply
 from genai_batch.tools.lanes.live.feed import Item
@@ -21,6 +22,8 @@ from genai_batch.tools.lanes.live.replies import Verdict, judge
 from genai_batch.tools.lanes.live.tally import Tally
 
 _BACKOFF_S = (1.0, 60.0)
+FALLBACK_AFTER = 3
+"""Calls of a row that find no room, one after the other, until it falls back where it may."""
 _PAGES = 3
 """HTML pages in a row, instead of answers, after which it is believed that Gemini cannot be reached from here."""
 
@@ -28,7 +31,9 @@ _PAGES = 3
 class Limits(NamedTuple):
     """Seconds that may pass: in one attempt of an item, from its first to its last attempt, in a whole job.
 
-    An item is given up after `tries` failures, where the first was `trying` seconds ago.
+    An item is given up after `tries` failures, where the first was `trying` seconds ago. At the tier flex, which may
+    take a quarter of an hour, `flex_attempt` and `flex_item` hold instead of the first two, and `room` is the first and
+    the longest pause of an item that has found no room.
     """
 
     attempt: float = 300
@@ -36,6 +41,13 @@ class Limits(NamedTuple):
     job: float = 48 * 3600
     tries: int = 6
     trying: float = 90
+    flex_attempt: float = 900
+    flex_item: float = 5400
+    room: tuple[float, float] = (5.0, 120.0)
+
+    def of(self, tier: ServiceTier) -> tuple[float, float]:
+        """Seconds that one attempt of an item, and all of them, may take at a tier."""
+        return (self.flex_attempt, self.flex_item) if tier == "flex" else (self.attempt, self.item)
 
 
 LIMITS = Limits()
@@ -54,11 +66,16 @@ class Runner:
         most: int,
         tally: Tally,
         allowance: Allowance,
+        fallback: Fallback | None = None,
     ) -> None:
-        """Use `most` calls at a time within `allowance`, and count in `tally`."""
+        """Use `most` calls at a time within `allowance`, and count in `tally`.
+
+        What has found no room at flex is asked for at `fallback`.
+        """
         self._feed, self._call, self._journal, self._pace = feed, call, journal, pace
         self._limits, self._most, self._tally, self._allowance = limits, most, tally, allowance
         self._unstored = most if allowance.is_guarded else max(most, 64)
+        self._fallback: Fallback | None = fallback
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
@@ -70,7 +87,7 @@ class Runner:
         """The limit that has ended the run."""
         self._stopping = False
         self._out = self._pages = 0
-        self._reason = ""
+        self._reason = self._full = ""
 
     def stop(self, why: Verdict | None = None) -> None:
         """Send nothing more; `why` is what came back, where that is the reason."""
@@ -85,11 +102,18 @@ class Runner:
     def words(self) -> str | None:
         """What the run waits for, for a person; None where it does not wait."""
         now = self._now()
-        if words := self._pace.words(now, self._reason):
+        if words := self._pace.words(now, self._reason) or self._waits_for_room():
             return words
         if self._out == 0 and self._again and (pause := self._again[0].due - now) > 0:
             return f"Waiting: {self._reason} It is tried again in {math.ceil(pause)} s."
         return None
+
+    def _waits_for_room(self) -> str | None:
+        """Say that rows wait for room at flex; None where none does."""
+        if not any(item.sent_at is None for item in self._again):
+            return None
+        later = f", and at {self._fallback} after {FALLBACK_AFTER} refusals" if self._fallback else ""
+        return f"Waiting for room at flex: {self._full} Such rows are asked again by themselves{later}."
 
     async def run(self) -> None:
         """Send until nothing is left or `stop`, and wait for what is in flight; when cancelled that is given up.
@@ -214,12 +238,13 @@ class Runner:
     def _seconds(self, item: Item) -> float:
         """How long an attempt may take: no longer than the item has."""
         passed = self._pace.active(self._now()) - (item.sent_at or 0)
-        return max(1.0, min(self._limits.attempt, self._limits.item - passed))
+        attempt, all_attempts = self._limits.of(item.tier)
+        return max(1.0, min(attempt, all_attempts - passed))
 
     def _count(self, item: Item, verdict: Verdict) -> None:
         """Count what a call has cost, or may have."""
         if verdict.kind == "row":
-            self._allowance.answered(item, verdict.body)
+            self._allowance.answered(item, verdict.body, verdict.served.tier(item.tier))
         else:
             self._allowance.failed(item, may_be_billed=verdict.may_be_billed)
 
@@ -239,8 +264,9 @@ class Runner:
             verdict = verdict._replace(kind="stop")
         if verdict.kind == "row":
             self._pace.answered(now, sent)
-            self._journal.add(item.row(b"response", verdict.body))
-            self._tally.answered(verdict.body, verdict.tokens)
+            members = verdict.served.members(item.tier, item.lane_tier)
+            self._journal.add(item.row(b"response", verdict.body, members))
+            self._tally.answered(verdict.body, verdict.tokens, verdict.served.tier(item.tier))
         elif verdict.kind == "refused":
             self._pace.answered(now, sent)
             self._give_up(item, verdict.body)
@@ -249,10 +275,27 @@ class Runner:
             self.stop(verdict)
         elif verdict.kind == "quota":
             self._pace.refused(now, sent, verdict.advice_s, verdict.window_s)
+            if item.tier == "flex":  # it may be for want of room, which a 429 does not tell
+                item.sent_at = self._pace.active(now)
             self._later(item, verdict, 0)
+        elif verdict.is_full and item.tier == "flex":
+            self._pace.full(sent)
+            self._await_room(item, verdict)
         else:
             self._pace.failed(now, sent, id(item))
             self._failed(item, verdict)
+
+    def _await_room(self, item: Item, verdict: Verdict) -> None:
+        """Ask again after a pause that doubles, or fall back; the item has not failed, and its time begins anew."""
+        self._full, item.sent_at = verdict.reason, None
+        item.refusals += 1
+        if self._fallback and item.refusals >= FALLBACK_AFTER:
+            item.move_to(self._fallback)
+            self._push(item, 0)
+            return
+        first, longest = self._limits.room
+        pause = min(longest, first * 2 ** min(item.refusals - 1, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+        self._push(item, max(pause, verdict.advice_s or 0))
 
     def _failed(self, item: Item, verdict: Verdict) -> None:
         """Try again after a pause of any length up to one that doubles.
@@ -268,9 +311,12 @@ class Runner:
         now = self._pace.active(self._now())
         item.failed_at = self._now() if item.failed_at is None else item.failed_at
         tried_enough = item.tries >= self._limits.tries and self._now() - item.failed_at >= self._limits.trying
-        if tried_enough or now + seconds - (item.sent_at or 0) >= self._limits.item:
+        if tried_enough or now + seconds - (item.sent_at or 0) >= self._limits.of(item.tier)[1]:
             self._give_up(item, verdict.body)
             return
+        self._push(item, seconds)
+
+    def _push(self, item: Item, seconds: float) -> None:
         self._tally.retries += 1
         item.due = self._now() + seconds
         heapq.heappush(self._again, item)
