@@ -4,13 +4,18 @@ from collections.abc import Iterator
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.checks.checking import MISMATCH, SWAPPED, UNKNOWN, UNVERIFIED
+from genai_batch.resources.checks.media_asked import NO_AUDIO, NO_IMAGE
+from genai_batch.resources.outcomes import LOOP
 from genai_batch.resources.results import Results
+from genai_batch.resources.status import ONLY_LOOPS
 
 KEYS = 3
 """Keys that are named of each kind."""
 _FOUND = {
     SWAPPED: "{} answers belong to other rows, see error swapped: {}.",
     MISMATCH: "{} answers do not fit their schema, see error schema_mismatch: {}.",
+    NO_IMAGE: "{} answers hold no picture though one was asked for, see error no_image: {}.",
+    NO_AUDIO: "{} answers hold no speech though it was asked for, see error no_audio: {}.",
     UNVERIFIED: "{} ok answers do not carry their ref, so whose they are was not verified: {}.",
     UNKNOWN: "{0} ok answers were not held against their schema, which is not understood ({2}): {1}.",
 }
@@ -29,6 +34,10 @@ def _told(results: Results) -> Iterator[str]:
         if code in findings:
             count, keys, first = findings[code]
             yield said.format(f"{count:,}", named(keys, count), first)
+    if loops := sum(total.rows for total in results.totals if total.error == LOOP):
+        cut = results.counts.get("truncated", 0)
+        which = ONLY_LOOPS if loops == cut else f"{loops:,} of {cut:,} truncated answers are loops"
+        yield f"{which}: they repeat themselves until they are cut, so more room does not help."
     missing = results.counts.get("missing", 0)
     if 0 < missing < sum(results.counts.values()):
         keys = [entry.key for entry in results.page("missing", 0, KEYS)]

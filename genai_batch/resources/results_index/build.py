@@ -28,7 +28,7 @@ from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, 
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import new_file
 
-VERSION = 8
+VERSION = 9
 """Of the index; one of another version is made again."""
 NOT_JSON = "a row that is not JSON, perhaps cut off"
 NO_KEY = "a row without a key"
@@ -228,12 +228,13 @@ class _Builder:
 
     def _review(self, checks: Checks) -> None:
         """Check the rows that are ok; those that are not after all become errors."""
-        select = "SELECT line, outcome, offset, length FROM rows WHERE line > ? ORDER BY line LIMIT ?"
+        select = "SELECT line, outcome, has_media, offset, length FROM rows WHERE line > ? ORDER BY line LIMIT ?"
         last = 0
         with self._requests.open("rb", buffering=1024 * 1024) as requests:
             while rows := self._db.execute(select, (last, _REVIEWED)).fetchall():
-                for (line, outcome, offset, length), request in zip(rows, requests, strict=False):
-                    if outcome == "ok" and (finding := self._find(checks, request, offset, length)):
+                for (line, outcome, has_media, offset, length), request in zip(rows, requests, strict=False):
+                    is_due = outcome == "ok" and (checks.reads_texts or not has_media)
+                    if is_due and (finding := self._find(checks, request, offset, length)):
                         checks.note(key_in(request), finding)
                         self._apply(line, finding)
                     last = line
