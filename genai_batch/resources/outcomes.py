@@ -7,6 +7,7 @@ jobs may come back inline. Zero counters are left out on the wire, error codes c
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from pydantic import Field
 
 from genai_batch.resources.answers import Answer, short
@@ -84,6 +85,22 @@ def key_of(row: dict[str, Any]) -> str | None:
     """Find the key of a row; its place in the file is never used instead."""
     key = row.get("key", as_object(row.get("metadata")).get("key"))
     return key if isinstance(key, str) and key and len(key.encode()) <= MAX_KEY else None
+
+
+_LABELS = ("id", "key", "custom_id", "customId", "name")
+
+
+def label_of(row: dict[str, Any]) -> str | None:
+    """Name a row without a key by its own metadata: by a member that is an id, or the only one, else by all of it."""
+    metadata = as_object(row.get("metadata"))
+    named = next((name for name in _LABELS if metadata.get(name) not in (None, "")), None)
+    if named is None and len(metadata) == 1:
+        named = next(iter(metadata))
+    value = metadata if named is None else metadata[named]
+    if value in (None, "", {}):
+        return None
+    label = value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
+    return label if len(label.encode()) <= MAX_KEY else None
 
 
 def parts(response: dict[str, Any]) -> Iterator[dict[str, Any]]:

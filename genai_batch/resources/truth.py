@@ -29,15 +29,10 @@ def tell(results: Results) -> str | None:
 def _told(results: Results) -> Iterator[str]:
     if results.loss:
         yield results.loss
-    findings = results.findings
-    for code, said in _FOUND.items():
-        if code in findings:
-            count, keys, first = findings[code]
-            yield said.format(f"{count:,}", named(keys, count), first)
-    if loops := sum(total.rows for total in results.totals if total.error == LOOP):
-        cut = results.counts.get("truncated", 0)
-        which = ONLY_LOOPS if loops == cut else f"{loops:,} of {cut:,} truncated answers are loops"
-        yield f"{which}: they repeat themselves until they are cut, so more room does not help."
+    yield from _checked(results)
+    yield from _loops(results)
+    if count := results.labelled:
+        yield f"{count:,} answers came without a key and are named by their metadata, else by number (row-000001)."
     missing = results.counts.get("missing", 0)
     if 0 < missing < sum(results.counts.values()):
         keys = [entry.key for entry in results.page("missing", 0, KEYS)]
@@ -47,6 +42,22 @@ def _told(results: Results) -> Iterator[str]:
     if count := results.repeated:
         keys = named(results.repeated_keys[:KEYS], len(results.repeated_keys))
         yield f"{count:,} answers came again for the same key in one attempt ({keys}); an ok one is preferred."
+
+
+def _checked(results: Results) -> Iterator[str]:
+    findings = results.findings
+    for code, said in _FOUND.items():
+        if code in findings:
+            count, keys, first = findings[code]
+            yield said.format(f"{count:,}", named(keys, count), first)
+
+
+def _loops(results: Results) -> Iterator[str]:
+    loops = sum(total.rows for total in results.totals if total.error == LOOP)
+    if loops:
+        cut = results.counts.get("truncated", 0)
+        which = ONLY_LOOPS if loops == cut else f"{loops:,} of {cut:,} truncated answers are loops"
+        yield f"{which}: they repeat themselves until they are cut, so more room does not help."
 
 
 def named(keys: list[str], count: int) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
-from anyio import move_on_after
+from anyio import move_on_after, to_thread
 from pydantic import Field
 
 from genai_batch.resources import models, pages, pipelines
@@ -15,6 +15,7 @@ from genai_batch.resources.errors import BatchError, FileUnusable, PathNotAllowe
 from genai_batch.resources.jobs import Backend, Job, Snapshot
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
+from genai_batch.resources.partial import so_far
 from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.resources.sources.selection import Selection
@@ -146,8 +147,10 @@ class Workspace:
             return snapshot, short(f"Last known state. {error}", 450)
         return Snapshot(job, self.ledger.shards(job.id)), None
 
-    async def with_results(self, job_id: str) -> Job:
+    async def with_results(self, job_id: str, *, partial: bool = False) -> Job:
         """Find a job whose results can be read, after taking it a step further where the provider's last word is old.
+
+        With `partial` it may be one that still runs; it then has the rows that are stored by now.
 
         Raises:
             UnknownJob: there is none.
@@ -156,8 +159,22 @@ class Workspace:
         """
         job = await self.job(job_id)
         (job, _), _ = await self.look(Snapshot(job, self.ledger.shards(job.id)))
+        if partial:
+            return await to_thread.run_sync(self.readable, job)
         self.need_results(job)
         return job
+
+    def readable(self, job: Job) -> Job:
+        """Return a job with the rows that can be read of it: all, or while it runs those that are stored by now.
+
+        Raises:
+            NotFinished: it has none yet, with when to ask again.
+            ProviderError: it has none yet and has stopped.
+        """
+        running = so_far(self.home, job)
+        if running is None:
+            self.need_results(job)
+        return running or job
 
     def need_results(self, job: Job) -> None:
         """Refuse to show results of a job that is still under way, or rests until later.

@@ -4,25 +4,31 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.exports import parquet, tables
-from genai_batch.resources.exports.columns import lay_out
+from genai_batch.resources.exports import parquet, tables, workbook
+from genai_batch.resources.exports.columns import Column, lay_out, names_taken, user_types
+from genai_batch.resources.exports.details import Details
 from genai_batch.resources.exports.folder import Folder
-from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras
+from genai_batch.resources.exports.members import declare, is_structured
+from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras, types
+from genai_batch.resources.exports.spool import Spool
 from genai_batch.resources.results import Results
 from genai_batch.resources.whole import need_free, new_file
 
-Format = Literal["jsonl", "csv", "parquet", "sqlite"]
+Format = Literal["jsonl", "csv", "csv-excel", "parquet", "sqlite", "xlsx"]
 _ENDINGS: dict[str, Format] = {
-    **{f".{form}": form for form in get_args(Format)}, ".ndjson": "jsonl", ".pq": "parquet", ".db": "sqlite",
-    ".sqlite3": "sqlite",
+    ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".sqlite": "sqlite", ".xlsx": "xlsx", ".ndjson": "jsonl",
+    ".pq": "parquet", ".db": "sqlite", ".sqlite3": "sqlite",
 }  # fmt: skip
+_EXCEL_CSV = "csv-excel"
+"""CSV that begins with the mark by which Excel knows UTF-8."""
 
 _NEAR = 0.7
-_EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
+_SPREADSHEETS = (".xls", ".xlsm", ".ods")
+_FORMS = ".jsonl, .csv, .parquet, .sqlite, .xlsx"
 
 
 class Exported(NamedTuple):
@@ -45,9 +51,8 @@ def form_of(path: Path) -> Format:
         return _ENDINGS.get(ending, "jsonl")
     near = get_close_matches(ending, _ENDINGS, 1, _NEAR)
     hint = f" did you mean {near[0]}?" if near else ""
-    hint = " CSV opens in Excel." if ending in _EXCEL else hint
-    forms = ", ".join(f".{form}" for form in get_args(Format))
-    raise BatchError(f"{brief(ending, 20)} is no form of results; there are {forms}.{hint} Or state format.")
+    hint = " Excel opens .xlsx." if ending in _SPREADSHEETS else hint
+    raise BatchError(f"{brief(ending, 20)} is no form of results; there are {_FORMS}.{hint} Or state format.")
 
 
 def export(results: Results, target: Path, form: Format, choice: Choice, *, may_replace: bool) -> Exported:
@@ -57,8 +62,8 @@ def export(results: Results, target: Path, form: Format, choice: Choice, *, may_
         BatchError: the format needs what is not installed.
         OSError: the file cannot be written, or exists and may not be replaced.
     """
-    place = InTheJob(results)
-    return Exported(target, _whole(target, partial(_write, results, form, choice, place), may_replace=may_replace))
+    written = _whole(target, partial(_write, results, form, choice, InTheJob(results)), may_replace=may_replace)
+    return Exported(target, written.rows, notice=written.notice)
 
 
 def export_folder(results: Results, target: Path, form: Format, choice: Choice, *, may_replace: bool) -> Exported:
@@ -72,25 +77,51 @@ def export_folder(results: Results, target: Path, form: Format, choice: Choice, 
         OSError: a file cannot be written.
     """
     target.mkdir(exist_ok=True)
-    table = target / f"results.{form}"
+    table = target / f"results.{'csv' if form == _EXCEL_CSV else form}"
     may_replace = may_replace and table.exists()
     if not may_replace:
         need_free(table)
     place = Folder(target, table.name, results.job.id, may_replace=may_replace)
-    count = _whole(table, partial(_write, results, form, choice, place), may_replace=may_replace)
+    written = _whole(table, partial(_write, results, form, choice, place), may_replace=may_replace)
     told = f"{place.refused} outputs were not used, their files are named by key. " if place.refused else ""
-    return Exported(table, count, place.files, told + "; ".join(place.told) if told else None)
+    notices = (written.notice, told + "; ".join(place.told) if told else None)
+    return Exported(table, written.rows, place.files, " ".join(filter(None, notices)) or None)
 
 
-def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> int:
-    found = exported_rows(results, choice, place)
+class _Written(NamedTuple):
+    rows: int
+    notice: str | None
+
+
+def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> _Written:
+    users = user_types(extras(results))
+    details = Details(names_taken(users), members=form != "jsonl" and is_structured(results.job))
+    rows = exported_rows(results, choice, place, details)
     if form == "jsonl":
-        return tables.jsonl(part, found)
-    laid = lay_out(extras(results), choice)
-    write = {"csv": tables.comma_separated, "sqlite": tables.database, "parquet": parquet.write}[form]
-    return write(part, found, laid)
+        return _Written(tables.jsonl(part, rows), details.notice)
+    declare(results, details)
+    spool = Spool(part.with_name(f"{part.name}.lines"), users, details.types)
+    try:
+        spool.fill(rows)
+        note = _table(form, part, spool, lay_out(users, details.types, choice, types(results)))
+    finally:
+        spool.path.unlink(missing_ok=True)
+    return _Written(spool.rows, " ".join(filter(None, (details.notice, note))) or None)
 
 
-def _whole(target: Path, write: Callable[[Path], int], *, may_replace: bool) -> int:
+def _table(form: Format, part: Path, spool: Spool, columns: list[Column]) -> str | None:
+    """Write the spooled rows in a form, and return what a reader has to know."""
+    if form == "parquet":
+        return parquet.write(part, spool, columns)
+    if form == "xlsx":
+        return workbook.write(part, spool, columns)
+    if form == "sqlite":
+        tables.database(part, spool, columns)
+    else:
+        tables.comma_separated(part, spool, columns, "utf-8-sig" if form == _EXCEL_CSV else "utf-8")
+    return None
+
+
+def _whole(target: Path, write: Callable[[Path], _Written], *, may_replace: bool) -> _Written:
     with new_file(target, may_replace=may_replace) as part:
         return write(part)

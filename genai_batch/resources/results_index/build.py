@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from genai_batch.resources import jobs
+from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.checks.checking import Checks, Finding, checks_of
 from genai_batch.resources.checks.swaps import key_in
 from genai_batch.resources.errors import LedgerError
@@ -141,6 +141,7 @@ class _Builder:
         self._pricing = Pricing(job)
         self._checks = checks_of(job, folder)
         self._keyless = {NOT_JSON: 0, NO_KEY: 0}
+        self._labels = Labels() if job.bytes == 0 else None
         self._answers = self._strangers = self._cost = 0
         self._files: dict[Path, FileIO] = {}
 
@@ -176,7 +177,8 @@ class _Builder:
     def _load_answers(self) -> None:
         begins = [min(begin, self._held) for begin in (0, *self._job.begins, self._held)]
         for attempt, (begin, end) in enumerate(pairwise(begins)):
-            load = _Loader(self._db, self._pricing, self._keyless, attempt + 1, self._job.lane_of(attempt))
+            lane = self._job.lane_of(attempt)
+            load = _Loader(self._db, self._pricing, self._keyless, attempt + 1, lane, self._labels)
             for offset, lines, size in batches(self._results, begin, end):
                 if lines:
                     load.lines(offset, lines)
@@ -266,6 +268,7 @@ class _Builder:
             "repeated_keys": repeats.keys,
             "unmatched": {**self._keyless, STRANGER: self._strangers},
             "unmatched_keys": [key for (key,) in unmatched],
+            "labelled": self._labels.count if self._labels else 0,
             "findings": self._checks.told if self._checks else {},
         }
         named = ((name, json.dumps(value)) for name, value in about.items())
@@ -277,12 +280,39 @@ class _Builder:
         return file.read(length)
 
 
+class Labels:
+    """Keys for the rows of an adopted batch whose requests had none of ours, so that each can be found and exported."""
+
+    def __init__(self) -> None:
+        """Begin with no row."""
+        self.count = 0
+        self._taken: set[str] = set()
+
+    def of(self, row: dict[str, Any]) -> str:
+        """Name the next row by its metadata, else by its number; of equal names the second and later get a number."""
+        self.count += 1
+        number = f"row-{self.count:06}"
+        if (label := outcomes.label_of(row)) is None:
+            return number
+        if label in self._taken:
+            label = f"{label[: MAX_KEY // 4 - len(number)]} {number}"
+        self._taken.add(label)
+        return label
+
+
 class _Loader:
     """Puts the rows of one attempt into the table of answers, counts them and sums up what they cost."""
 
     def __init__(
-        self, db: sqlite3.Connection, pricing: Pricing, keyless: dict[str, int], attempt: int, lane: Lane
+        self,
+        db: sqlite3.Connection,
+        pricing: Pricing,
+        keyless: dict[str, int],
+        attempt: int,
+        lane: Lane,
+        labels: "Labels | None",
     ) -> None:
+        self._labels = labels
         self.count = self.cost = 0
         self._db, self._pricing, self._keyless, self._attempt = db, pricing, keyless, attempt
         self._lane: Lane = lane
@@ -334,6 +364,8 @@ class _Loader:
         rows: list[tuple[Any, ...]] = []
         for offset, line in lines:
             if facts := facts_of(line):
+                if not facts.key and self._labels:
+                    facts = facts._replace(key=self._labels.of(read_row(bytes(line)) or {}))
                 cost = self._cost_of(facts)
                 if 0 < len(facts.key.encode()) <= MAX_KEY:
                     rows.append(self._row(facts, cost, offset, len(line)))

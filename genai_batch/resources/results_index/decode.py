@@ -320,7 +320,9 @@ def _judge(row: _Common) -> Facts | None:
     usage = _usage(row.response.usage_metadata)
     thinking = row.response.usage_metadata.thoughts_token_count
     code = None if outcome == "ok" else reason
-    if outcome == "truncated" and repeats_itself("".join(part.text for part in answer.content.parts if not part.thought)):
+    if outcome == "truncated" and repeats_itself(
+        "".join(part.text for part in answer.content.parts if not part.thought)
+    ):
         code = LOOP
     return Facts(row.key, outcome, reason, code, usage, thinking, media)
 
@@ -333,6 +335,10 @@ def _outcome(answer: _Candidate) -> Outcome | None:
     parts = answer.content.parts
     has_content = any(not part.thought and not is_blank(part.text) for part in parts) or any(map(_is_media, parts))
     return "ok" if has_content and answer.finish_reason == "STOP" else None
+
+
+def _text(answer: _Candidate) -> str:
+    return "".join(part.text for part in answer.content.parts if not part.thought)
 
 
 def _is_media(part: _Part) -> bool:

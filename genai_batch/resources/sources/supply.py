@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from genai_batch.resources import column_types
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.exports.rows import Choice, exported_rows
@@ -94,10 +95,19 @@ class Supply:
                 place, own, columns, {**self._plan.kept, **others}, [], key if key is None else str(key), needs_id=True
             )
 
+    def types(self) -> dict[str, str]:
+        """Return the types of the columns where the items come from a table that has some and was read."""
+        data = self._plan.manifest.data
+        return {} if data is None else column_types.of_table(self._reached(data)).types
+
     def _rows(self, path: Path, sheet: str | None, found: Findings) -> Iterator[Item]:
+        exact: Iterator[dict[str, Any]] | None = None
         for row in tables.rows(path, sheet, found):
-            kept = {**self._plan.kept, **row.columns}
-            yield Item(row.place, _spoken(row.columns, self._plan), kept, kept, fault=row.fault)
+            if exact is None:
+                exact = column_types.of_table(path).rows
+            columns = {**self._plan.kept, **row.columns}
+            kept = {**columns, **next(exact, dict[str, Any]())}
+            yield Item(row.place, _spoken(row.columns, self._plan), columns, kept, fault=row.fault)
 
     def _files(self, root: Path, found: Findings) -> Iterator[Item]:
         manifest = self._plan.manifest
