@@ -10,7 +10,8 @@ from genai_batch.resources.exports.rows import OURS, Choice, Fields
 
 MOST = 500
 """Fields of the user's that become columns of their own; where there are more, all go into one."""
-REST = "source"
+REST = "\0source"
+"""The field that they go into, which no user can name; its column is called source."""
 _TYPES: dict[str, type] = {
     "input_tokens": int, "output_tokens": int, "thinking_tokens": int, "cached_tokens": int, "attempt": int,
     "cost_usd": float,
@@ -44,7 +45,7 @@ def user_types(extras: Iterable[Fields]) -> dict[str, set[type]]:
 
 def names_taken(users: Types) -> set[str]:
     """Return every name that the user's fields and ours have in a table."""
-    ours = {"key", "usage", REST, *OURS}
+    ours = {"key", "usage", *OURS}
     return {*ours, *(column.name for column in _named(users, ours, {})), *users}
 
 
