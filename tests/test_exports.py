@@ -350,7 +350,7 @@ async def test_the_media_of_an_export_are_files_that_its_rows_name(world: World)
 def test_parquet_has_groups_of_some_megabytes_in_the_order_of_the_requests(tmp_path: Path) -> None:
     dice = random.Random(0)  # noqa: S311 - repeatable, no secret
     rows = ({"key": f"k{n}", "text": dice.randbytes(20_000).hex(), "outcome": "ok"} for n in range(1_000))
-    spool = Spool(tmp_path / "lines", {}, {})
+    spool = Spool(tmp_path / "lines", {}, {}, tagged=True)
     spool.fill(rows)
     assert parquet.write(tmp_path / "a.parquet", spool, lay_out({}, {}, Choice(), {})) is None
     assert spool.rows == 1_000

@@ -2,7 +2,7 @@
 
 import re
 
-INK = r"[^\s\u200b-\u200d\u2060\ufeff]"
+INK = r"[!-~]|[^\s\u200b-\u200d\u2060\ufeff]"
 """A character that can be seen; a text without one is blank."""
 _INK = re.compile(INK)
 _NUMBERED = re.compile(r"(?m)^([ \t>*#|-]*)\d+(?=[.):|])")

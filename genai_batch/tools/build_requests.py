@@ -50,7 +50,7 @@ async def build_requests(
     fields: Annotated[dict[str, Any] | None, Field(description="More of a manifest: key, output…")] = None,
     choice: Choice = None,
 ) -> Built:
-    """Make a JSONL of requests from a table, a folder of files or an earlier job's results. Sends nothing."""
+    """Make a JSONL of requests from a table, a folder or an earlier job's results. Sends nothing."""
     target = file_at(workspace, output_path)
     plan = await to_thread.run_sync(_plan, workspace, prompt, data, folder, job_id, fields or {})
     with writing(target), new_file(target, may_replace=workspace.may_replace) as part:

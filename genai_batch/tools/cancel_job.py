@@ -8,7 +8,7 @@ from genai_batch.tools.workspace import LOOK_S, Given, JobId
 
 
 async def cancel_job(job_id: JobId, workspace: Given) -> JobStatus:
-    """Stop a job. Rows that are finished may be charged and are kept."""
+    """Stop a job. Finished rows may be charged and are kept."""
     job, whole = await workspace.named(job_id)
     if whole is not None:
         workspace.need_to_own(job)

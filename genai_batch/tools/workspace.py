@@ -241,7 +241,7 @@ class Workspace:
 
 Given = Annotated[Workspace, Filled.WORKSPACE]
 """A parameter the model never sees."""
-Source = Annotated[str, Field(description="Path of a .jsonl, one {key, request} a line, or a manifest")]
+Source = Annotated[str, Field(description="A .jsonl, one {key, request} a line, or a manifest")]
 ModelName = Annotated[str | None, Field(description="e.g. gemini-3.8-flash")]
 
 

@@ -40,7 +40,8 @@ class Look:
 
     def __init__(self, owner: Owner | None, kind: ModelKind | None = None) -> None:
         """Look for ids where there is an `owner`, and for media where the `kind` of the model is told."""
-        self._owner, self._kind = owner, kind
+        self._owner = owner
+        self._kind: ModelKind | None = kind
 
     def look(self, key: str, response: dict[str, Any], request: bytes) -> Finding | None:
         """Judge the answer to a key, given the line of its request; the worst is told."""

@@ -94,13 +94,14 @@ class _Written(NamedTuple):
 
 
 def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> _Written:
-    users = user_types(extras(results))
-    details = Details(names_taken(users), members=form != "jsonl" and is_structured(results.job))
-    rows = exported_rows(results, choice, place, details)
     if form == "jsonl":
-        return _Written(tables.jsonl(part, rows), details.notice)
+        details = Details(lambda: names_taken(user_types(extras(results))), members=False)
+        return _Written(tables.jsonl(part, exported_rows(results, choice, place, details)), details.notice)
+    users = user_types(extras(results))
+    details = Details(lambda: names_taken(users), members=is_structured(results))
+    rows = exported_rows(results, choice, place, details)
     declare(results, details)
-    spool = Spool(part.with_name(f"{part.name}.lines"), users, details.types)
+    spool = Spool(part.with_name(f"{part.name}.lines"), users, details.types, tagged=form == "parquet")
     try:
         spool.fill(rows)
         note = _table(form, part, spool, lay_out(users, details.types, choice, types(results)))

@@ -60,8 +60,8 @@ def lay_out(users: Types, answers: Types, choice: Choice, sql: Mapping[str, str]
 
 
 def cell(value: Any, kind: type) -> Any:
-    """Return a value as its column holds it."""
-    if value is None or type(value) is kind or (kind is float and type(value) is int):
+    """Return a value that is not of the type of its column as that holds it."""
+    if kind is float and type(value) is int:
         return value
     return msgspec.json.encode(value).decode()
 

@@ -4,7 +4,8 @@ Each kind that comes up becomes a field of the export. None takes a name that th
 `answer_` before its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -31,9 +32,9 @@ _decode = msgspec.json.Decoder().decode
 class Details:
     """Fields of answers, each under one name in the whole export. `types` are those of the values of each field."""
 
-    def __init__(self, taken: Iterable[str], *, members: bool) -> None:
-        """Take none of the names that are `taken`; with `members`, JSON answers become fields of their own."""
-        self._taken, self._members = {name.lower() for name in taken}, members
+    def __init__(self, taken: Callable[[], Iterable[str]], *, members: bool) -> None:
+        """Take none of the `taken` names, asked for once needed; with `members`, JSON answers become fields too."""
+        self._find_taken, self.has_members = taken, members
         self._names: dict[Path, str] = {}
         self._is_full = False
         self.types: dict[str, set[type]] = {}
@@ -60,6 +61,10 @@ class Details:
             notes.append(f"Answers have more than {MAX_COLUMNS} members; further ones stand in text alone.")
         return " ".join(notes) or None
 
+    @cached_property
+    def _taken(self) -> set[str]:
+        return {name.lower() for name in self._find_taken()}
+
     def declare(self, path: Path, kind: type) -> None:
         """Have a field for a member that answers are to have, of the type that their schema says."""
         if name := self._name(path):
@@ -74,7 +79,7 @@ class Details:
                 yield (f"text_{number}",), other
         if media and text is not None:
             yield ("parts",), list(_in_order(response, media))
-        if self._members and text and text.lstrip()[:1] == "{":
+        if self.has_members and text and text.lstrip()[:1] == "{":
             yield from _members(text)
 
     def _name(self, path: Path) -> str | None:

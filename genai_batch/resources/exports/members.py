@@ -7,24 +7,28 @@ import msgspec
 
 from genai_batch.resources import jobs
 from genai_batch.resources.checks import binding
-from genai_batch.resources.checks.asked import asked
+from genai_batch.resources.checks.asked import asked, mentions
 from genai_batch.resources.exports.details import DEEPEST, Details, Path
-from genai_batch.resources.jobs import SCHEMA, Job
+from genai_batch.resources.jobs import SCHEMA
 from genai_batch.resources.results import Results
 from genai_batch.resources.untyped import as_list, as_object, is_list
 
 _TYPES: dict[str, type] = {"string": str, "number": float, "integer": int, "boolean": bool}
 
 
-def is_structured(job: Job) -> bool:
-    """Whether answers in JSON were asked for; where that is not known, an answer that is an object tells it."""
-    return job.checks is None or SCHEMA in job.checks.split()
+def is_structured(results: Results) -> bool:
+    """Whether answers in JSON were asked for; where the requests are not here, an answer that is an object tells it."""
+    requests = jobs.requests_of(results.folder)
+    if not requests.exists():
+        return True
+    checks = results.job.checks
+    return mentions(requests) if checks is None else SCHEMA in checks.split()
 
 
 def declare(results: Results, details: Details) -> None:
     """Have a field for each member that the schema of the first request declares, of the type that it says."""
     path = jobs.requests_of(results.folder)
-    if not is_structured(results.job) or not path.exists():
+    if not details.has_members or not path.exists():
         return
     with path.open("rb") as file:
         form = asked(file.readline())

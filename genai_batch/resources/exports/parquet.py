@@ -40,8 +40,8 @@ def write(path: Path, spool: Spool, columns: list[Column]) -> str | None:
             db.execute("SET TimeZone = 'UTC'")
             try:
                 _copy(db, path, spool, columns)
-            except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
-                if not any(column.sql for column in columns):
+            except duckdb.Error as error:
+                if isinstance(error, duckdb.IOException) or not any(column.sql for column in columns):
                     raise
                 _copy(db, path, spool, [column._replace(sql=None) for column in columns])
                 return _UNTYPED.format(str(error).partition("\n")[0][:160])

@@ -63,6 +63,8 @@ class InTheJob:
 
 
 _PLAIN = frozenset({"text", "inlineData", "inline_data", "thought", "thoughtSignature"})
+_PLAIN_CANDIDATE = frozenset({"content", "finishReason", "index", "safetyRatings", "tokenCount"})
+_ONLY_TEXT = frozenset({"text"})
 _BESIDE = frozenset({"groundingMetadata", "urlContextMetadata", "citationMetadata"})
 
 
@@ -105,7 +107,9 @@ def export_name(name: str) -> str:
 
 def joined(extra: Fields) -> Fields:
     """Name the user's fields apart from ours, which no spelling makes the same."""
-    return {export_name(name): value for name, value in extra.items() if name != "key"}
+    return {
+        f"source_{name}" if name.lower() in _TAKEN else name: value for name, value in extra.items() if name != "key"
+    }
 
 
 def _found(
@@ -115,21 +119,42 @@ def _found(
     response = as_object(row.get("response"))
     text, blobs = results.text(entry, response), outcomes.media(response)
     files = place.put(entry, beside, text, blobs)
-    found: Fields = {"outcome": entry.outcome, "finish_reason": entry.finish_reason, "text": text}
-    if details:
+    found: Fields = {"outcome": entry.outcome}
+    if entry.finish_reason:
+        found["finish_reason"] = entry.finish_reason
+    if text is not None:
+        found["text"] = text
+    is_plain = _is_plain(response)
+    if details and not (is_plain and not details.has_members):
         found |= details.of(response, text if entry.outcome == "ok" else None, files.get("media", []))
     found |= files
     if entry.outcome != "ok" and (error := results.error(entry, row)):
         found["error"] = error.model_dump(mode="json")
-    if row:
-        found |= _spent(entry)
-    version = response.get("modelVersion")
-    found["model_version"] = version[:80] if isinstance(version, str) else None
-    found |= {"attempt": entry.attempt or None, "backend": results.job.backend}
+    found |= _origin(results, entry, row, response)
     is_answer = entry.outcome in ("ok", "truncated")
-    if row and (raw or (is_answer and ((text is None and not blobs) or _says_more(response)))):
+    if row and (raw or (is_answer and ((text is None and not blobs) or (not is_plain and _says_more(response))))):
         found["response"] = row  # an embedding, a function call, sources: there is no shorter form
-    return {name: value for name, value in found.items() if value is not None}
+    return found
+
+
+def _origin(results: Results, entry: Entry, row: Fields, response: Fields) -> Fields:
+    """What an answer took, and where it came from."""
+    origin: Fields = _spent(entry) if row else {}
+    if isinstance(version := response.get("modelVersion"), str):
+        origin["model_version"] = version[:80]
+    if entry.attempt:
+        origin["attempt"] = entry.attempt
+    origin["backend"] = results.job.backend
+    return origin
+
+
+def _is_plain(response: Fields) -> bool:
+    """Whether an answer is one text and nothing else, as most are."""
+    candidates = as_list(response.get("candidates"))
+    if len(candidates) != 1 or not as_object(candidates[0]).keys() <= _PLAIN_CANDIDATE:
+        return False
+    parts = as_list(as_object(as_object(candidates[0]).get("content")).get("parts"))
+    return len(parts) == 1 and as_object(parts[0]).keys() == _ONLY_TEXT
 
 
 def _says_more(response: Fields) -> bool:

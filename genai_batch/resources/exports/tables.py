@@ -21,6 +21,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 In CSV such a text begins with one apostrophe more; who reads it back takes one off where this still matches behind it.
 """
 _SUSPECT = frozenset("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_CHANGED = frozenset({str, bool})
 _BOOLEANS = {True: "true", False: "false"}
 _SQL = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "BOOLEAN"}
 
@@ -43,7 +44,7 @@ def comma_separated(path: Path, spool: Spool, columns: list[Column], encoding: s
         table = csv.writer(file)
         table.writerow([_plain(column.name) for column in columns])
         for cells in spool.cells(columns):
-            table.writerow(map(_plain, cells))
+            table.writerow([_plain(value) if type(value) in _CHANGED else value for value in cells])
 
 
 def database(path: Path, spool: Spool, columns: list[Column]) -> None:

@@ -77,6 +77,10 @@ SELECT outcome, error_code, count(*), total(input_tokens), total(output_tokens),
 FROM rows WHERE outcome <> 'ok' GROUP BY outcome, error_code
 """
 _TOTAL_OF_OK = _TOTALS.replace("<> 'ok' GROUP BY outcome, error_code", "= 'ok' HAVING count(*) > 0")
+_WITHOUT_MEDIA = """
+SELECT line, offset, length, request_offset FROM rows
+WHERE outcome = 'ok' AND NOT has_media AND line > ? ORDER BY line LIMIT ?
+"""
 _COUNT_UNMATCHED = "SELECT count(*) FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key)"
 _UNMATCHED = """
 SELECT DISTINCT key FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key) ORDER BY key LIMIT ?
@@ -218,28 +222,44 @@ class _Builder:
     def _is_turned_down(self, answer: Answer) -> bool:
         if self._checks is None:
             return False
-        request = b""
-        if file := self._files.get(self._requests):
-            file.seek(answer.request_offset)
-            request = _read_line(file)
-        finding = self._find(self._checks, request, answer.offset, answer.length)
+        finding = self._find(self._checks, self._request(answer.request_offset), answer.offset, answer.length)
         return finding is not None and finding.is_error
+
+    def _request(self, offset: int) -> bytes:
+        """Read the request that begins at a byte; empty where the requests are not here."""
+        if (file := self._files.get(self._requests)) is None:
+            return b""
+        file.seek(offset)
+        return _read_line(file)
 
     def _content(self, answer: Answer) -> bytes:
         return self._read(self._results, answer.offset, answer.length).strip()
 
     def _review(self, checks: Checks) -> None:
         """Check the rows that are ok; those that are not after all become errors."""
-        select = "SELECT line, outcome, has_media, offset, length FROM rows WHERE line > ? ORDER BY line LIMIT ?"
+        if not checks.reads_texts:
+            self._review_without_media(checks)
+            return
+        select = "SELECT line, outcome, offset, length FROM rows WHERE line > ? ORDER BY line LIMIT ?"
         last = 0
         with self._requests.open("rb", buffering=1024 * 1024) as requests:
             while rows := self._db.execute(select, (last, _REVIEWED)).fetchall():
-                for (line, outcome, has_media, offset, length), request in zip(rows, requests, strict=False):
-                    is_due = outcome == "ok" and (checks.reads_texts or not has_media)
-                    if is_due and (finding := self._find(checks, request, offset, length)):
+                for (line, outcome, offset, length), request in zip(rows, requests, strict=False):
+                    if outcome == "ok" and (finding := self._find(checks, request, offset, length)):
                         checks.note(key_in(request), finding)
                         self._apply(line, finding)
                     last = line
+
+    def _review_without_media(self, checks: Checks) -> None:
+        """Check only the rows without a picture or sound, where nothing else is checked: requests may be long."""
+        last = 0
+        while rows := self._db.execute(_WITHOUT_MEDIA, (last, _REVIEWED)).fetchall():
+            for line, offset, length, request_offset in rows:
+                request = self._request(request_offset)
+                if finding := self._find(checks, request, offset, length):
+                    checks.note(key_in(request), finding)
+                    self._apply(line, finding)
+                last = line
 
     def _apply(self, line: int, finding: Finding) -> None:
         if finding.is_error:

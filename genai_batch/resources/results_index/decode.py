@@ -320,9 +320,7 @@ def _judge(row: _Common) -> Facts | None:
     usage = _usage(row.response.usage_metadata)
     thinking = row.response.usage_metadata.thoughts_token_count
     code = None if outcome == "ok" else reason
-    if outcome == "truncated" and repeats_itself(
-        "".join(part.text for part in answer.content.parts if not part.thought)
-    ):
+    if outcome == "truncated" and repeats_itself(_text(answer)):
         code = LOOP
     return Facts(row.key, outcome, reason, code, usage, thinking, media)
 

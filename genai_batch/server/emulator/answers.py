@@ -109,12 +109,14 @@ def _logprobs(config: Object, parts: list[Part], seed: bytes) -> Object:
     words = " ".join(str(part.get("text", "")) for part in parts).split()[:8]
     if not config.get("responseLogprobs") or not words:
         return {}
-    chosen = [{"token": word, "tokenId": seed[n], "logProbability": -seed[n] / 256} for n, word in enumerate(words)]
+    chosen: list[Object] = [
+        {"token": word, "tokenId": seed[n], "logProbability": -seed[n] / 256} for n, word in enumerate(words)
+    ]
     others = int(config.get("logprobs") or 0)
     top = [{"candidates": [one, *({**one, "token": f"other{n}", "logProbability": -9.0} for n in range(1, others))]}
            for one in chosen]  # fmt: skip
     result: Object = {"chosenCandidates": chosen} | ({"topCandidates": top} if others else {})
-    return {"avgLogprobs": sum(one["logProbability"] for one in chosen) / len(chosen), "logprobsResult": result}
+    return {"avgLogprobs": -sum(seed[: len(words)]) / 256 / len(words), "logprobsResult": result}
 
 
 def _limit(model: Model, config: Object) -> int:
