@@ -2,7 +2,9 @@
 
 import csv
 import json
+import random
 import sqlite3
+import sys
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genai_batch.resources import column_types, extras
+from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import parquet, tables, workbook
 from genai_batch.resources.exports.columns import lay_out, names_taken, user_types
 from genai_batch.resources.exports.details import Details
@@ -26,6 +29,7 @@ from genai_batch.server.emulator import create_app
 from genai_batch.tools.lanes.embedded import EmbeddedTransport
 from tests.built import manifest
 from tests.test_cli import run
+from tests.test_exports import full_disk
 from tests.world import MODEL, World, call, finish, read, refusal, row, start, stopped
 
 pytestmark = pytest.mark.anyio
@@ -433,6 +437,44 @@ async def test_given_hostile_and_large_cells_then_a_workbook_holds_them_as_text(
     assert (len(str(found["long"].value)), "1 texts are longer" in page["notice"]) == (32_767, True)
 
 
+async def test_given_no_openpyxl_then_the_error_says_what_to_install(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", [row("a")]))
+        await finish(client, job_id)
+        said = await refusal(client, "get_results", job_id=job_id, output_path="a.xlsx")
+    assert ("pip install 'genai-batch-mcp[data]'" in said, "csv-excel" in said) == (True, True)
+    assert [path.name for path in world.work.iterdir()] == ["a.jsonl"]
+
+
+def test_given_more_rows_than_a_sheet_holds_then_nothing_is_cut_in_silence(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "lines", {}, {})
+    spool.fill([{"key": "a", "outcome": "ok"}])
+    spool.rows = workbook.MAX_ROWS
+    with pytest.raises(BatchError, match="1,048,575 rows"):
+        workbook.write(tmp_path / "a.xlsx", spool, lay_out({}, {}, Choice(), {}))
+    assert not (tmp_path / "a.xlsx").exists()
+
+
+async def test_given_a_full_disk_then_no_half_of_a_workbook_is_left(world: World) -> None:
+    async with world.client() as client:
+        rows = [{**row(f"k{n}"), "note": random_text(n)} for n in range(120)]
+        job_id = await start(client, world.write("a.jsonl", rows), confirm=True)
+        await finish(client, job_id)
+        await call(client, "get_results", job_id=job_id)
+        for form in ("xlsx", "csv-excel"):
+            with full_disk():
+                said = await refusal(client, "get_results", job_id=job_id, output_path="out", format=form)
+            assert "cannot be written" in said
+            assert [path.name for path in world.work.iterdir()] == ["a.jsonl"]
+
+
+def random_text(seed: int) -> str:
+    return random.Random(seed).randbytes(4_000).hex()  # noqa: S311 - repeatable, no secret
+
+
 VALUES = """
 SELECT * FROM (VALUES
   (1::BIGINT, DATE '2026-11-20', TIMESTAMP '2026-11-20 00:00:00', TIMESTAMPTZ '2026-11-20 10:00:00+02',
@@ -465,6 +507,18 @@ async def test_given_a_typed_table_then_its_columns_come_back_with_names_types_a
     ]  # fmt: skip
     cells = read_rows(world.work / "out.xlsx", "xlsx")[0]
     assert (cells["day"].isoformat()[:10], cells["at"].isoformat()) == ("2026-11-20", "2026-11-20T00:00:00")
+
+
+async def test_given_a_typed_table_and_two_stages_then_the_second_has_its_types_too(world: World) -> None:
+    duckdb.sql(f"COPY ({VALUES}) TO '{world.work / 't.parquet'}'")
+    stages = [{"name": "write", "data": "t.parquet", "key": "id", "prompt": "Say {{ id }}."},
+              {"name": "shorten", "from": "write", "prompt": "Shorten {{ text }}"}]  # fmt: skip
+    done = run(world, "run", manifest(world, stages=stages), "--output", "out/", "--format", "parquet", "--quiet")
+    assert done.returncode == 0, done.stderr
+    source = duckdb.read_parquet(str(world.work / "t.parquet"))
+    for stage in ("write", "shorten"):
+        back = duckdb.read_parquet(str(world.work / "out" / stage / "results.parquet")).project(listed(source.columns))
+        assert (back.types, source.except_(back).fetchall()) == (source.types, [])
 
 
 LITERALS: dict[str, list[str]] = {

@@ -384,7 +384,7 @@ class _Loader:
         rows: list[tuple[Any, ...]] = []
         for offset, line in lines:
             if facts := facts_of(line):
-                if not facts.key and self._labels:
+                if self._labels and not 0 < len(facts.key.encode()) <= MAX_KEY:
                     facts = facts._replace(key=self._labels.of(read_row(bytes(line)) or {}))
                 cost = self._cost_of(facts)
                 if 0 < len(facts.key.encode()) <= MAX_KEY:

@@ -12,6 +12,7 @@ from genai_batch.resources import column_types
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.exports.rows import Choice, exported_rows
+from genai_batch.resources.exports.rows import types as types_of_columns
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.sources import folders, tables
@@ -96,7 +97,9 @@ class Supply:
             )
 
     def types(self) -> dict[str, str]:
-        """Return the types of the columns where the items come from a table that has some and was read."""
+        """Return the types of the columns, where items come from a table that has some or from a job made of one."""
+        if self._results is not None:
+            return types_of_columns(self._results)
         data = self._plan.manifest.data
         return {} if data is None else column_types.of_table(self._reached(data)).types
 
