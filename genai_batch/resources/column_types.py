@@ -84,12 +84,12 @@ def with_leaves(value: Any, kind: "DuckDBPyType", change: Callable[[Any, str], A
         return None
     if kind.id in ("list", "array"):
         inner = _children(kind)[0][1]
-        return [with_leaves(each, inner, change) for each in value]
+        return [with_leaves(element, inner, change) for element in value]
     if kind.id == "struct":
         return {name: with_leaves(value.get(name), inner, change) for name, inner in _children(kind)}
     if kind.id == "map":
         inner = _children(kind)[1][1]
-        return {str(name): with_leaves(each, inner, change) for name, each in value.items()}
+        return {str(name): with_leaves(member, inner, change) for name, member in value.items()}
     return change(value, kind.id)
 
 

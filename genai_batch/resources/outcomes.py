@@ -144,7 +144,7 @@ def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
 def is_loop(response: dict[str, Any]) -> bool:
     """Whether an answer that was cut repeats itself; of several the first that was cut counts."""
     candidates = [candidate for candidate in as_list(response.get("candidates")) if is_object(candidate)]
-    cut = next((each for each in candidates if each.get("finishReason") == "MAX_TOKENS"), None)
+    cut = next((candidate for candidate in candidates if candidate.get("finishReason") == "MAX_TOKENS"), None)
     return cut is not None and repeats_itself(text({"candidates": [cut]}) or "")
 
 

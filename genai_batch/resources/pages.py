@@ -90,7 +90,7 @@ def _behind(results: Results, outcome: Wanted | None, after: int, limit: int) ->
         hidden.add("ok")
     elif outcome is not None or not hidden:
         return [] if outcome in hidden else results.page(outcome, after, limit)
-    pages = (results.page(each, after, limit) for each in results.counts if each not in hidden)
+    pages = (results.page(kind, after, limit) for kind in results.counts if kind not in hidden)
     return sorted(chain.from_iterable(pages))[:limit]
 
 

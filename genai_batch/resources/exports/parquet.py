@@ -33,8 +33,8 @@ def write(path: Path, spool: Spool, columns: list[Column]) -> str | None:
     try:
         import duckdb
     except ImportError as error:
-        said = "Parquet is written by DuckDB, which is not installed: pip install 'genai-batch-mcp[data]'"
-        raise BatchError(f"{said}. jsonl, csv and sqlite need nothing more.") from error
+        message = "Parquet is written by DuckDB, which is not installed: pip install 'genai-batch-mcp[data]'"
+        raise BatchError(f"{message}. jsonl, csv and sqlite need nothing more.") from error
     try:
         with closing(duckdb.connect(config={**_IN_ORDER, "temp_directory": f"{path}.spill"})) as db:
             db.execute("SET TimeZone = 'UTC'")

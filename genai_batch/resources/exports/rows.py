@@ -96,8 +96,8 @@ def extras(results: Results) -> Iterator[Fields]:
 
 def types(results: Results) -> dict[str, str]:
     """Return the types of the user's fields where their table told them, by the names that they have in an export."""
-    told = extras_file.types(results.folder / extras_file.NAME)
-    return {export_name(name): kind for name, kind in told.items()}
+    stored = extras_file.types(results.folder / extras_file.NAME)
+    return {export_name(name): kind for name, kind in stored.items()}
 
 
 def export_name(name: str) -> str:

@@ -34,8 +34,8 @@ def write(path: Path, spool: Spool, columns: list[Column]) -> str | None:
     try:
         from openpyxl import Workbook
     except ImportError as error:
-        said = "Excel files are written by openpyxl, which is not installed: pip install 'genai-batch-mcp[data]'"
-        raise BatchError(f"{said}. csv-excel needs nothing more.") from error
+        message = "Excel files are written by openpyxl, which is not installed: pip install 'genai-batch-mcp[data]'"
+        raise BatchError(f"{message}. csv-excel needs nothing more.") from error
     if spool.rows >= MAX_ROWS or len(columns) > MAX_COLUMNS:
         size = f"{spool.rows:,} rows and {len(columns):,} columns"
         raise BatchError(
