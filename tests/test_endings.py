@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("out.xlsx", "CSV opens in Excel"), ("out.json", "did you mean .jsonl?"), ("out.jsonl.gz", "no form of results")],
+    [("out.xls", "Excel opens .xlsx"), ("out.json", "did you mean .jsonl?"), ("out.jsonl.gz", "no form of results")],
 )
 async def test_an_ending_that_names_no_form_is_refused_with_those_there_are(world: World, name: str, said: str) -> None:
     async with world.client() as client:
@@ -25,6 +25,6 @@ async def test_an_ending_that_names_no_form_is_refused_with_those_there_are(worl
 
 
 async def test_an_ending_that_names_no_form_is_refused_before_anything_is_paid(world: World) -> None:
-    done = run(world, "run", world.write("a.jsonl", [row("a")]), "--model", MODEL, "--output", "out.xlsx")
+    done = run(world, "run", world.write("a.jsonl", [row("a")]), "--model", MODEL, "--output", "out.xls")
     assert (done.returncode, "no form of results" in done.stderr) == (2, True)
     assert await world.bill() == []

@@ -18,6 +18,7 @@ from PIL import Image
 
 from genai_batch.resources.exports import Choice, parquet
 from genai_batch.resources.exports.columns import lay_out
+from genai_batch.resources.exports.spool import Spool
 from genai_batch.resources.exports.tables import FORMULA
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.get_results import get_results
@@ -347,7 +348,10 @@ async def test_the_media_of_an_export_are_files_that_its_rows_name(world: World)
 def test_parquet_has_groups_of_some_megabytes_in_the_order_of_the_requests(tmp_path: Path) -> None:
     dice = random.Random(0)  # noqa: S311 - repeatable, no secret
     rows = ({"key": f"k{n}", "text": dice.randbytes(20_000).hex(), "outcome": "ok"} for n in range(1_000))
-    assert parquet.write(tmp_path / "a.parquet", rows, lay_out([], Choice())) == 1_000
+    spool = Spool(tmp_path / "lines", {}, {}, tagged=True)
+    spool.fill(rows)
+    assert parquet.write(tmp_path / "a.parquet", spool, lay_out({}, {}, Choice(), {})) is None
+    assert spool.rows == 1_000
     with closing(duckdb.connect()) as db:
         source = [str(tmp_path / "a.parquet")]
         groups = db.execute("SELECT count(DISTINCT row_group_id) FROM parquet_metadata(?)", source).fetchall()[0][0]

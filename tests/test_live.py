@@ -6,7 +6,7 @@ import pytest
 
 from genai_batch.resources import jobs
 from genai_batch.tools.lanes.live.runner import Limits
-from tests.world import World, call, finish, read, refusal, row, start, stopped
+from tests.world import MODEL, World, call, finish, read, refusal, row, start, stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -132,7 +132,10 @@ async def test_what_is_asked_for_the_results_of_a_stopped_run_hears_what_is_stor
     async with world.client() as client:
         job_id = await start(client, source_of(world, 9), lane="live", concurrency=1)
         until = (await call(client, "check_status", job_id=job_id, wait_s=0.5))["notice"].split("by itself at ")[1][:16]
-        said = await refusal(client, "get_results", job_id=job_id)
+        page = await call(client, "get_results", job_id=job_id)
+        again = {"job_id": job_id, "prompt": "{{ text }}", "model": MODEL}
+        said = await refusal(client, "build_requests", output_path="next.jsonl", **again)
+    assert (page["counts"], [line["key"] for line in page["results"]]) == ({"ok": 3, "pending": 6}, ["k0", "k1", "k2"])
     assert f"rests until {until} UTC with 3 of 9 rows stored" in said
     assert ("quota of the day" in said, f"genai-batch resume {job_id}" in said) == (True, True)
     assert ("all at once" in said, "waits for it" in said) == (False, False)

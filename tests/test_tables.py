@@ -139,6 +139,6 @@ async def test_lines_to_be_sent_hold_nothing_beside_the_request_so_that_all_are_
         async with drafted(workspace, found, "p") as draft:
             beside = [json.loads(line) for line in (draft.folder / "extras.jsonl").read_text().splitlines()]
     assert beside == [
-        {"key": "1", "output": "1.md", "what": "a"},
-        {"key": "2", "output": "2.md", "what": "b"},
+        {"key": "1", "output": "1.md", "id": "1", "what": "a"},
+        {"key": "2", "output": "2.md", "id": "2", "what": "b"},
     ]

@@ -16,6 +16,7 @@ from genai_batch.resources import jobs
 from genai_batch.resources.answers import brief, short
 from genai_batch.resources.errors import BatchError, LedgerError
 from genai_batch.resources.jobs import Outcome
+from genai_batch.resources.outcomes import LOOP
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.untyped import as_object
 
@@ -102,6 +103,10 @@ def _again(line: bytes, entry: Entry, results: Results, left: Left, budgets: dic
     value = msgspec.json.decode(line)
     if value["key"] != entry.key:
         raise _unfit(results)
+    if entry.error == LOOP:
+        if not asked:
+            left.out(entry.key, "that repeat themselves until they are cut, see error loop")
+        return line if asked else b""
     if entry.outcome == "truncated":
         if larger := _larger(value, budgets.get(entry.key)):
             return larger

@@ -102,6 +102,13 @@ def find(name: str, today: date) -> Model:
     return model
 
 
+def kind_of(name: str) -> ModelKind:
+    """What a model makes, known or not, ended or not."""
+    bare = name.removeprefix("models/")
+    facts = catalogue()["models"].get(bare)
+    return facts.get("kind", "text") if facts else _kind(bare)
+
+
 def _unknown(name: str, bare: str, current: list[str]) -> UnknownModel:
     """Say why there is no such model, naming the nearest."""
     if "/" in bare:

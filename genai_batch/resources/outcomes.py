@@ -7,18 +7,22 @@ jobs may come back inline. Zero counters are left out on the wire, error codes c
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from pydantic import Field
 
 from genai_batch.resources.answers import Answer, short
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.lines import MAX_KEY
 from genai_batch.resources.prices import Usage as PricedUsage
+from genai_batch.resources.repetition import is_blank, repeats_itself
 from genai_batch.resources.untyped import as_list, as_object, is_object
 
 BLOCKED = frozenset({
     "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "LANGUAGE",
-    "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE",
+    "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION",
 })  # fmt: skip
+LOOP = "loop"
+"""Code of an answer that repeats itself until it is cut."""
 HEAD_OF_BASE64 = 64
 """Characters of a picture that are looked at where it is not decoded."""
 BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
@@ -83,6 +87,22 @@ def key_of(row: dict[str, Any]) -> str | None:
     return key if isinstance(key, str) and key and len(key.encode()) <= MAX_KEY else None
 
 
+_LABELS = ("id", "key", "custom_id", "customId", "name")
+
+
+def label_of(row: dict[str, Any]) -> str | None:
+    """Name a row without a key by its own metadata: by a member that is an id, or the only one, else by all of it."""
+    metadata = as_object(row.get("metadata"))
+    named = next((name for name in _LABELS if metadata.get(name) not in (None, "")), None)
+    if named is None and len(metadata) == 1:
+        named = next(iter(metadata))
+    value = metadata if named is None else metadata[named]
+    if value in (None, "", {}):
+        return None
+    label = value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode()
+    return label if len(label.encode()) <= MAX_KEY else None
+
+
 def parts(response: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the parts of the answer, without the model's thoughts."""
     for part in as_list(as_object(_candidate(response).get("content")).get("parts")):
@@ -117,6 +137,8 @@ def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
         code = code if isinstance(code, int) else short(code, 60) if isinstance(code, str) else "error"
         return RowError(code=code, message=short(str(given.get("message", "")), 400), retryable=code in _RETRYABLE)
     response = as_object(row.get("response"))
+    if verdict.outcome == "truncated" and is_loop(response):
+        return RowError(code=LOOP, message=_LOOPS, retryable=False)
     feedback = as_object(response.get("promptFeedback"))
     code = feedback.get("blockReason") or verdict.finish_reason or "NO_CANDIDATE"
     said = feedback.get("blockReasonMessage") or _candidate(response).get("finishMessage") or _SAID[verdict.outcome]
@@ -125,6 +147,17 @@ def error(row: dict[str, Any], verdict: Verdict) -> RowError | None:
     )
 
 
+def is_loop(response: dict[str, Any]) -> bool:
+    """Whether an answer that was cut repeats itself; of several the first that was cut counts."""
+    candidates = [candidate for candidate in as_list(response.get("candidates")) if is_object(candidate)]
+    cut = next((candidate for candidate in candidates if candidate.get("finishReason") == "MAX_TOKENS"), None)
+    return cut is not None and repeats_itself(text({"candidates": [cut]}) or "")
+
+
+_LOOPS = (
+    "The answer is a loop: it repeats itself until it is cut, and more room would hold more of the same. "
+    "Change the prompt, raise the temperature or set a frequency_penalty, or take another model."
+)
 _SAID: dict[Outcome, str] = {
     "truncated": "The answer reached max_output_tokens and is cut; run it again with a larger one.",
     "blocked": "Gemini blocked the prompt or the answer.",
@@ -167,6 +200,8 @@ def _says_something(part: dict[str, Any]) -> bool:
 def _is_content(name: str, value: Any) -> bool:
     if name in ("inlineData", "inline_data"):
         return is_object(value) and _begins_well(value.get("data"))
+    if name == "text" and isinstance(value, str):
+        return not is_blank(value)
     return value not in (None, "", {}, [])
 
 

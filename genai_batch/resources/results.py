@@ -100,6 +100,11 @@ class Results:
         return self._index.about["repeated_keys"]
 
     @property
+    def labelled(self) -> int:
+        """Answers of an adopted batch that came without a key of ours and are named by their metadata or number."""
+        return self._index.about["labelled"]
+
+    @property
     def findings(self) -> dict[str, tuple[int, list[str], str]]:
         """What the checks found, by code: how many answers, the first keys, and the first message."""
         return {code: (count, keys, said) for code, (count, keys, said) in self._index.about["findings"].items()}
@@ -182,7 +187,9 @@ class Results:
             self._rows.seek(entry.offset)
             line = self._rows.read(entry.length)
         row = read_row(line) or {}
-        if row.get("key") != entry.key and outcomes.key_of(row) != entry.key:
+        key = row.get("key") if row.get("key") == entry.key else outcomes.key_of(row)
+        is_labelled = key is None and bool(row) and not self.job.bytes
+        if key != entry.key and not is_labelled:
             raise Torn(f"{self.folder / 'results.jsonl'} was changed: {brief(entry.key, 80)!r} is not where it was")
         return row
 

@@ -165,6 +165,10 @@ class JobStatus(Answer):
         )
 
 
+ONLY_LOOPS = "All truncated answers are loops"
+"""Begins what the notice of a job says where no truncated row is worth twice the room."""
+
+
 class JobLine(Answer):
     """A job in a list."""
 
@@ -238,7 +242,7 @@ def _next(job: Job, shards: list[Shard]) -> str:
     counts = job.counts or {}
     if job.state in BROKEN and not any(counts.get(outcome) for outcome in OUTCOMES if outcome != "missing"):
         return "No results came back. Read notice, then create_batch again."
-    again = sent_again(counts, "job_id")
+    again = sent_again(counts, "job_id", only_loops=ONLY_LOOPS in (job.notice or ""))
     hint = f"; outcome='not_ok' shows the rows that are not ok; {again}" if again else ""
     return f"get_results(job_id='{job.id}'){hint}."
 
@@ -250,13 +254,16 @@ def _lifts(job: Job, reason: StopReason) -> str:
     return f"then resume_job(job_id='{job.id}')"
 
 
-def sent_again(counts: Mapping[Outcome, int], named: str) -> str:
-    """Which rows of a job that is over can be sent again, and by which call; `named` is the id in it."""
+def sent_again(counts: Mapping[Outcome, int], named: str, *, only_loops: bool = False) -> str:
+    """Which rows of a job that is over can be sent again, and by which call; `named` is the id in it.
+
+    Where all truncated rows are loops, more room is not worth its price, and none of them is named.
+    """
     failed, cut = sum(counts.get(outcome, 0) for outcome in UNFINISHED), counts.get("truncated", 0)
     calls = [
         f"resume_job({named}) sends the {failed:,} that failed again" if failed else "",
         f"resume_job({named}, rows='truncated') sends the {cut:,} that were cut off again, with twice the room"
-        if cut
+        if cut and not only_loops
         else "",
     ]
     return "; ".join(filter(None, calls))

@@ -4,14 +4,19 @@ from collections.abc import Iterator
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.checks.checking import MISMATCH, SWAPPED, UNKNOWN, UNVERIFIED
+from genai_batch.resources.checks.media_asked import NO_AUDIO, NO_IMAGE
+from genai_batch.resources.outcomes import LOOP
 from genai_batch.resources.results import Results
 from genai_batch.resources.shapes import tier_of
+from genai_batch.resources.status import ONLY_LOOPS
 
 KEYS = 3
 """Keys that are named of each kind."""
 _FOUND = {
     SWAPPED: "{} answers belong to other rows, see error swapped: {}.",
     MISMATCH: "{} answers do not fit their schema, see error schema_mismatch: {}.",
+    NO_IMAGE: "{} answers hold no picture though one was asked for, see error no_image: {}.",
+    NO_AUDIO: "{} answers hold no speech though it was asked for, see error no_audio: {}.",
     UNVERIFIED: "{} ok answers do not carry their ref, so whose they are was not verified: {}.",
     UNKNOWN: "{0} ok answers were not held against their schema, which is not understood ({2}): {1}.",
 }
@@ -25,12 +30,11 @@ def tell(results: Results) -> str | None:
 def _told(results: Results) -> Iterator[str]:
     if results.loss:
         yield results.loss
-    findings = results.findings
-    for code, said in _FOUND.items():
-        if code in findings:
-            count, keys, first = findings[code]
-            yield said.format(f"{count:,}", named(keys, count), first)
+    yield from _checked(results)
+    yield from _loops(results)
     yield from _billed_otherwise(results.tiers)
+    if count := results.labelled:
+        yield f"{count:,} answers came without a key and are named by their metadata, else by number (row-000001)."
     missing = results.counts.get("missing", 0)
     if 0 < missing < sum(results.counts.values()):
         keys = [entry.key for entry in results.page("missing", 0, KEYS)]
@@ -48,6 +52,22 @@ def _billed_otherwise(tiers: list[tuple[str, str, int]]) -> Iterator[str]:
         wish = f"asked for at the service tier {asked} and " if asked != served else ""
         price = "and billed" if tier_of(served) else "at a price that is not known"
         yield f"{rows:,} rows were {wish}served, {price}, at {brief(served, 40)}."
+
+
+def _checked(results: Results) -> Iterator[str]:
+    findings = results.findings
+    for code, said in _FOUND.items():
+        if code in findings:
+            count, keys, first = findings[code]
+            yield said.format(f"{count:,}", named(keys, count), first)
+
+
+def _loops(results: Results) -> Iterator[str]:
+    loops = sum(total.rows for total in results.totals if total.error == LOOP)
+    if loops:
+        cut = results.counts.get("truncated", 0)
+        which = ONLY_LOOPS if loops == cut else f"{loops:,} of {cut:,} truncated answers are loops"
+        yield f"{which}: they repeat themselves until they are cut, so more room does not help."
 
 
 def named(keys: list[str], count: int) -> str:

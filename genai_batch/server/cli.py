@@ -46,6 +46,7 @@ from genai_batch.server.options import (
     Overwrite,
     Piloted,
     Quiet,
+    Raw,
     Sample,
     Seed,
     Since,
@@ -184,6 +185,7 @@ def run_job(
     source: SourcePath, model: Model = None,
     output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
+    raw: Raw = False,
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
     fallback: FallBack = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
@@ -211,7 +213,7 @@ def run_job(
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})
-        return status, await collected(workspace, status, output, form)
+        return status, await collected(workspace, status, output, form, raw=raw)
 
     status, page = within(whole, json, quiet, overwrite=overwrite)
     rows = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
@@ -243,12 +245,13 @@ def results(
     output: Annotated[str | None, typer.Option(help="Write every row to this file; a folder/ gets files too")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     with_requests: Annotated[bool, typer.Option("--with-requests", help="Write each request beside its row")] = False,
+    raw: Raw = False,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 20, cursor: Annotated[str | None, typer.Option()] = None,
     key: Annotated[list[str] | None, typer.Option(help="Only this key; can be repeated")] = None,
     overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show the answers of a finished job, or write them to a file."""
-    asked = (outcome, key, limit, cursor, output, form, with_requests)
+    asked = (outcome, key, limit, cursor, output, form, with_requests, raw)
     answer = within(lambda workspace: get_results(job, workspace, *asked), json, quiet, overwrite=overwrite)
     show(answer, showing.results(answer), json)
 

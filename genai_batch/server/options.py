@@ -34,6 +34,7 @@ Model = Annotated[str | None, typer.Option(help="Gemini model, e.g. gemini-3.8-f
 Every = Annotated[bool, typer.Option("--all", help="List the problems of every row, also where many share one")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs")]
+Raw = Annotated[bool, typer.Option("--raw", help="Write each whole response beside its row")]
 Name = Annotated[str | None, typer.Option(help="What to call the job")]
 Limit = Annotated[float | None, typer.Option(callback=amount, help="Refuse a job that may cost more")]
 Confirm = Annotated[bool, typer.Option("--confirm", help="The cost is approved")]

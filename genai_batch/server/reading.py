@@ -110,6 +110,7 @@ class Reading:
     async def report(self, job_id: str) -> Content:
         """A finished job on one page: counts, cost, time, failures by class with examples, what to do next."""
         job, workspace = self._job(job_id), self._workspace
+        workspace.need_results(job)
         history = History.of(workspace.ledger, job, workspace.now())
         text = await self._in_results(job_id, partial(markdown, history=history))
         return Content(redact(text), _fresh_ms(job, final=_all_ok(job)))
@@ -146,8 +147,7 @@ class Reading:
         return job
 
     def _finished(self, job_id: str) -> Job:
-        self._workspace.need_results(job := self._job(job_id))
-        return job
+        return self._workspace.readable(self._job(job_id))
 
     async def _in_results(self, job_id: str, read: Callable[[Results], T]) -> T:
         """Read in the results of a job that is over, in a thread."""

@@ -44,19 +44,22 @@ def _waits(status: JobStatus) -> bool:
     return is_pending or (status.stopped and status.stopped_by == "pipeline_limit")
 
 
-async def collected(workspace: Workspace, status: JobStatus, output: str | None, form: Format | None) -> ResultPage:
+async def collected(
+    workspace: Workspace, status: JobStatus, output: str | None, form: Format | None, *, raw: bool
+) -> ResultPage:
     """The results of a job; those of a pipeline's stages are written to a folder each, in the one that is named."""
     lines = (status.pipeline and status.pipeline.stages) or []
     folder = workspace.path(output) if output and lines else None
     if output is None or folder is None or not (folder.is_dir() or output.endswith(("/", "\\"))):
-        return await get_results(status.job_id, workspace, output_path=output, format=form)
+        return await get_results(status.job_id, workspace, output_path=output, format=form, raw=raw)
     folder.mkdir(parents=True, exist_ok=True)
     written, page, notices = 0, None, dict[str, None]()
     for line in lines:
         if line.job_id is None:
             continue
         try:
-            page = await get_results(line.job_id, workspace, output_path=f"{folder / line.name}/", format=form)
+            place = f"{folder / line.name}/"
+            page = await get_results(line.job_id, workspace, output_path=place, format=form, raw=raw)
         except BatchError:
             if line.job_id == status.job_id and page is None:  # there is nothing at all to be had
                 raise

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import LedgerError, PathNotAllowed
-from genai_batch.resources.exports import Format, form_of
+from genai_batch.resources.exports import Format, form_of, table_name
 from genai_batch.resources.exports.earlier import read_table
 from genai_batch.tools.workspace import Workspace
 
@@ -61,9 +61,9 @@ def results_at(workspace: Workspace, output_path: str, form: Format | None) -> T
         raise PathNotAllowed(f"{brief(str(there), 300)} is a file. Name a folder.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PathNotAllowed(f"{brief(str(there), 300)} cannot be written by this user. Name a folder that can be.")
-    table = path / f"results.{form or 'jsonl'}"
+    table = path / table_name(form or "jsonl")
     if workspace.existing == "keep" and table.is_file():
-        next(read_table(table, form or "jsonl"), None)
+        next(read_table(table), None)
     return Target(path, form or "jsonl", is_folder=True)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
-from genai_batch.resources import jobs, local_files, models, output_limits
+from genai_batch.resources import extras, jobs, local_files, models, output_limits
 from genai_batch.resources.checks import copying
 from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerError
 from genai_batch.resources.estimates import Estimate
@@ -259,9 +259,9 @@ def renew(workspace: Workspace, draft: Draft, job: Job) -> str:
     """
     if draft.job.changed_since:
         workspace.ledger.compared(job, draft.job.changed_since)
-    extras = RENEWED if _renew_extras(workspace, draft, job) else ""
+    renewed = RENEWED if _renew_extras(workspace, draft, job) else ""
     moved = _moved(job) if job.id in relocate(workspace, draft) else ""
-    return " ".join(filter(None, (extras, moved)))
+    return " ".join(filter(None, (renewed, moved)))
 
 
 def relocate(workspace: Workspace, draft: Draft) -> list[str]:
@@ -300,8 +300,8 @@ def _renew_extras(workspace: Workspace, draft: Draft, job: Job) -> bool:
 
 def first_of(draft: Draft) -> dict[str, Any]:
     """The first request of a draft, with what stands beside it."""
-    lines = [draft.folder / "requests.jsonl", draft.folder / EXTRAS]
-    first, beside = (as_object(msgspec.json.decode(_line(path) or b"{}")) for path in lines)
+    first = as_object(msgspec.json.decode(_line(draft.folder / "requests.jsonl") or b"{}"))
+    beside = next(extras.rows(draft.folder / EXTRAS), dict[str, Any]())
     return {**beside, **first} if beside.get("key") == first["key"] else first
 
 
@@ -312,10 +312,9 @@ def _line(path: Path) -> bytes:
 
 def outputs_of(draft: Draft) -> Iterator[str]:
     """The outputs that stand beside the requests of a draft."""
-    with (draft.folder / EXTRAS).open("rb") as file:
-        for line in file:
-            if isinstance(output := as_object(msgspec.json.decode(line)).get("output"), str):
-                yield output
+    for fields in extras.rows(draft.folder / EXTRAS):
+        if isinstance(output := fields.get("output"), str):
+            yield output
 
 
 def beside_of(draft: Draft) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
-from anyio import move_on_after
+from anyio import move_on_after, to_thread
 from pydantic import Field
 
 from genai_batch.resources import models, pages, pipelines
@@ -16,6 +16,7 @@ from genai_batch.resources.exports.folder import Existing
 from genai_batch.resources.jobs import LIMITS, Backend, Job, Snapshot, stopped_by
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.opened import OpenResults
+from genai_batch.resources.partial import so_far
 from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.resources.sources.selection import Selection
@@ -154,8 +155,10 @@ class Workspace:
             return snapshot, short(f"Last known state. {error}", 450)
         return Snapshot(job, self.ledger.shards(job.id)), None
 
-    async def with_results(self, job_id: str) -> Job:
+    async def with_results(self, job_id: str, *, partial: bool = False) -> Job:
         """Find a job whose results can be read, after taking it a step further where the provider's last word is old.
+
+        With `partial` it may be one that still runs; it then has the rows that are stored by now.
 
         Raises:
             UnknownJob: there is none.
@@ -165,8 +168,22 @@ class Workspace:
         """
         job = await self.job(job_id)
         (job, _), _ = await self.look(Snapshot(job, self.ledger.shards(job.id)))
+        if partial:
+            return await to_thread.run_sync(self.readable, job)
         self.need_results(job)
         return job
+
+    def readable(self, job: Job) -> Job:
+        """Return a job with the rows that can be read of it: all, or while it runs those that are stored by now.
+
+        Raises:
+            NotFinished: it has none yet, with when to ask again.
+            ProviderError: it has none yet and has stopped.
+        """
+        running = so_far(self.home, job)
+        if running is None:
+            self.need_results(job)
+        return running or job
 
     def need_results(self, job: Job) -> None:
         """Refuse to show results of a job that is still under way, or rests until later.
@@ -239,7 +256,7 @@ class Workspace:
 
 Given = Annotated[Workspace, Filled.WORKSPACE]
 """A parameter the model never sees."""
-Source = Annotated[str, Field(description="A .jsonl of {key, request} lines, or a manifest")]
+Source = Annotated[str, Field(description="A .jsonl of {key, request}, or a manifest")]
 ModelName = Annotated[str | None, Field(description="e.g. gemini-3.8-flash")]
 
 

@@ -1,6 +1,7 @@
 """What is checked of an answer that ended well.
 
-`schema_mismatch` and `swapped` make an `ok` row an `error`, which may be sent again; `unverified` is only told.
+`schema_mismatch`, `swapped`, `no_image` and `no_audio` make an `ok` row an `error`, which may be sent again;
+`unverified` is only told.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from genai_batch.resources.answers import brief, short
 from genai_batch.resources.checks import binding
 from genai_batch.resources.checks.answered import MESSAGE, texts
 from genai_batch.resources.checks.asked import Asked, asked, mentions
+from genai_batch.resources.checks.media_asked import NO_AUDIO, NO_IMAGE, absent
 from genai_batch.resources.checks.swaps import Refs
 from genai_batch.resources.jobs import SCHEMA, Job, requests_of
+from genai_batch.resources.models import ModelKind, kind_of
 
 MISMATCH, SWAPPED, UNVERIFIED, UNKNOWN = "schema_mismatch", "swapped", "unverified", "schema_unknown"
 _NAMED = 3
@@ -29,18 +32,21 @@ class Finding(NamedTuple):
     @property
     def is_error(self) -> bool:
         """Whether the row cannot be called ok."""
-        return self.code in (MISMATCH, SWAPPED)
+        return self.code in (MISMATCH, SWAPPED, NO_IMAGE, NO_AUDIO)
 
 
 class Look:
     """Looks at the answers of a job, one by one. `owner` is for a job whose requests carry an id."""
 
-    def __init__(self, owner: Owner | None) -> None:
-        """Look for ids where there is an `owner`."""
+    def __init__(self, owner: Owner | None, kind: ModelKind | None = None) -> None:
+        """Look for ids where there is an `owner`, and for media where the `kind` of the model is told."""
         self._owner = owner
+        self._kind: ModelKind | None = kind
 
     def look(self, key: str, response: dict[str, Any], request: bytes) -> Finding | None:
         """Judge the answer to a key, given the line of its request; the worst is told."""
+        if self._kind and (lacking := absent(response, request, self._kind)):
+            return Finding(*lacking)
         said, form = list(texts(response)), asked(request, bound=self._owner is not None)
         found = self._whose(key, said, self._owner, structured=form is not None) if self._owner else None
         if form is None or (found and found.is_error):
@@ -71,12 +77,12 @@ class Look:
 class Checks(Look):
     """Looks at all answers of a job, and sums up what it found. Use it as a context."""
 
-    def __init__(self, requests: Path, *, bound: bool) -> None:
-        """Begin with nothing found."""
-        self._refs = Refs(requests)
+    def __init__(self, requests: Path, kind: ModelKind | None, *, bound: bool, texts: bool) -> None:
+        """Begin with nothing found; `texts` says that answers with media are looked at too."""
+        self._refs, self.reads_texts = Refs(requests), texts
         self.told: dict[str, tuple[int, list[str], str]] = {}
         """By code: how many answers, the first keys, and the first message."""
-        super().__init__(self._refs.owner if bound else None)
+        super().__init__(self._refs.owner if bound else None, kind)
 
     def __enter__(self) -> Self:
         return self
@@ -99,4 +105,7 @@ def checks_of(job: Job, folder: Path) -> Checks | None:
     if not requests.exists():
         return None
     structured = mentions(requests) if job.checks is None else SCHEMA in job.checks.split()
-    return Checks(requests, bound=job.is_bound) if structured or job.is_bound else None
+    texts = structured or job.is_bound
+    if not texts and not job.makes_media:
+        return None
+    return Checks(requests, kind_of(job.model) if job.makes_media else None, bound=job.is_bound, texts=texts)

@@ -5,29 +5,35 @@ from difflib import get_close_matches
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.exports import parquet, tables
-from genai_batch.resources.exports.columns import lay_out
-from genai_batch.resources.exports.earlier import FORMS, EarlierExport
+from genai_batch.resources.exports import parquet, tables, workbook
+from genai_batch.resources.exports.columns import Column, lay_out, names_taken, user_types
+from genai_batch.resources.exports.details import Details
+from genai_batch.resources.exports.earlier import ENDINGS, EarlierExport
 from genai_batch.resources.exports.folder import Existing, Folder
+from genai_batch.resources.exports.members import declare, is_structured
 from genai_batch.resources.exports.merging import MERGES
-from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras
+from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras, types
+from genai_batch.resources.exports.spool import Spool
 from genai_batch.resources.results import Results
 from genai_batch.resources.whole import beside, need_free, new_file
 
-Format = Literal["jsonl", "csv", "parquet", "sqlite"]
+Format = Literal["jsonl", "csv", "csv-excel", "parquet", "sqlite", "xlsx"]
 _ENDINGS: dict[str, Format] = {
-    **{f".{form}": form for form in get_args(Format)}, ".ndjson": "jsonl", ".pq": "parquet", ".db": "sqlite",
-    ".sqlite3": "sqlite",
+    ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".sqlite": "sqlite", ".xlsx": "xlsx", ".ndjson": "jsonl",
+    ".pq": "parquet", ".db": "sqlite", ".sqlite3": "sqlite",
 }  # fmt: skip
+_EXCEL_CSV = "csv-excel"
+"""CSV that begins with the mark by which Excel knows UTF-8."""
 
 _TABLE = "results"
 """The name of the table in a folder, without its ending."""
 _NEAR = 0.7
-_EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
+_SPREADSHEETS = (".xls", ".xlsm", ".ods")
+_FORMS = ".jsonl, .csv, .parquet, .sqlite, .xlsx"
 
 
 class Exported(NamedTuple):
@@ -50,9 +56,8 @@ def form_of(path: Path) -> Format:
         return _ENDINGS.get(ending, "jsonl")
     near = get_close_matches(ending, _ENDINGS, 1, _NEAR)
     hint = f" did you mean {near[0]}?" if near else ""
-    hint = " CSV opens in Excel." if ending in _EXCEL else hint
-    forms = ", ".join(f".{form}" for form in get_args(Format))
-    raise BatchError(f"{brief(ending, 20)} is no form of results; there are {forms}.{hint} Or state format.")
+    hint = " Excel opens .xlsx." if ending in _SPREADSHEETS else hint
+    raise BatchError(f"{brief(ending, 20)} is no form of results; there are {_FORMS}.{hint} Or state format.")
 
 
 def export(results: Results, target: Path, form: Format, choice: Choice, *, may_replace: bool) -> Exported:
@@ -62,8 +67,8 @@ def export(results: Results, target: Path, form: Format, choice: Choice, *, may_
         BatchError: the format needs what is not installed.
         OSError: the file cannot be written, or exists and may not be replaced.
     """
-    place = InTheJob(results)
-    return Exported(target, _whole(target, partial(_write, results, form, choice, place), may_replace=may_replace))
+    written = _whole(target, partial(_write, results, form, choice, InTheJob(results)), may_replace=may_replace)
+    return Exported(target, written.rows, notice=written.notice)
 
 
 def export_folder(
@@ -88,29 +93,35 @@ def export_folder(
     names = [table.name, *(path.name for path in tables)]
     folder = Folder(target, names, results.job.id, earlier, existing)
 
-    def write(part: Path) -> int:
-        rows = _write(results, form, choice._replace(with_files=True), folder, part)
+    def write(part: Path) -> _Written:
+        written = _write(results, form, choice._replace(with_files=True), folder, part)
         if others:
             with beside(part) as merged:
-                MERGES[form](part, tables[-1], merged)
-        return rows
+                MERGES[table.suffix[1:]](part, tables[-1], merged)
+        return written
 
-    rows = _whole(table, write, may_replace=existing != "refuse")
-    notices = [*_notices(folder, others)]
+    written = _whole(table, write, may_replace=existing != "refuse")
+    notices = [written.notice, *_notices(folder, others)]
     if existing == "keep" and table.stem != _TABLE:
-        notices.append(f"{_TABLE}.{form} was edited since it was written, and is kept.")
-    return Exported(table, rows, folder.files, " ".join(notices) or None)
+        notices.append(f"{_TABLE}{table.suffix} was edited since it was written, and is kept.")
+    return Exported(table, written.rows, folder.files, " ".join(filter(None, notices)) or None)
+
+
+def table_name(form: Format) -> str:
+    """The name of the table in a folder."""
+    return f"{_TABLE}.{'csv' if form == _EXCEL_CSV else form}"
 
 
 def _tables(folder: Path, form: Format, existing: Existing, is_ours: Callable[[Path], bool]) -> list[Path]:
     """Where the table goes; and the tables that are there, the latest of this form last."""
-    table = folder / f"{_TABLE}.{form}"
+    table = folder / table_name(form)
     if existing != "keep":
         return [table]
-    others = [path for each in FORMS if each != form and (path := folder / f"{_TABLE}.{each}").is_file()]
+    ending = table.suffix[1:]
+    others = [path for each in ENDINGS if each != ending and (path := folder / f"{_TABLE}.{each}").is_file()]
     there = list[Path]()
     for mark in chain(("", ".new"), (f".new{n}" for n in count(2))):
-        table = folder / f"{_TABLE}{mark}.{form}"
+        table = folder / f"{_TABLE}{mark}.{ending}"
         if table.is_file():
             there.append(table)
         if not table.is_file() or is_ours(table):
@@ -122,7 +133,7 @@ def _read_earlier(earlier: EarlierExport, tables: list[Path], results: Results) 
     """Read the tables of earlier exports; return how many rows of other jobs are in the last."""
     others = 0
     for table in tables:
-        others = earlier.read(table, table.suffix[1:], lambda key: results.find(key) is not None)
+        others = earlier.read(table, lambda key: results.find(key) is not None)
     return others
 
 
@@ -142,15 +153,41 @@ def _notices(folder: Folder, others: int) -> Iterator[str]:
         yield f"Rows of other keys that stay in the table: {others:,}."
 
 
-def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> int:
-    found = exported_rows(results, choice, place)
+class _Written(NamedTuple):
+    rows: int
+    notice: str | None
+
+
+def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> _Written:
     if form == "jsonl":
-        return tables.jsonl(part, found)
-    laid = lay_out(extras(results), choice)
-    write = {"csv": tables.comma_separated, "sqlite": tables.database, "parquet": parquet.write}[form]
-    return write(part, found, laid)
+        details = Details(lambda: names_taken(user_types(extras(results))), members=False)
+        return _Written(tables.jsonl(part, exported_rows(results, choice, place, details)), details.notice)
+    users = user_types(extras(results))
+    details = Details(lambda: names_taken(users), members=is_structured(results))
+    rows = exported_rows(results, choice, place, details)
+    declare(results, details)
+    spool = Spool(part.with_name(f"{part.name}.lines"), users, details.types, tagged=form == "parquet")
+    try:
+        spool.fill(rows)
+        note = _table(form, part, spool, lay_out(users, details.types, choice, types(results)))
+    finally:
+        spool.path.unlink(missing_ok=True)
+    return _Written(spool.rows, " ".join(filter(None, (details.notice, note))) or None)
 
 
-def _whole(target: Path, write: Callable[[Path], int], *, may_replace: bool) -> int:
+def _table(form: Format, part: Path, spool: Spool, columns: list[Column]) -> str | None:
+    """Write the spooled rows in a form, and return what a reader has to know."""
+    if form == "parquet":
+        return parquet.write(part, spool, columns)
+    if form == "xlsx":
+        return workbook.write(part, spool, columns)
+    if form == "sqlite":
+        tables.database(part, spool, columns)
+    else:
+        tables.comma_separated(part, spool, columns, "utf-8-sig" if form == _EXCEL_CSV else "utf-8")
+    return None
+
+
+def _whole(target: Path, write: Callable[[Path], _Written], *, may_replace: bool) -> _Written:
     with new_file(target, may_replace=may_replace) as part:
         return write(part)

@@ -1,61 +1,75 @@
-"""The columns of a table: key, the user's fields, ours; each with one type that holds all its values."""
+"""The columns of a table: key, the user's fields, ours, the answers'; each with a type that holds all its values."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from genai_batch.resources.exports.details import type_of
 from genai_batch.resources.exports.rows import OURS, Choice, Fields
 
 MOST = 500
 """Fields of the user's that become columns of their own; where there are more, all go into one."""
-REST = "source"
-_INT64 = 2**63
-_OURS = frozenset({"key", "usage", *OURS})
+REST = "\0source"
+"""The field that they go into, which no user can name; its column is called source."""
 _TYPES: dict[str, type] = {
     "input_tokens": int, "output_tokens": int, "thinking_tokens": int, "cached_tokens": int, "attempt": int,
     "cost_usd": float,
 }  # fmt: skip
+_BEFORE_ANSWERS = OURS.index("text") + 1
+Types = Mapping[str, set[type]]
 
 
 class Column(NamedTuple):
-    """A column. `field` is what a row calls it; `type` is str, int, float or bool; text holds JSON where need be."""
+    """A column. `field` is what a row calls it; `type` is str, int, float or bool; text holds JSON where need be.
+
+    `sql` is the type that the column had in the user's table, in DuckDB's words, where that is known.
+    """
 
     name: str
     field: str
     type: type
+    sql: str | None = None
 
 
-def lay_out(extras: Iterable[Fields], choice: Choice) -> list[Column]:
-    """Lay the columns out, in a pass over the user's fields."""
-    absent = {"request": not choice.with_requests, "sha256": not choice.with_files}
-    ours = [name for name in OURS if not absent.get(name)]
+def user_types(extras: Iterable[Fields]) -> dict[str, set[type]]:
+    """Find the user's fields and the types of their values; of too many fields one is made."""
     types: dict[str, set[type]] = {}
     for extra in extras:
         for name, value in extra.items():
-            types.setdefault(name, set()).add(_type_of(value))
+            types.setdefault(name, set()).add(type_of(value))
         if len(types) > MOST:
-            types = {REST: {str}}
-            break
-    return [*_named(types, {"key", *ours}), *(Column(name, name, _TYPES.get(name, str)) for name in ours)]
+            return {REST: {str}}
+    return types
 
 
-def cells(row: Fields, laid: list[Column]) -> list[Any]:
-    """List the values of a row in the order of the columns."""
-    flat = row | row["usage"] if "usage" in row else row
-    if REST not in flat and laid[1].field == REST:
-        flat = flat | {REST: {name: value for name, value in row.items() if name not in _OURS}}
-    return [_cell(flat.get(field), kind) for _, field, kind in laid]
+def names_taken(users: Types) -> set[str]:
+    """Return every name that the user's fields and ours have in a table."""
+    ours = {"key", "usage", *OURS}
+    return {*ours, *(column.name for column in _named(users, ours, {})), *users}
 
 
-def quoted(name: str) -> str:
-    """Write a name as SQL has it."""
-    return '"' + name.replace('"', '""') + '"'
+def lay_out(users: Types, answers: Types, choice: Choice, sql: Mapping[str, str]) -> list[Column]:
+    """Lay the columns out; `sql` tells the types of those that came from a table with types."""
+    absent = {"request": not choice.with_requests, "sha256": not choice.with_files}
+    wanted = [name for name in OURS if not absent.get(name)]
+    ours = [Column(name, name, _TYPES.get(name, str)) for name in wanted]
+    key = Column("key", "key", str, sql.get("key"))
+    foreign = [Column(name, name, _common(kinds)) for name, kinds in answers.items()]
+    before, behind = ours[:_BEFORE_ANSWERS], ours[_BEFORE_ANSWERS:]
+    return [key, *_named(users, {"key", *wanted}, sql), *before, *foreign, *behind]
 
 
-def _named(types: dict[str, set[type]], taken: set[str]) -> Iterator[Column]:
+def cell(value: Any, kind: type) -> Any:
+    """Return a value that is not of the type of its column as that holds it."""
+    if kind is float and type(value) is int:
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _named(types: Types, taken: set[str], sql: Mapping[str, str]) -> Iterator[Column]:
     """Give each field a name that no other column has, in no case: databases take upper and lower for one."""
-    yield Column("key", "key", str)
+    taken = set(taken)
     for field, found in types.items():
         plain = field.replace("\0", "") or "_"
         name, number = plain, 1
@@ -63,7 +77,7 @@ def _named(types: dict[str, set[type]], taken: set[str]) -> Iterator[Column]:
             number += 1
             name = f"{plain}_{number}"
         taken.add(name.lower())
-        yield Column(name, field, _common(found))
+        yield Column(name, field, _common(found), sql.get(field))
 
 
 def _common(found: set[type]) -> type:
@@ -71,17 +85,3 @@ def _common(found: set[type]) -> type:
     if len(kinds) == 1:
         return kinds.pop()
     return float if kinds == {int, float} else str
-
-
-def _type_of(value: Any) -> type:
-    if isinstance(value, bool) or value is None:
-        return type(value)
-    if isinstance(value, int):
-        return int if -_INT64 <= value < _INT64 else str
-    return float if isinstance(value, float) else str
-
-
-def _cell(value: Any, kind: type) -> Any:
-    if value is None or type(value) is kind or (kind is float and type(value) is int):
-        return value
-    return msgspec.json.encode(value).decode()

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from genai_batch.resources.column_types import quoted
 from genai_batch.resources.errors import BatchError
-from genai_batch.resources.exports.columns import quoted
 from genai_batch.resources.exports.tables import without_apostrophe
+from genai_batch.resources.exports.workbook import rows_of
 from genai_batch.resources.media.names import one_form
 from genai_batch.resources.untyped import as_list, as_object
 
@@ -55,7 +56,7 @@ class EarlierExport:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
 
-    def read(self, table: Path, form: str, is_of_job: Callable[[str], bool]) -> int:
+    def read(self, table: Path, is_of_job: Callable[[str], bool]) -> int:
         """Read a table of results, and return how many of its rows are of other jobs; of two tables the last counts.
 
         `is_of_job` tells whether a key is one of the job that is exported now.
@@ -64,7 +65,7 @@ class EarlierExport:
             BatchError: the table cannot be read, so that nobody knows which files are whose.
         """
         others = 0
-        for cells in read_table(table, form):
+        for cells in read_table(table):
             stays = not is_of_job(cells["key"])
             others += stays
             self._take(cells["key"], cells, stays=stays)
@@ -87,14 +88,14 @@ class EarlierExport:
         return row and row[0]
 
 
-def read_table(table: Path, form: str) -> Iterator[Cells]:
+def read_table(table: Path) -> Iterator[Cells]:
     """Yield the keys of a table of results with what stands there of files.
 
     Raises:
         BatchError: it is no such table.
     """
     try:
-        for cells in _READERS[form](table):
+        for cells in _READERS[table.suffix[1:]](table):
             if not isinstance(cells.get("key"), str):
                 raise BatchError(_NO_TABLE.format(table, "it has no column key"))
             yield cells
@@ -149,11 +150,17 @@ def _read_parquet(table: Path) -> Iterator[Cells]:
                 yield dict(zip(present, row, strict=True))
 
 
+def _read_workbook(table: Path) -> Iterator[Cells]:
+    for row in rows_of(table):
+        yield {name: row[name] for name in _FILES if row.get(name) is not None}
+
+
 _READERS: dict[str, Callable[[Path], Iterator[Cells]]] = {
     "jsonl": _read_lines,
     "csv": _read_csv,
     "sqlite": _read_database,
     "parquet": _read_parquet,
+    "xlsx": _read_workbook,
 }
-FORMS = tuple(_READERS)
-"""The forms of tables that can be read back."""
+ENDINGS = tuple(_READERS)
+"""The endings of tables that can be read back."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from genai_batch.resources.exports.columns import quoted
-from genai_batch.resources.exports.parquet import GROUPS, text
+from genai_batch.resources.column_types import quoted
+from genai_batch.resources.exports.columns import Column
+from genai_batch.resources.exports.parquet import GROUPS, literal
 from genai_batch.resources.exports.tables import INDEXES
+from genai_batch.resources.exports.workbook import Sheet, names_of, rows_of
 
 _NEW = "CREATE TABLE new (key TEXT PRIMARY KEY, place INTEGER NOT NULL, row BLOB NOT NULL, is_used INTEGER DEFAULT 0)"
 
@@ -145,8 +147,8 @@ def merge_parquet(new: Path, earlier: Path, target: Path) -> None:
     try:
         with closing(duckdb.connect(config={"temp_directory": f"{target}.spill"})) as db:
             for name, path in (("new", new), ("earlier", earlier)):
-                db.execute(_NUMBERED.format(name, text(path)))
-            db.execute(f"COPY ({_MERGED_PARQUET}) TO {text(target)} ({GROUPS})")
+                db.execute(_NUMBERED.format(name, literal(str(path))))
+            db.execute(f"COPY ({_MERGED_PARQUET}) TO {literal(str(target))} ({GROUPS})")
     except duckdb.Error as error:
         raise OSError(0, str(error).partition("\n")[0]) from error
 
@@ -163,10 +165,32 @@ SELECT * EXCLUDE ("genai-batch place") FROM (
 ) ORDER BY "genai-batch place"
 """
 
+
+def merge_workbooks(new: Path, earlier: Path, target: Path) -> None:
+    """Merge Excel workbooks; rows of the earlier one stand behind the new ones."""
+    from openpyxl import Workbook
+
+    names = dict.fromkeys([*names_of(new), *names_of(earlier)])
+    columns = [Column(name, name, str) for name in names]
+    book = Workbook(write_only=True)
+    sheet = Sheet(book.create_sheet("results"))
+    sheet.header([*names])
+    keys = set[int]()
+    for row in rows_of(new):
+        keys.add(hash(row["key"]))
+        sheet.row([row.get(name) for name in names], columns)
+    for row in rows_of(earlier):
+        if hash(row["key"]) not in keys:
+            sheet.row([row.get(name) for name in names], columns)
+    with target.open("xb") as file:
+        book.save(file)
+
+
 MERGES: dict[str, Callable[[Path, Path, Path], None]] = {
     "jsonl": merge_lines,
     "csv": merge_csv,
     "sqlite": merge_databases,
     "parquet": merge_parquet,
+    "xlsx": merge_workbooks,
 }
-"""How tables of a form are merged: the new one, the earlier one, and where the merged one goes."""
+"""How tables of an ending are merged: the new one, the earlier one, and where the merged one goes."""

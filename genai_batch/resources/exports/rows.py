@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from genai_batch.resources import extras as extras_file
 from genai_batch.resources import jobs, outcomes
+from genai_batch.resources.exports.details import Details
 from genai_batch.resources.jobs import Outcome
+from genai_batch.resources.partial import is_partial
 from genai_batch.resources.results import Entry, Results
 from genai_batch.resources.untyped import as_list, as_object
 
@@ -24,11 +26,21 @@ Fields = dict[str, Any]
 
 
 class Choice(NamedTuple):
-    """Which rows are exported, whether each carries the request it answers, and whether it names files of its own."""
+    """Which rows are exported, and whether each carries its request, and the response as it was received.
 
-    outcome: Outcome | None = None
+    `with_files` says that the pictures, sounds and texts of rows are files of their own.
+    """
+
+    outcome: Outcome | Literal["not_ok"] | None = None
     with_requests: bool = False
+    raw: bool = False
     with_files: bool = False
+
+    def means(self, entry: Entry) -> bool:
+        """Whether a row is to be exported."""
+        if self.outcome == "not_ok":
+            return entry.outcome != "ok"
+        return self.outcome in (None, entry.outcome)
 
 
 class Place(Protocol):
@@ -55,28 +67,46 @@ class InTheJob:
 
 
 _PLAIN = frozenset({"text", "inlineData", "inline_data", "thought", "thoughtSignature"})
+_PLAIN_CANDIDATE = frozenset({"content", "finishReason", "index", "safetyRatings", "tokenCount"})
+_ONLY_TEXT = frozenset({"text"})
 _BESIDE = frozenset({"groundingMetadata", "urlContextMetadata", "citationMetadata"})
 
 
-def exported_rows(results: Results, choice: Choice, place: Place) -> Iterator[Fields]:
-    """Yield a row per request, in their order."""
+def exported_rows(results: Results, choice: Choice, place: Place, details: Details | None = None) -> Iterator[Fields]:
+    """Yield a row per request, in their order; of a job that still runs those that are answered.
+
+    With `details` a row holds what its answer has beside text and media, too.
+    """
     with ExitStack() as files:
-        extras = _extras(results.folder)
+        extras = extras_file.rows(results.folder / extras_file.NAME)
         extra = next(extras, None)
         requests = _requests(results, files) if choice.with_requests else None
+        hides_missing = is_partial(results.job)
         for entry in _entries(results):
             request = next(requests, None) if requests else None
             beside: Fields = {}
             if extra and extra["key"] == entry.key:
                 beside, extra = joined(extra), next(extras, None)
-            if choice.outcome in (None, entry.outcome):
+            if choice.means(entry) and not (hides_missing and entry.outcome == "missing"):
                 asked = {"request": _decode(request)["request"]} if request else {}
-                yield {"key": entry.key, **beside, **_found(results, entry, beside, results.row(entry), place), **asked}
+                found = _found(results, entry, beside, place, details, raw=choice.raw)
+                yield {"key": entry.key, **beside, **found, **asked}
 
 
 def extras(results: Results) -> Iterator[Fields]:
     """Yield the user's fields of each request that has some, named as in an export."""
-    return map(joined, _extras(results.folder))
+    return map(joined, extras_file.rows(results.folder / extras_file.NAME))
+
+
+def types(results: Results) -> dict[str, str]:
+    """Return the types of the user's fields where their table told them, by the names that they have in an export."""
+    stored = extras_file.types(results.folder / extras_file.NAME)
+    return {export_name(name): kind for name, kind in stored.items()}
+
+
+def export_name(name: str) -> str:
+    """Name a field of the user's apart from ours, which no spelling makes the same."""
+    return f"source_{name}" if name.lower() in _TAKEN and name != "key" else name
 
 
 def joined(extra: Fields) -> Fields:
@@ -86,7 +116,10 @@ def joined(extra: Fields) -> Fields:
     }
 
 
-def _found(results: Results, entry: Entry, beside: Fields, row: Fields, place: Place) -> Fields:
+def _found(
+    results: Results, entry: Entry, beside: Fields, place: Place, details: Details | None, *, raw: bool
+) -> Fields:
+    row = results.row(entry)
     response = as_object(row.get("response"))
     text, blobs = results.text(entry, response), outcomes.media(response)
     files = place.put(entry, beside, text, blobs)
@@ -95,19 +128,37 @@ def _found(results: Results, entry: Entry, beside: Fields, row: Fields, place: P
         found["finish_reason"] = entry.finish_reason
     if text is not None:
         found["text"] = text
+    is_plain = _is_plain(response)
+    if details and not (is_plain and not details.has_members):
+        found |= details.of(response, text if entry.outcome == "ok" else None, files.get("media", []))
     found |= files
     if entry.outcome != "ok" and (error := results.error(entry, row)):
         found["error"] = error.model_dump(mode="json")
-    if row:
-        found |= _spent(entry)
-    if isinstance(version := response.get("modelVersion"), str):
-        found["model_version"] = version[:80]
-    if entry.attempt:
-        found["attempt"] = entry.attempt
-    found["backend"] = results.job.backend
-    if entry.outcome in ("ok", "truncated") and ((text is None and not blobs) or _says_more(response)):
+    found |= _origin(results, entry, row, response)
+    is_answer = entry.outcome in ("ok", "truncated")
+    if row and (raw or (is_answer and ((text is None and not blobs) or (not is_plain and _says_more(response))))):
         found["response"] = row  # an embedding, a function call, sources: there is no shorter form
     return found
+
+
+def _origin(results: Results, entry: Entry, row: Fields, response: Fields) -> Fields:
+    """What an answer took, and where it came from."""
+    origin: Fields = _spent(entry) if row else {}
+    if isinstance(version := response.get("modelVersion"), str):
+        origin["model_version"] = version[:80]
+    if entry.attempt:
+        origin["attempt"] = entry.attempt
+    origin["backend"] = results.job.backend
+    return origin
+
+
+def _is_plain(response: Fields) -> bool:
+    """Whether an answer is one text and nothing else, as most are."""
+    candidates = as_list(response.get("candidates"))
+    if len(candidates) != 1 or not as_object(candidates[0]).keys() <= _PLAIN_CANDIDATE:
+        return False
+    parts = as_list(as_object(as_object(candidates[0]).get("content")).get("parts"))
+    return len(parts) == 1 and as_object(parts[0]).keys() == _ONLY_TEXT
 
 
 def _says_more(response: Fields) -> bool:
@@ -131,13 +182,6 @@ def _entries(results: Results) -> Iterator[Entry]:
     while page := results.page(None, after, _PAGE):
         yield from page
         after = page[-1].n
-
-
-def _extras(folder: Path) -> Iterator[Fields]:
-    path = folder / "extras.jsonl"
-    if path.exists():
-        with path.open("rb") as file:
-            yield from map(_decode, file)
 
 
 def _requests(results: Results, files: ExitStack) -> Iterator[bytes] | None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import msgspec
 
-from genai_batch.resources.exports.columns import Column, cells, quoted
+from genai_batch.resources.column_types import quoted
+from genai_batch.resources.exports.columns import Column
 from genai_batch.resources.exports.rows import Fields
+from genai_batch.resources.exports.spool import Spool
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """Text that a spreadsheet might take for a formula, the signs of East Asian width among it.
@@ -19,6 +21,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 In CSV such a text begins with one apostrophe more; who reads it back takes one off where this still matches behind it.
 """
 _SUSPECT = frozenset("'=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_CHANGED = frozenset({str, bool})
 _BOOLEANS = {True: "true", False: "false"}
 _BY_KEY = "CREATE UNIQUE INDEX results_by_key ON results (key)"
 _BY_OUTCOME = "CREATE INDEX results_by_outcome ON results (outcome)"
@@ -39,37 +42,33 @@ def jsonl(path: Path, rows: Iterable[Fields]) -> int:
     return count
 
 
-def comma_separated(path: Path, rows: Iterable[Fields], laid: list[Column]) -> int:
-    """Write CSV as RFC 4180 has it, in UTF-8; a foreign text that looks like a formula begins with an apostrophe."""
-    count = 0
-    with path.open("x", newline="", encoding="utf-8", buffering=2**20) as file:
+def comma_separated(path: Path, spool: Spool, columns: list[Column], encoding: str = "utf-8") -> None:
+    """Write CSV as RFC 4180 has it; a foreign text that looks like a formula begins with an apostrophe."""
+    with path.open("x", newline="", encoding=encoding, buffering=2**20) as file:
         table = csv.writer(file)
-        table.writerow([_plain(column.name) for column in laid])
-        for count, row in enumerate(rows, 1):  # noqa: B007 - the last count is the number of rows
-            table.writerow(map(_plain, cells(row, laid)))
-    return count
+        table.writerow([_plain(column.name) for column in columns])
+        for cells in spool.cells(columns):
+            table.writerow([_plain(value) if type(value) in _CHANGED else value for value in cells])
 
 
-def database(path: Path, rows: Iterable[Fields], laid: list[Column]) -> int:
+def database(path: Path, spool: Spool, columns: list[Column]) -> None:
     """Write a SQLite database with one table `results`, found by key and by outcome.
 
     Raises:
         OSError: it cannot be written.
     """
-    declared = ", ".join(f"{quoted(column.name)} {_SQL[column.type]}" for column in laid)
-    insert = f"INSERT INTO results VALUES ({', '.join('?' * len(laid))})"  # noqa: S608 - only question marks
-    count = 0
+    declared = ", ".join(f"{quoted(column.name)} {_SQL[column.type]}" for column in columns)
+    insert = f"INSERT INTO results VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - only question marks
     with closing(_Database(path)) as db:
         db.run("PRAGMA journal_mode = OFF")
         db.run("PRAGMA synchronous = OFF")
         db.run("BEGIN")
         db.run(f"CREATE TABLE results ({declared})")
-        for count, row in enumerate(rows, 1):  # noqa: B007 - the last count is the number of rows
-            db.run(insert, tuple(cells(row, laid)))
+        for cells in spool.cells(columns):
+            db.run(insert, tuple(cells))
         db.run(_BY_KEY)
         db.run(_BY_OUTCOME)
         db.run("COMMIT")
-    return count
 
 
 class _Database:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from genai_batch.resources.answers import brief, dollars
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.outcomes import LOOP
 from genai_batch.resources.report.failures import Kind
 from genai_batch.resources.report.text import visible
 from genai_batch.resources.results import Results
@@ -51,15 +52,17 @@ def following(job: Job, kinds: list[Kind]) -> list[Step]:
     again = {kind.outcome for kind in kinds if kind.retryable}
     if again and job.bytes:
         steps.append(Step("missing" if again == {"missing"} else "unfinished", "sends what may succeed again"))
-    if job.bytes and any(kind.outcome == "truncated" for kind in kinds):
+    if job.bytes and any(kind.outcome == "truncated" and kind.code != LOOP for kind in kinds):
         steps.append(Step("truncated", "sends what was cut again, with twice the output"))
-    if any(kind.retryable is False and kind.outcome != "truncated" for kind in kinds):
+    if any(kind.retryable is False and (kind.outcome != "truncated" or kind.code == LOOP) for kind in kinds):
         steps.append(Step(None, "What would fail again needs another prompt or setting: put it into a new file."))
     return steps
 
 
 def verdict(kind: Kind) -> str:
     """Whether sending failures of a class again helps."""
+    if kind.code == LOOP:
+        return "repeats itself; more output would not help"
     if kind.outcome == "truncated":
         return "needs more output"
     if kind.retryable is None:

@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from genai_batch.resources import jobs
+from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.checks.checking import Checks, Finding, checks_of
 from genai_batch.resources.checks.swaps import key_in
 from genai_batch.resources.errors import LedgerError
@@ -29,7 +29,7 @@ from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, 
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import new_file
 
-VERSION = 9
+VERSION = 10
 """Of the index; one of another version is made again."""
 NOT_JSON = "a row that is not JSON, perhaps cut off"
 NO_KEY = "a row without a key"
@@ -78,6 +78,10 @@ SELECT outcome, error_code, count(*), total(input_tokens), total(output_tokens),
 FROM rows WHERE outcome <> 'ok' GROUP BY outcome, error_code
 """
 _TOTAL_OF_OK = _TOTALS.replace("<> 'ok' GROUP BY outcome, error_code", "= 'ok' HAVING count(*) > 0")
+_WITHOUT_MEDIA = """
+SELECT line, offset, length, request_offset FROM rows
+WHERE outcome = 'ok' AND NOT has_media AND line > ? ORDER BY line LIMIT ?
+"""
 _COUNT_UNMATCHED = "SELECT count(*) FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key)"
 _UNMATCHED = """
 SELECT DISTINCT key FROM answer WHERE NOT EXISTS (SELECT 1 FROM rows WHERE rows.key = answer.key) ORDER BY key LIMIT ?
@@ -142,6 +146,7 @@ class _Builder:
         self._pricing = Pricing(job)
         self._checks = checks_of(job, folder)
         self._keyless = {NOT_JSON: 0, NO_KEY: 0}
+        self._labels = Labels() if job.bytes == 0 else None
         self._answers = self._strangers = self._cost = 0
         self._tiers = Counter[tuple[str, str]]()
         self._files: dict[Path, FileIO] = {}
@@ -178,7 +183,8 @@ class _Builder:
     def _load_answers(self) -> None:
         begins = [min(begin, self._held) for begin in (0, *self._job.begins, self._held)]
         for attempt, (begin, end) in enumerate(pairwise(begins)):
-            load = _Loader(self._db, self._pricing, self._keyless, attempt + 1, self._job.lane_of(attempt))
+            lane = self._job.lane_of(attempt)
+            load = _Loader(self._db, self._pricing, self._keyless, attempt + 1, lane, self._labels)
             for offset, lines, size in batches(self._results, begin, end):
                 if lines:
                     load.lines(offset, lines)
@@ -219,18 +225,24 @@ class _Builder:
     def _is_turned_down(self, answer: Answer) -> bool:
         if self._checks is None:
             return False
-        request = b""
-        if file := self._files.get(self._requests):
-            file.seek(answer.request_offset)
-            request = _read_line(file)
-        finding = self._find(self._checks, request, answer.offset, answer.length)
+        finding = self._find(self._checks, self._request(answer.request_offset), answer.offset, answer.length)
         return finding is not None and finding.is_error
+
+    def _request(self, offset: int) -> bytes:
+        """Read the request that begins at a byte; empty where the requests are not here."""
+        if (file := self._files.get(self._requests)) is None:
+            return b""
+        file.seek(offset)
+        return _read_line(file)
 
     def _content(self, answer: Answer) -> bytes:
         return self._read(self._results, answer.offset, answer.length).strip()
 
     def _review(self, checks: Checks) -> None:
         """Check the rows that are ok; those that are not after all become errors."""
+        if not checks.reads_texts:
+            self._review_without_media(checks)
+            return
         select = "SELECT line, outcome, offset, length FROM rows WHERE line > ? ORDER BY line LIMIT ?"
         last = 0
         with self._requests.open("rb", buffering=1024 * 1024) as requests:
@@ -240,6 +252,17 @@ class _Builder:
                         checks.note(key_in(request), finding)
                         self._apply(line, finding)
                     last = line
+
+    def _review_without_media(self, checks: Checks) -> None:
+        """Check only the rows without a picture or sound, where nothing else is checked: requests may be long."""
+        last = 0
+        while rows := self._db.execute(_WITHOUT_MEDIA, (last, _REVIEWED)).fetchall():
+            for line, offset, length, request_offset in rows:
+                request = self._request(request_offset)
+                if finding := self._find(checks, request, offset, length):
+                    checks.note(key_in(request), finding)
+                    self._apply(line, finding)
+                last = line
 
     def _apply(self, line: int, finding: Finding) -> None:
         if finding.is_error:
@@ -268,6 +291,7 @@ class _Builder:
             "repeated_keys": repeats.keys,
             "unmatched": {**self._keyless, STRANGER: self._strangers},
             "unmatched_keys": [key for (key,) in unmatched],
+            "labelled": self._labels.count if self._labels else 0,
             "findings": self._checks.told if self._checks else {},
             "tiers": [[*tiers, rows] for tiers, rows in sorted(self._tiers.items())],
         }
@@ -280,12 +304,39 @@ class _Builder:
         return file.read(length)
 
 
+class Labels:
+    """Keys for the rows of an adopted batch whose requests had none of ours, so that each can be found and exported."""
+
+    def __init__(self) -> None:
+        """Begin with no row."""
+        self.count = 0
+        self._taken: set[str] = set()
+
+    def of(self, row: dict[str, Any]) -> str:
+        """Name the next row by its metadata, else by its number; of equal names the second and later get a number."""
+        self.count += 1
+        number = f"row-{self.count:06}"
+        if (label := outcomes.label_of(row)) is None:
+            return number
+        if label in self._taken:
+            label = f"{label[: MAX_KEY // 4 - len(number)]} {number}"
+        self._taken.add(label)
+        return label
+
+
 class _Loader:
     """Puts the rows of one attempt into the table of answers, counts them and sums up what they cost."""
 
     def __init__(
-        self, db: sqlite3.Connection, pricing: Pricing, keyless: dict[str, int], attempt: int, lane: Lane
+        self,
+        db: sqlite3.Connection,
+        pricing: Pricing,
+        keyless: dict[str, int],
+        attempt: int,
+        lane: Lane,
+        labels: "Labels | None",
     ) -> None:
+        self._labels = labels
         self.count = self.cost = 0
         self._db, self._pricing, self._keyless, self._attempt = db, pricing, keyless, attempt
         self._lane: Lane = lane
@@ -359,6 +410,8 @@ class _Loader:
         rows: list[tuple[Any, ...]] = []
         for offset, line in lines:
             if facts := facts_of(line):
+                if self._labels and not 0 < len(facts.key.encode()) <= MAX_KEY:
+                    facts = facts._replace(key=self._labels.of(read_row(bytes(line)) or {}))
                 cost = self._cost_of(facts)
                 if self._lane != "batch" and facts.usage.input:
                     self._tiers[facts.tiers] += 1

@@ -17,14 +17,16 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from genai_batch.resources import outcomes
 from genai_batch.resources.jobs import Outcome
 from genai_batch.resources.lines import whole_pairs
-from genai_batch.resources.outcomes import BASE64, BLOCKED, HEAD_OF_BASE64, MOST_TOKENS
+from genai_batch.resources.outcomes import BASE64, BLOCKED, HEAD_OF_BASE64, LOOP, MOST_TOKENS
 from genai_batch.resources.prices import Usage
+from genai_batch.resources.repetition import INK, is_blank, repeats_itself
 from genai_batch.resources.tiers import LONG
 from genai_batch.resources.untyped import as_object, is_object
 
 _UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UTF8_BLOCK = 64 * 1024
 _Text = Annotated[str, Meta(min_length=1)]
+_Seen = Annotated[str, Meta(pattern=INK)]
 _TextTokens = Annotated[int, Meta(ge=0, le=LONG)]
 """Tokens of a plain row all cost the same."""
 _Tokens = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
@@ -48,7 +50,7 @@ class Facts(NamedTuple):
 
 
 class _PlainPart(Struct, gc=False, rename="camel"):
-    text: _Text
+    text: _Seen
     thought: Literal[False] = False
     inline_data: None = None
     inline_data_too: None = field(name="inline_data", default=None)
@@ -329,8 +331,11 @@ def _judge(row: _Common) -> Facts | None:
     reason, media = answer.finish_reason, any(map(_is_media, answer.content.parts))
     usage = _usage(row.response.usage_metadata)
     thinking = row.response.usage_metadata.thoughts_token_count
+    code = None if outcome == "ok" else reason
+    if outcome == "truncated" and repeats_itself(_text(answer)):
+        code = LOOP
     tiers = row.asked_tier, row.service_tier or row.response.usage_metadata.service_tier
-    return Facts(row.key, outcome, reason, None if outcome == "ok" else reason, usage, thinking, media, None, tiers)
+    return Facts(row.key, outcome, reason, code, usage, thinking, media, None, tiers)
 
 
 def _outcome(answer: _Candidate) -> Outcome | None:
@@ -339,8 +344,12 @@ def _outcome(answer: _Candidate) -> Outcome | None:
     if answer.finish_reason == "MAX_TOKENS":
         return "truncated"
     parts = answer.content.parts
-    has_content = any(part.text and not part.thought for part in parts) or any(map(_is_media, parts))
+    has_content = any(not part.thought and not is_blank(part.text) for part in parts) or any(map(_is_media, parts))
     return "ok" if has_content and answer.finish_reason == "STOP" else None
+
+
+def _text(answer: _Candidate) -> str:
+    return "".join(part.text for part in answer.content.parts if not part.thought)
 
 
 def _is_media(part: _Part) -> bool:

@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
+from genai_batch.resources import extras
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import BatchError, InvalidRequests, PathNotAllowed
 from genai_batch.resources.lint import GENERATION, MISPLACED, snake
@@ -84,6 +85,7 @@ class Compiler:
         self._is_literal = False
         self._models: dict[str, None] = {}
         self._templates, self._taken = Templates(), Taken()
+        self._supply = supply
         self._chosen = Chosen(supply, plan.manifest.key, selection, self._templates)
         self._prompt_files = PromptFiles(plan.base, reach)
         common = {name: value for name, value in plan.common.items() if name != "model"}
@@ -117,6 +119,8 @@ class Compiler:
                 unchanged += 1
                 continue
             rows += 1
+            if rows == 1 and beside is not None and (types := self._supply.types()):
+                beside.write(extras.header({_apart(name): kind for name, kind in types.items()}))
             made.put(target, beside)
         self._tell_overwritten()
         self._taken.close()
@@ -339,10 +343,15 @@ def _apart(name: str) -> str:
 
 
 def _is_again(item: Item, name: str, value: Any) -> bool:
-    """Whether a column only says the key again, is in the request already, or is another request."""
+    """Whether a field only says the key again, is in the request already, or is another request.
+
+    The column `id` of a table stays though the key is made of it: the user knows the rows by it.
+    """
     if name == "request" and is_object(value):
         return True
-    return (name in ("key", "id") and str(value) == item.key) or name in item.own
+    if name == "key" or (name == "id" and item.needs_id):
+        return str(value) == item.key
+    return name in item.own and (item.needs_id or name != "prompt")
 
 
 def _texts(value: Any) -> Iterator[str]:

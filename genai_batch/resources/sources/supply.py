@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from genai_batch.resources import column_types
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.exports.rows import Choice, exported_rows
+from genai_batch.resources.exports.rows import types as types_of_columns
 from genai_batch.resources.lint.repair import foreign
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.results import Entry, Results
@@ -97,16 +99,27 @@ class Supply:
                 place, own, columns, {**self._plan.kept, **others}, [], key if key is None else str(key), needs_id=True
             )
 
+    def types(self) -> dict[str, str]:
+        """Return the types of the columns, where items come from a table that has some or from a job made of one."""
+        if self._results is not None:
+            return types_of_columns(self._results)
+        data = self._plan.manifest.data
+        return {} if data is None else column_types.of_table(self._reached(data)).types
+
     def _rows(self, path: Path, sheet: str | None, found: Findings) -> Iterator[Item]:
         has_template = not self._plan.common.keys().isdisjoint({*_SAYS, "prompt_file"})
+        exact: Iterator[dict[str, Any]] | None = None
         for row in tables.rows(path, sheet, found):
             if not has_template and foreign.foreign(row.columns):
                 yield from self._foreign(row, found)
                 continue
+            if exact is None:
+                exact = column_types.of_table(path).rows
             columns = {**self._plan.kept, **row.columns}
             kept = columns
             if not _TEXTS_ONLY.issuperset(map(type, columns.values())):
                 kept = {name: without_blobs(value) for name, value in columns.items()}
+            kept = {**kept, **next(exact, dict[str, Any]())}
             yield Item(row.place, _spoken(row.columns, self._plan), columns, kept, fault=row.fault)
 
     def _foreign(self, row: tables.Row, found: Findings) -> Iterator[Item]:

@@ -42,6 +42,7 @@ WORDS = [
     "yonder",
     "zephyr",
 ]
+LOOP = "The mug is white and the handle is white. "
 DISOBEYS = "[emulator] Here is what you asked for:\n```json\n{}\n```"
 TOLD_TO_END = re.compile(r"End the answer with .{0,80}(\[[^\[\]]{1,40}\])\s*\Z")
 AUDIO_TOKENS = 32
@@ -63,6 +64,7 @@ def answer(model: Model, request: Object, outcome: Outcome = OK, drawn: Drawn = 
     candidates, output, thoughts = _candidates(model, request, outcome, drawn, seed)
     if queries := drawn.queries(seed, request):
         candidates[0]["groundingMetadata"] = {"webSearchQueries": queries}
+    candidates[0] |= outcome.candidate or {}
     return {"candidates": candidates, "usageMetadata": _usage(prompt, output, thoughts)} | base
 
 
@@ -93,13 +95,28 @@ def _candidates(
         output += used
         reason = "MAX_TOKENS" if cut and outcome.finish_reason == "STOP" else outcome.finish_reason
         content: Object = {"parts": parts, "role": "model"} if parts else {"role": "model"}
-        found.append({"content": content, "finishReason": reason, "index": index})
+        found.append({"content": content, "finishReason": reason, "index": index} | _logprobs(config, parts, own))
     wanted = drawn.thoughts(seed, config)
     thoughts = _thoughts(model, config, 40 + seed[2] if wanted is None else wanted, max(0, limit - output["TEXT"]))
     if thoughts and as_object(config.get("thinkingConfig")).get("includeThoughts"):
         thought = {"text": "[emulator] A thought was asked for; none was had.", "thought": True}
         found[0]["content"]["parts"] = [thought, *as_list(found[0]["content"].get("parts"))]
     return found, output, thoughts
+
+
+def _logprobs(config: Object, parts: list[Part], seed: bytes) -> Object:
+    """What a candidate says of how likely its first words were, where that was asked for."""
+    words = " ".join(str(part.get("text", "")) for part in parts).split()[:8]
+    if not config.get("responseLogprobs") or not words:
+        return {}
+    chosen: list[Object] = [
+        {"token": word, "tokenId": seed[n], "logProbability": -seed[n] / 256} for n, word in enumerate(words)
+    ]
+    others = int(config.get("logprobs") or 0)
+    top = [{"candidates": [one, *({**one, "token": f"other{n}", "logProbability": -9.0} for n in range(1, others))]}
+           for one in chosen]  # fmt: skip
+    result: Object = {"chosenCandidates": chosen} | ({"topCandidates": top} if others else {})
+    return {"avgLogprobs": -sum(seed[: len(words)]) / 256 / len(words), "logprobsResult": result}
 
 
 def _limit(model: Model, config: Object) -> int:
@@ -114,6 +131,9 @@ def _parts(
     modalities = {str(one).upper() for one in as_list(config.get("responseModalities"))}
     if outcome.kind in ("blocked", "no_parts"):
         return [], Counter()
+    orders = bool(modalities & {"AUDIO", "IMAGE"}) or (model.family in ("audio", "image") and not modalities)
+    if orders and outcome.text is not None:
+        return [{"text": outcome.text}], Counter(TEXT=text_tokens(outcome.text))
     if "AUDIO" in modalities or (model.family == "audio" and not modalities):
         return [_inline(AUDIO_MIME_TYPE, sound(seed))], Counter(AUDIO=min(AUDIO_TOKENS, _limit(model, config)))
     if "IMAGE" in modalities or (model.family == "image" and not modalities):
@@ -145,6 +165,8 @@ def _answer_text(model: Model, request: Object, outcome: Outcome, drawn: Drawn, 
     schema = as_object(config.get("responseSchema") or config.get("responseJsonSchema"))
     if outcome.kind == "disobeys":
         return DISOBEYS
+    if outcome.kind == "loop":
+        return "[emulator] Page 1. " + LOOP * ((outcome.output_chars or _limit(model, config) * 4) // len(LOOP))
     if schema and (mime_type in ("application/json", "text/x.enum") or "responseJsonSchema" in config):
         if outcome.kind == "off_schema":
             return off_schema_answer(schema, seed)

@@ -26,10 +26,20 @@ CALLS = [
 
 
 OutcomeKind = Literal[
-    "ok", "error", "status", "blocked", "prompt_blocked", "max_tokens", "empty", "no_parts", "disobeys", "off_schema"
+    "ok",
+    "error",
+    "status",
+    "blocked",
+    "prompt_blocked",
+    "max_tokens",
+    "loop",
+    "empty",
+    "no_parts",
+    "disobeys",
+    "off_schema",
 ]
 """An answer that `disobeys` is words where JSON was asked for, and does not end as told; one that is `off_schema` is
-JSON that its schema does not allow."""
+JSON that its schema does not allow; a `loop` repeats itself until it is cut."""
 OUTCOMES: tuple[OutcomeKind, ...] = get_args(OutcomeKind)
 
 
@@ -102,9 +112,11 @@ CATALOGUE = {
         Fault("no_final_newline", "job", "The result file does not end with a newline.", {}),
         Fault(
             "row", "job",
-            "Matching rows have another outcome, one of OUTCOMES, or say exactly `text`.",
+            "Matching rows have another outcome, one of OUTCOMES, or say exactly `text`, where a picture was asked "
+            "for too; `candidate` holds fields of the first candidate, put over those that it has.",
             {"match": {}, "outcome": "error", "code": 13, "message": "Internal error encountered.", "details": None,
-             "finish_reason": None, "block_reason": "SAFETY", "output_chars": None, "text": None},
+             "finish_reason": None, "block_reason": "SAFETY", "output_chars": None, "text": None,
+             "candidate": None},
             times=None,
         ),
     )

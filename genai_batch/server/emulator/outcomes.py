@@ -20,6 +20,7 @@ class Outcome:
     block_reason: str = "SAFETY"
     output_chars: int | None = None
     text: str | None = None
+    candidate: Object | None = None
 
     @property
     def failed(self) -> bool:
@@ -53,7 +54,7 @@ def outcome_of_rule(rule: Object) -> Outcome:
     if kind in ("error", "status"):
         error = {"code": rule.get("code", 13), "message": rule.get("message", "Internal error encountered.")}
         error |= {"details": rule["details"]} if rule.get("details") else {}
-    default = {"blocked": "SAFETY", "max_tokens": "MAX_TOKENS"}.get(kind, "STOP")
+    default = {"blocked": "SAFETY", "max_tokens": "MAX_TOKENS", "loop": "MAX_TOKENS"}.get(kind, "STOP")
     return Outcome(
         kind,
         error,
@@ -61,6 +62,7 @@ def outcome_of_rule(rule: Object) -> Outcome:
         block_reason=rule.get("block_reason") or "SAFETY",
         output_chars=rule.get("output_chars"),
         text=rule.get("text"),
+        candidate=rule.get("candidate"),
     )
 
 

@@ -4,7 +4,7 @@ from genai_batch.resources import pipelines
 from genai_batch.resources.answers import dollars, short
 from genai_batch.resources.jobs import BROKEN, FINISHED, Job, Snapshot, State, stopped_by
 from genai_batch.resources.pipelines import Pipeline, Stage
-from genai_batch.resources.status import JobStatus, PipelineStatus, StageLine, sent_again
+from genai_batch.resources.status import ONLY_LOOPS, JobStatus, PipelineStatus, StageLine, sent_again
 from genai_batch.tools.pipelining.going_on import Stages
 from genai_batch.tools.workspace import Workspace
 
@@ -84,7 +84,9 @@ def _notices(stages: Stages) -> list[str]:
             source = stages.jobs[each.reads or 0]
             named = stages.all[each.reads or 0].name
             why = f"{named} ({source.state.removeprefix('JOB_STATE_')}) has no rows for it"
-            again = sent_again(source.counts or {}, f"'{pipe}'") or f"resume_job('{pipe}') sends what was lost again"
+            loops = ONLY_LOOPS in (source.notice or "")
+            again = sent_again(source.counts or {}, f"'{pipe}'", only_loops=loops)
+            again = again or f"resume_job('{pipe}') sends what was lost again"
             said.append(f"Stage {each.name} cannot begin: {why}. {again}; then it goes on.")
         elif each in stages.held:
             said.append(_held(stages, each))
