@@ -161,7 +161,7 @@ async def confirmed(ask: Ask, job_id: str) -> dict[str, Any]:
     return status
 
 
-async def lived(ask: Ask, source: Path, lane: str) -> dict[str, Any]:
+async def lived(ask: Ask, source: Path, lane: str = "live") -> dict[str, Any]:
     """Run a job in the live lane, or in that of flex."""
     begun = await ask("create_batch", source=str(source), model=MODEL, lane=lane, concurrency=AT_ONCE, confirm=True)
     return await to_the_end(ask, begun)

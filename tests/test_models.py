@@ -14,7 +14,8 @@ from genai_batch.resources import estimates, models, prices
 from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.models import find
 from genai_batch.resources.requests import Preflight
-from tests.world import World, call, read, refusal, row
+from tests.built import manifest
+from tests.world import World, call, read, refusal, row, start
 
 DAY = date(2026, 11, 20)
 FLASH = "gemini-3.8-flash"
@@ -152,6 +153,14 @@ async def test_the_estimate_of_a_model_that_ends_begins_with_that(world: World) 
         assert (
             "before this job must be done" in (await call(client, "estimate_cost", **asked))["warnings"][0]["problem"]
         )
+        held = await refusal(client, "create_batch", **asked)
+        assert "ends on 2026-12-01, before this job must be done" in held
+        assert "Nothing was sent. Ask the user" in held
+        items = [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", "model": "gemini-2.5-flash"}]
+        staged = manifest(world, items=items)
+        assert "before this job must be done" in await refusal(client, "create_batch", source=staged)
+        assert await world.bill() == []
+        await start(client, asked["source"], model="gemini-2.5-flash", confirm=True)
         world.time += 86_400
         assert "was shut down" in await refusal(client, "create_batch", **asked)
 

@@ -161,12 +161,21 @@ def ending(model: Model, lane: str, today: date) -> Problem | None:
     """Say when the model ends, and whether it may do so before a job that starts today."""
     if model.ends is None:
         return None
-    last = today + (timedelta(days=1) if lane == "live" else BATCH_LIFE)
-    if model.ends > last:
+    if model.ends > _last_day(lane, today):
         return Problem(problem=f"{model.name} ends on {model.ends}.", fix=f"use {model.next}")
     life = "a batch may take 48 h" if lane == "batch" else "this job may still run then"
     text = f"{model.name} ends on {model.ends}, before this job must be done: {life}. Rows that run later fail, or"
     return Problem(problem=f"{text} {model.next} answers and bills them.", fix=f"use {model.next}")
+
+
+def ends_first(model: Model, lane: str, today: date) -> bool:
+    """Whether the model may end before a job does that starts today."""
+    return model.ends is not None and today <= model.ends <= _last_day(lane, today)
+
+
+def _last_day(lane: str, today: date) -> date:
+    """The last day on which a job that starts today may run."""
+    return today + (timedelta(days=1) if lane == "live" else BATCH_LIFE)
 
 
 def _refuse_unbatchable(name: str) -> None:

@@ -5,19 +5,21 @@ as the answer to a question that whoever offers the tool puts to its user; one t
 shown is no approval. What was approved is an amount: a file that became dearer meanwhile is asked about again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from datetime import date
 from functools import partial
 from typing import Literal, NamedTuple
 
 from anyio import move_on_after
 
-from genai_batch.resources import estimates, jobs, spend
+from genai_batch.resources import estimates, jobs, models, spend
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, other_lane
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.lowering import best_setting
+from genai_batch.resources.models import ending, ends_first
 from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.spend import Budget
@@ -87,9 +89,17 @@ async def quote(priced: Callable[[], Awaitable[Quote]]) -> Quote | None:
 
 
 def approve(
-    price: Estimate | Costs, limit: float, *, confirm: bool, word: Word | None = None, sent: str = "Nothing was sent."
+    price: Estimate | Costs,
+    limit: float,
+    *,
+    confirm: bool,
+    word: Word | None = None,
+    sent: str = "Nothing was sent.",
+    caution: str = "",
 ) -> float:
     """Stop a job that may cost more than the limit, unless the user agreed; `sent` says what was sent before.
+
+    `caution` is what the user has to confirm whatever the job costs.
 
     Returns the USD that the job may cost from then on: the limit, what the user was asked about, or, where the cost
     was approved as a whole, all that it can cost.
@@ -99,6 +109,9 @@ def approve(
     """
     if confirm:
         return max(limit, price.most, price.cost_usd.high if isinstance(price, Estimate) else 0)
+    if caution:
+        asked = "Ask the user; if they agree, call again with confirm=true (`--confirm`)."
+        raise OverBudget(f"{caution} {sent} {asked}", approvable=True)
     if price.most <= limit:
         return limit
     if word and agrees(word) and price.most <= word.quote.most:
@@ -109,6 +122,13 @@ def approve(
         f"the user; if they agree, call again with confirm=true (`--confirm`). {setting}.",
         approvable=True,
     )
+
+
+def caution_about(drafts: Iterable[Job], today: date) -> str:
+    """What the user has to know before jobs are sent whose models may end before they do."""
+    named = {draft.model: (models.find(draft.model, today), draft.lane) for draft in drafts}
+    soon = [ending(model, lane, today) for model, lane in named.values() if ends_first(model, lane, today)]
+    return " ".join(problem.sentence() for problem in soon if problem)
 
 
 def expected(price: Estimate | Costs) -> str:

@@ -20,6 +20,7 @@ from genai_batch.tools.approval import (
     Word,
     agrees,
     approve,
+    caution_about,
     lifts_limit,
     limit_of,
     lower,
@@ -121,7 +122,8 @@ async def create_batch(
             if job is None:
                 if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
                     raise sent
-                gate = partial(approve, limit=limit, confirm=confirm, word=word)
+                caution = caution_about([draft.job], workspace.today)
+                gate = partial(approve, limit=limit, confirm=confirm, word=word, caution=caution)
                 if pilot is not None:
                     most = draft.price.most if confirm else limit
                     told = await _piloted(workspace, found, draft, pilot, most)

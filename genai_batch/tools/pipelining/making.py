@@ -16,7 +16,7 @@ from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerErro
 from genai_batch.resources.pipelines import Pipeline, Stage
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.sources.selection import Selection
-from genai_batch.tools.approval import Costs, Word, approve, limit_of, lower
+from genai_batch.tools.approval import Costs, Word, approve, caution_about, limit_of, lower
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
 from genai_batch.tools.routing import How
 from genai_batch.tools.starting import Draft, beside_of, drafted, first_of, outputs_of, preflight_of, record, relocate
@@ -171,7 +171,9 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
                 await to_thread.run_sync(relocate, workspace, each.draft)
             return known, True, warnings
         limit = limit_of(workspace, stated(staged, asked.max_cost_usd))
-        approve(_costs(workspace, begun, again=asked.again), limit, confirm=asked.confirm, word=asked.word)
+        caution = caution_about([each.draft.job for each in begun.values()], workspace.today)
+        costs = _costs(workspace, begun, again=asked.again)
+        approve(costs, limit, confirm=asked.confirm, word=asked.word, caution=caution)
         _record(workspace, pipeline, staged, begun)
     return pipeline, False, warnings
 
