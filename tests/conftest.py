@@ -61,8 +61,8 @@ def emulator_url(tmp_path: Path) -> Generator[str]:
         assert "emulator listening on " in line
         yield line.split()[-1]
         process.terminate()
-        process.stderr.read()
-        assert process.wait(10) == 0
+        process.communicate(timeout=20)
+        assert process.returncode == 0
 
 
 def pytest_configure() -> None:

@@ -38,7 +38,7 @@ BROKEN: list[tuple[dict[str, str], str]] = [
     ({"SSL_CERT_FILE": MISSING}, f"SSL_CERT_FILE names {MISSING}, which does not exist"),
     ({"REQUESTS_CA_BUNDLE": MISSING}, "REQUESTS_CA_BUNDLE"),
     ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR"),
-    ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, "pip install socksio"),
+    ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, "pipx inject genai-batch-mcp socksio"),
     ({"https_proxy": "socks5h://user:secret@127.0.0.1:1080"}, "https_proxy names a SOCKS proxy"),
     ({"HTTPS_PROXY": "socks4://127.0.0.1:1080"}, "socks5://HOST:PORT"),
 ]

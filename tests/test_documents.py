@@ -85,6 +85,7 @@ async def test_the_readme_installs_the_commands_before_it_uses_them() -> None:
     lines = after.partition("\n```sh\n")[2].partition("```")[0].splitlines()
     assert "```" not in before
     assert [line.split()[0] for line in lines] == ["cd", "pipx", "genai-batch"]
+    assert "#" not in "".join(lines), "an interactive zsh takes no comments"
     assert "uv tool install" in after.partition("\n## ")[0]
 
 

@@ -180,7 +180,7 @@ async def test_without_duckdb_the_error_says_what_to_install(world: World, monke
     async with world.client() as client:
         job_id = await finished(client, world, ROWS[:1])
         said = await refusal(client, "get_results", job_id=job_id, output_path="a.parquet")
-    assert "pip install 'genai-batch-mcp[data]'" in said
+    assert "pipx install --force '.[data]'" in said
     assert [path.name for path in world.work.iterdir()] == ["source.jsonl"]
 
 

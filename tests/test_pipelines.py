@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import anyio
@@ -375,7 +376,7 @@ async def test_two_processes_run_one_pipeline_and_pay_once(world: World) -> None
     source = posts(world)
     command = [sys.executable, "-m", "genai_batch", "run", source, "--json", "--quiet"]
     both = [subprocess.Popen(command, cwd=world.work, env=world.env(), stdout=subprocess.PIPE) for _ in range(2)]
-    told = [json.loads((await anyio.to_thread.run_sync(each.communicate))[0]) for each in both]
+    told = [json.loads((await anyio.to_thread.run_sync(partial(each.communicate, timeout=120)))[0]) for each in both]
     assert [states(each) for each in told] == [["SUCCEEDED"] * 3] * 2
     assert len({each["job_id"] for each in told}) == 1
     assert len(await world.bill()) == 3

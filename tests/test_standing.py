@@ -31,7 +31,7 @@ async def test_after_a_kill_what_is_stored_counts_and_the_next_command_goes_on_a
             assert process.poll() is None
         process.kill()
     before = stored(world, job_id)
-    told = answer(run(world, "status", job_id, "--wait", "4", "--json"))
+    told = answer(run(world, "status", job_id, "--wait", "10", "--json"))
     assert told["done"] > before > 0
     assert told["counts"] == {"ok": told["done"], "pending": 60 - told["done"]}
     assert len(await world.calls("generateContent")) <= stored(world, job_id) + 5 * 2, "what was in flight at most"
@@ -43,6 +43,8 @@ async def test_a_process_that_lives_is_not_said_to_be_gone(world: World) -> None
         job_id = await start(client, world.write("a.jsonl", ROWS), lane="live", concurrency=4)
         async with world.client() as other:
             status = await call(other, "check_status", job_id=job_id, wait_s=1)
+            while not status["done"]:
+                status = await call(other, "check_status", job_id=job_id, wait_s=1)
     assert "was ended" not in status["notice"]
     assert status["done"] > 0
 

@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,34 @@ import duckdb
 import openpyxl
 import pytest
 
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.exports import Format
+from genai_batch.server.settings import open_workspace
+from genai_batch.tools.check_status import check_status
+from genai_batch.tools.create_batch import create_batch
+from genai_batch.tools.get_results import get_results
+from genai_batch.tools.placing import results_at
 from tests.test_cli import run
 from tests.world import MODEL, World, row
 
 pytestmark = pytest.mark.anyio
-FORMS = ("jsonl", "csv", "sqlite", "parquet", "xlsx")
+FORMS: tuple[Format, ...] = ("jsonl", "csv", "sqlite", "parquet", "xlsx")
 
 
 def source(world: World, keys: str, prompt: str = "Describe it.", **settings: Any) -> str:
     return world.write("a.jsonl", [{**row(key, f"{prompt} {key}", **settings), "output": f"{key}.md"} for key in keys])
 
 
-def written(world: World, *more: str) -> str:
-    """Run the source into the folder, and return what is said of it."""
-    done = run(world, "run", "a.jsonl", "--model", MODEL, "--output", "out/", *more)
-    assert done.returncode in (0, 3), done.stderr
-    return " ".join(done.stdout.split())
+async def written(world: World, form: Format = "jsonl", *, overwrite: bool = False) -> str:
+    """Run the source and write its results into the folder, as a person does; return what is said of it."""
+    async with open_workspace(world.settings(roots=None), lambda: world.time) as workspace:
+        person = replace(workspace, overwrite=overwrite)
+        results_at(person, f"{world.work}/out/", form)
+        status = await create_batch(str(world.work / "a.jsonl"), person, MODEL)
+        while not status.is_over:
+            status = await check_status(status.job_id, person, 1)
+        page = await get_results(status.job_id, person, output_path=f"{world.work}/out/", format=form)
+    return page.notice or ""
 
 
 def texts(world: World) -> dict[str, str]:
@@ -52,17 +65,17 @@ def table(world: World, form: str, name: str = "results") -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_edited_file_is_kept_and_a_new_answer_lies_beside_it(world: World, form: str) -> None:
+async def test_an_edited_file_is_kept_and_a_new_answer_lies_beside_it(world: World, form: Format) -> None:
     source(world, "abc")
-    written(world, "--format", form)
+    await written(world, form)
     first = texts(world)
     (world.work / "out/a.md").write_text("Mine.")
-    assert "Files kept, since they are not as they were written: 1 (a.md)" in written(world, "--format", form)
+    assert "Files kept, since they are not as they were written: 1 (a.md)" in await written(world, form)
     assert texts(world) == {**first, "a.md": "Mine."}, "there is no new answer, so nothing is put beside it"
     source(world, "abc", "Praise it.")
     second = dict[str, str]()
     for _ in range(2):
-        written(world, "--format", form)
+        await written(world, form)
         second = texts(world)
         assert second.keys() == {"a.md", "a.new.md", "b.md", "c.md"}
         assert second["a.md"] == "Mine."
@@ -70,22 +83,22 @@ async def test_an_edited_file_is_kept_and_a_new_answer_lies_beside_it(world: Wor
         assert "Praise it. b" in second["b.md"], "what nobody has edited is replaced"
         assert table(world, form)[0]["path"] == "a.new.md"
     source(world, "abc", "Sell it.")
-    written(world, "--format", form)
+    await written(world, form)
     assert texts(world).keys() == second.keys(), "the new answer takes the place of the one before"
     assert "Sell it. a" in texts(world)["a.new.md"]
-    written(world, "--format", form, "--overwrite")
+    await written(world, form, overwrite=True)
     assert "Sell it. a" in texts(world)["a.md"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_run_of_some_rows_changes_these_in_the_table_and_leaves_the_others(world: World, form: str) -> None:
+async def test_a_run_of_some_rows_changes_these_in_the_table_and_leaves_the_others(world: World, form: Format) -> None:
     lines = [{**row(key, f"Describe {key}."), "output": f"{key}.md", "price": n} for n, key in enumerate("abcde")]
     world.write("a.jsonl", lines)
-    written(world, "--format", form)
+    await written(world, form)
     before = table(world, form)
     changed = [{**lines[3], "price": 3.5}, {**row("z", "Describe z."), "output": "z.md", "colour": "red"}, lines[1]]
     world.write("a.jsonl", changed)
-    assert "Rows of other keys that stay in the table: 3." in written(world, "--format", form)
+    assert "Rows of other keys that stay in the table: 3." in await written(world, form)
     after = table(world, form)
     in_place = [*"abcde", "z"]
     assert [line["key"] for line in after] == ([*"dzb", *"ace"] if form == "xlsx" else in_place)
@@ -99,9 +112,9 @@ async def test_a_run_of_some_rows_changes_these_in_the_table_and_leaves_the_othe
 
 async def test_the_file_of_a_row_that_stays_is_not_taken_for_another(world: World) -> None:
     world.write("a.jsonl", [{**row("a", "First"), "output": "one.md"}])
-    written(world)
+    await written(world)
     world.write("a.jsonl", [{**row("b", "Second"), "output": "one.md"}])
-    said = written(world)
+    said = await written(world)
     assert "1 outputs were not used" in said
     assert [line["path"] for line in table(world, "jsonl")] == ["one.md", "b.txt"]
     assert "First" in texts(world)["one.md"]
@@ -110,7 +123,7 @@ async def test_the_file_of_a_row_that_stays_is_not_taken_for_another(world: Worl
 async def test_what_was_cut_off_is_no_finished_file_until_it_is(world: World) -> None:
     source(world, "ab", max_output_tokens=4_000)
     await world.arm("row", match={"key": "a"}, outcome="max_tokens")
-    assert "as the names of their files say: 1." in written(world)
+    assert "as the names of their files say: 1." in await written(world)
     assert texts(world).keys() == {"a.truncated.md", "b.md"}
     job = json.loads(run(world, "list", "--json").stdout)["jobs"][0]["job_id"]
     await world.admin("DELETE", "/faults")
@@ -122,17 +135,17 @@ async def test_what_was_cut_off_is_no_finished_file_until_it_is(world: World) ->
 
 async def test_an_edited_table_is_kept_and_the_new_one_lies_beside_it(world: World) -> None:
     source(world, "ab")
-    written(world, "--format", "csv")
+    await written(world, "csv")
     edited = world.work / "out/results.csv"
     edited.write_text(edited.read_text().replace("key,", "KEY,"))
     source(world, "ab", "Praise it.")
     spent = len(await world.bill())
-    with pytest.raises(AssertionError, match="is no table of results"):
-        written(world, "--format", "csv")
+    with pytest.raises(BatchError, match="is no table of results"):
+        await written(world, "csv")
     assert len(await world.bill()) == spent
     edited.write_text(edited.read_text().replace("KEY,", "key,") + "c,,ok\n")
     mine = edited.read_text()
-    said = written(world, "--format", "csv")
+    said = await written(world, "csv")
     assert "results.csv was edited since it was written, and is kept" in said
     assert edited.read_text() == mine
     assert [line["key"] for line in table(world, "csv", "results.new")] == ["a", "b", "c"]
@@ -181,7 +194,7 @@ async def test_somebody_s_files_in_a_folder_without_a_table_are_kept(world: Worl
     (world.work / "out").mkdir()
     (world.work / "out/a.md").write_text("Mine.")
     (world.work / "out/b.md").symlink_to(Path("nowhere"))
-    written(world)
+    await written(world)
     assert (world.work / "out/a.md").read_text() == "Mine."
     assert (world.work / "out/b.md").is_symlink()
     assert {"a.new.md", "b.new.md"} <= {path.name for path in (world.work / "out").iterdir()}

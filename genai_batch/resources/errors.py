@@ -34,6 +34,13 @@ class BatchError(Exception):
         super().__init__(redact(message))
 
 
+WITH_DATA = (
+    "is not installed: install genai-batch-mcp again with the extra [data], from a clone by "
+    "pipx install --force '.[data]' or uv tool install --force '.[data]'"
+)
+"""What is said where a package of the extra is needed."""
+
+
 class InvalidRequests(BatchError):
     """The source cannot be sent as it is. Nothing was sent."""
 

@@ -107,5 +107,8 @@ def _proxy_problem(env: Mapping[str, str]) -> str | None:
                 f"{name} names a proxy of the kind {scheme[:20]!r}; it can be http://, https:// or socks5://HOST:PORT."
             )
         if find_spec("socksio") is None:
-            return f"{name} names a SOCKS proxy, which needs the package socksio: pip install socksio, or unset {name}."
+            return (
+                f"{name} names a SOCKS proxy, which needs the package socksio: pipx inject genai-batch-mcp socksio, or "
+                f"uv tool install --with socksio and what it was installed from. Or unset {name}."
+            )
     return None

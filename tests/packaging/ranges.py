@@ -34,7 +34,9 @@ class Environment:
         self.folder = folder
         self.bin = folder / "env" / "bin"
         self._env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GEMINI_", "GOOGLE_", "PYTHON"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("GENAI_", "GEMINI_", "GOOGLE_", "PYTHON"))
         }
         self._env |= {"GENAI_BATCH_HOME": str(folder / "home"), "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
         self.run(UV, "venv", "--quiet", "--python", sys.executable, "env")
@@ -64,8 +66,9 @@ def check(wheel: Path, resolution: str, folder: Path) -> dict[str, str]:
     """Install and use the wheel; the versions that were chosen."""
     environment = Environment(folder)
     environment.install(str(wheel), NEEDED, resolution)
-    if surplus := development_packages() & environment.packages().keys():
-        sys.exit(f"{resolution}: development packages came with the wheel: {', '.join(sorted(surplus))}")
+    surplus = (development_packages() | set(map(_name, DATA))) & environment.packages().keys()
+    if surplus:
+        sys.exit(f"{resolution}: packages came with the wheel that it does not need: {', '.join(sorted(surplus))}")
     environment.run("genai-batch", "demo")
     version = environment.run("genai-batch", "--version").strip()
     if version != wheel.name.split("-")[1]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from genai_batch.resources.column_types import escaped_blob, parsed, quoted, spelled_as_text, with_leaves
-from genai_batch.resources.errors import BatchError
+from genai_batch.resources.errors import WITH_DATA, BatchError
 from genai_batch.resources.exports.columns import Column
 from genai_batch.resources.exports.spool import Spool
 
@@ -33,8 +33,9 @@ def write(path: Path, spool: Spool, columns: list[Column]) -> str | None:
     try:
         import duckdb
     except ImportError as error:
-        message = "Parquet is written by DuckDB, which is not installed: pip install 'genai-batch-mcp[data]'"
-        raise BatchError(f"{message}. jsonl, csv and sqlite need nothing more.") from error
+        raise BatchError(
+            f"Parquet is written by DuckDB, which {WITH_DATA}. jsonl, csv and sqlite need nothing more."
+        ) from error
     try:
         with closing(duckdb.connect(config={**_IN_ORDER, "temp_directory": f"{path}.spill"})) as db:
             db.execute("SET TimeZone = 'UTC'")

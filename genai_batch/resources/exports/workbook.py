@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from genai_batch.resources.errors import BatchError
+from genai_batch.resources.errors import WITH_DATA, BatchError
 from genai_batch.resources.exports.columns import Column
 from genai_batch.resources.exports.spool import Spool
 
@@ -37,8 +37,9 @@ def write(path: Path, spool: Spool, columns: list[Column]) -> str | None:
     try:
         from openpyxl import Workbook
     except ImportError as error:
-        message = "Excel files are written by openpyxl, which is not installed: pip install 'genai-batch-mcp[data]'"
-        raise BatchError(f"{message}. csv-excel needs nothing more.") from error
+        raise BatchError(
+            f"Excel files are written by openpyxl, which {WITH_DATA}. csv-excel needs nothing more."
+        ) from error
     if spool.rows >= MAX_ROWS or len(columns) > MAX_COLUMNS:
         size = f"{spool.rows:,} rows and {len(columns):,} columns"
         raise BatchError(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from genai_batch.resources.answers import Problem, brief
-from genai_batch.resources.errors import BatchError, InvalidRequests
+from genai_batch.resources.errors import WITH_DATA, BatchError, InvalidRequests
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources.cells import Bad, plain
 
@@ -23,7 +23,7 @@ _EDGE = 200
 
 def not_installed(what: str) -> BatchError:
     """What to do where the reader of a format is missing."""
-    return BatchError(f"{what} needs what is not installed: pip install 'genai-batch-mcp[data]', or save it as CSV.")
+    return BatchError(f"{what} needs a package that {WITH_DATA}. Or save it as CSV.")
 
 
 def rows(path: Path, sheet: str | None, report: Findings) -> Iterator[dict[str, Any] | Bad]:
