@@ -227,8 +227,8 @@ async def test_four_processes_at_once_stay_within_the_limit_of_a_day(world: Worl
     paid = charged(world.home)
     assert 3.5 < paid <= 5.5, ended
     assert [code for code, _ in ended] == [6] * 4, ended
-    assert all("GENAI_BATCH_MAX_COST_USD_PER_DAY" in answer["error"] for _, answer in ended)
-    job = ended[0][1]["error"].split()[0]
+    assert all("GENAI_BATCH_MAX_COST_USD_PER_DAY" in answer["notice"] for _, answer in ended)
+    job = ended[0][1]["job_id"]
     code, status = Command(world, "resume", job, "--confirm", **day).end()
     assert (code, charged(world.home) <= 5.5) == (6, True), status
     code, status = Command(world, "resume", job, GENAI_BATCH_MAX_COST_USD_PER_DAY="50").end()
@@ -254,8 +254,9 @@ async def test_what_was_spent_on_one_day_does_not_count_on_the_next(world: World
 async def test_at_the_command_line_it_exits_6_and_resume_with_confirm_goes_on(world: World) -> None:
     await world.set(**LONG)
     code, status = run(world, world.write("a.jsonl", ROWS), "--max-cost-usd", f"{LIMIT}").end()
-    job = status["error"].split()[0]
-    assert (code, f"genai-batch resume {job} --confirm" in status["error"]) == (6, True), status
+    job = status["job_id"]
+    assert (code, f"genai-batch resume {job} --confirm" in status["notice"]) == (6, True), status
+    assert 0 < len(status["results"]) <= status["counts"]["ok"], "what is paid is shown"
     assert charged(world.home) <= LIMIT
     assert Command(world, "status", job).end()[0] == 6
     code, answer = Command(world, "resume", job).end()
@@ -290,7 +291,8 @@ async def test_a_job_stops_once_too_many_of_its_rows_have_failed(world: World, l
         job_id = await start(client, source, concurrency=4 if lane == "live" else None)
         status = await rested(client, job_id)
         assert (20 <= status["done"] < 60, "stop at 45 %" in status["notice"]) == (True, True), status
-        assert await refusal(client, "get_results", job_id=job_id)
+        page = await call(client, "get_results", job_id=job_id)
+        assert (page["counts"]["pending"], "stop at 45 %" in page["notice"]) == (90 - status["done"], True), page
         await call(client, "resume_job", job_id=job_id)
         assert (await finish(client, job_id))["counts"] == {"ok": 45, "blocked": 45}
 
@@ -298,4 +300,4 @@ async def test_a_job_stops_once_too_many_of_its_rows_have_failed(world: World, l
 async def test_stopping_for_failures_is_an_option_and_exits_4(world: World) -> None:
     await world.arm("row", match={"prompt": "Say"}, outcome="blocked", times=None)
     code, status = run(world, world.write("a.jsonl", ROWS), "--stop-on-failures", "50").end()
-    assert (code, "rows failed, and it was to stop at 50 %" in status["error"]) == (4, True), status
+    assert (code, "rows failed, and it was to stop at 50 %" in status["notice"]) == (4, True), status
