@@ -16,6 +16,8 @@ from genai_batch.tools.workspace import Workspace
 
 _JOBS = 20
 """Jobs that are looked at, the latest first."""
+_BYTES = 1024 * 1024 * 1024
+"""Of their requests that are read together; jobs beyond that are not looked at."""
 _DRAWN = 64
 """Rows that are looked for in each of them, before all are."""
 
@@ -33,11 +35,13 @@ class SentBefore(BatchError):
 
 def sent_before(workspace: Workspace, scan: Preflight, draft: Draft) -> SentBefore | None:
     """Find an earlier job of the model that sent at least half of the rows, byte for byte, and price the others."""
-    drawn = frozenset(_drawn(draft))
+    drawn, left = frozenset(_drawn(draft)), _BYTES
     for job in workspace.ledger.latest(draft.job, _JOBS):
         earlier = chain(workspace, job)
-        if 2 * sum(each.requests for each in earlier) < draft.job.requests:
+        size = sum(each.bytes for each in earlier)
+        if 2 * sum(each.requests for each in earlier) < draft.job.requests or size > left:
             continue
+        left -= size
         files = [jobs.requests_file(workspace.home, each.id) for each in earlier]
         shared = drawn & {row for file in files for row in _hashes(file) if row in drawn}
         if 2 * len(shared) >= len(drawn):
