@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from genai_batch import __version__
 from tests.processes import ending
-from tests.world import MODEL, World, row
+from tests.world import MODEL, World, an_adopted_job, row
 
 pytestmark = pytest.mark.anyio
 
@@ -357,6 +359,12 @@ async def test_a_source_of_which_few_rows_were_edited_says_so_and_how_to_send_on
     assert ended(only)["requests"] == 1
     assert "are those of" not in only.stderr
     assert "are those of" not in run(world, "run", source, "--model", MODEL, "--again").stderr
+    adopted = an_adopted_job(world, lines)
+    with closing(sqlite3.connect(world.home / "ledger.db")) as db:
+        db.execute("UPDATE job SET backend = 'emulator' WHERE id = ?", (adopted,))
+        db.commit()
+    live = run(world, "create", source, "--model", MODEL, "--lane", "live")
+    assert (live.returncode, "rows are those of job_" in live.stderr, adopted in live.stderr) == (0, True, False)
     assert "are those of" not in run(world, "run", source, "--model", "gemini-3.5-flash-lite").stderr
 
 

@@ -36,7 +36,7 @@ async def before(workspace: Workspace, selection: Selection, model: str | None) 
     if selection.changed_since is None:
         return None
     job = await workspace.job(selection.changed_since)
-    if why := _fault(workspace, job):
+    if why := fault(workspace, job):
         raise BatchError(f"{job.id} was {why}: what changed cannot be told.")
     if model is not None and model.removeprefix("models/") != job.model:
         return None
@@ -49,13 +49,14 @@ def chain(workspace: Workspace, job: Job) -> list[Job]:
     found = {job.id: job}
     while (earlier := job.changed_since) and earlier not in found and len(found) < _MOST:
         known = workspace.ledger.find(earlier)
-        if known is None or known.model != job.model or _fault(workspace, known):
+        if known is None or known.model != job.model or fault(workspace, known):
             break
         found[earlier] = job = known
     return list(found.values())
 
 
-def _fault(workspace: Workspace, job: Job) -> str | None:
+def fault(workspace: Workspace, job: Job) -> str | None:
+    """Why nothing can be compared with the requests of a job; None where it can."""
     if not jobs.requests_file(workspace.home, job.id).exists():
         return "adopted, so its requests are not known here"
     return "made with check_binding, which marks its requests" if job.is_bound else None

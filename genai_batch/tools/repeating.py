@@ -10,7 +10,7 @@ from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.requests import Preflight
 from genai_batch.tools.approval import expected, priced
-from genai_batch.tools.comparing import chain
+from genai_batch.tools.comparing import chain, fault
 from genai_batch.tools.starting import Draft
 from genai_batch.tools.workspace import Workspace
 
@@ -37,6 +37,8 @@ def sent_before(workspace: Workspace, scan: Preflight, draft: Draft) -> SentBefo
     """Find an earlier job of the model that sent at least half of the rows, byte for byte, and price the others."""
     drawn, left = frozenset(_drawn(draft)), _BYTES
     for job in workspace.ledger.latest(draft.job, _JOBS):
+        if fault(workspace, job):
+            continue
         earlier = chain(workspace, job)
         size = sum(each.bytes for each in earlier)
         if 2 * sum(each.requests for each in earlier) < draft.job.requests or size > left:
