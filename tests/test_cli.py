@@ -361,7 +361,7 @@ async def test_a_source_of_which_few_rows_were_edited_says_so_and_how_to_send_on
     assert "are those of" not in run(world, "run", source, "--model", MODEL, "--again").stderr
     adopted = an_adopted_job(world, lines)
     with closing(sqlite3.connect(world.home / "ledger.db")) as db:
-        db.execute("UPDATE job SET backend = 'emulator' WHERE id = ?", (adopted,))
+        db.execute("UPDATE job SET backend = 'emulator', created_at = 9e9 WHERE id = ?", (adopted,))
         db.commit()
     live = run(world, "create", source, "--model", MODEL, "--lane", "live")
     assert (live.returncode, "rows are those of job_" in live.stderr, adopted in live.stderr) == (0, True, False)
