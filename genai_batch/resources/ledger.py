@@ -32,7 +32,7 @@ class Attempt(NamedTuple):
     """Rows of a finished job that are to be sent again.
 
     `estimate` is what it may cost in `lane`; `place` puts the requests where they belong, once it is certain whose
-    attempt it is.
+    attempt it is. `also` writes what belongs to the attempt, in the transaction that records it.
     """
 
     shards: list[Shard]
@@ -40,6 +40,7 @@ class Attempt(NamedTuple):
     budget: Budget
     place: Callable[[], object]
     lane: Lane = "batch"
+    also: Also | None = None
 
 
 class Told(NamedTuple):
@@ -205,7 +206,7 @@ class Ledger(Database):
         """Begin another attempt of a job that is over: its new batches are written down before anything is sent.
 
         Raises:
-            BatchError: another process has begun one; or OverBudget: the day's limit would be passed. All is as it was.
+            BatchError: another process has begun one; or OverBudget: a limit would be passed. All is as it was.
         """
         with self.writing():
             known = self.job(job.id)
@@ -213,6 +214,8 @@ class Ledger(Database):
                 raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
             self._db.execute(_SETTLE_UNSENT, (now, job.id))
             spend.reserve(self._db, job.id, job.attempt + 1, now, attempt.budget)
+            if attempt.also:
+                attempt.also(self._db, known)
             attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
             whole = _raised(known, attempt.estimate) if self._maybe_charged(known) else _priced(attempt.estimate)
