@@ -12,19 +12,20 @@ from mcp import Client
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.spend import Account
 from tests.benchmarks.limited_jobs import charged
-from tests.test_limits import LIMIT
-from tests.world import MODEL, OVER, World, call, finish, refusal
+from tests.test_limits import LIMIT, LONG, ROWS, rested
+from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
 pytestmark = pytest.mark.anyio
 DEAR = {"drawn": {"output_tokens": 100_000, "output_sigma": 0}}
 """Answers as long as their rows allow."""
 
 
-def accounts(world: World, job_id: str) -> list[Account | None]:
+def accounts(world: World, job_id: str) -> list[Account]:
     """The money of all attempts of a job."""
     ledger = Ledger(world.home)
     try:
-        return [ledger.account(job_id, attempt) for attempt in range(ledger.job(job_id).attempt + 1)]
+        attempts = range(ledger.job(job_id).attempt + 1)
+        return [account for attempt in attempts if (account := ledger.account(job_id, attempt))]
     finally:
         ledger.close()
 
@@ -95,3 +96,58 @@ async def test_two_stages_sent_again_at_once_share_the_limit(world: World) -> No
         for job_id in jobs:
             await settled(client, job_id)
     assert charged(world.home) <= budget
+
+
+async def test_a_call_that_states_no_limit_does_not_lift_the_one_that_a_job_has(world: World) -> None:
+    await world.set(**LONG)
+    async with world.client(max_cost_usd=5) as client:
+        source = world.write("a.jsonl", ROWS)
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=LIMIT)
+        await rested(client, job_id)
+        paid = charged(world.home)
+        again = await call(client, "create_batch", source=source, model=MODEL, lane="live")
+        assert (again["job_id"], "confirm=true" in again["next"]) == (job_id, True)
+        await rested(client, job_id)
+        assert (charged(world.home), accounts(world, job_id)[0].allowed) == (paid, LIMIT)
+        await call(client, "create_batch", source=source, model=MODEL, lane="live", confirm=True)
+        assert (await finish(client, job_id))["done"] == len(ROWS)
+
+
+async def test_the_same_limit_again_is_that_of_all_attempts_together(world: World) -> None:
+    await world.set(**DEAR)
+    await world.arm("row", match={"prompt": "bad"}, outcome="blocked", times=None)
+    keys = [f"b{n}" for n in range(30)]
+    room = {"max_output_tokens": 20_000}
+    rows = [row(f"k{n}", f"Say {n}.", **room) for n in range(5)] + [row(key, f"bad {key}.", **room) for key in keys]
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=1.5)
+        await finish(client, job_id)
+        await world.admin("DELETE", "/faults")
+        await call(client, "resume_job", job_id=job_id, rows=keys)
+        await rested(client, job_id)
+        for limit in (1.5, 2.0):
+            await start(client, source, lane="live", max_cost_usd=limit)
+            await rested(client, job_id)
+            first, second = accounts(world, job_id)
+            assert first.spent + (second.allowed or 0) == pytest.approx(limit)
+            assert 0.6 * limit < charged(world.home) <= limit
+
+
+@pytest.mark.parametrize("lane", ["live", "batch"])
+async def test_a_pilot_and_its_job_share_one_limit(world: World, lane: str) -> None:
+    await world.set(drawn={"output_tokens": 5_000, "output_sigma": 0})
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=2_000) for n in range(40)]
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane=lane))["cost_usd"]["high"]
+        ask = {"source": source, "model": MODEL, "lane": lane, "max_cost_usd": limit}
+        answer = await refusal(client, "create_batch", pilot=20, **ask)
+        pilot = charged(world.home)
+        assert ("The pilot job_" in answer, "Nothing else was sent" in answer) == (True, True)
+        assert 0.4 * limit < pilot < 0.6 * limit
+        ask["max_cost_usd"] = 1.6 * limit
+        job_id = (await call(client, "create_batch", pilot=20, **ask))["job_id"]
+        assert accounts(world, job_id)[0].allowed == pytest.approx(1.6 * limit - pilot)
+        assert (await finish(client, job_id))["counts"] == {"truncated": 40}
+        assert pilot < charged(world.home) <= 1.6 * limit

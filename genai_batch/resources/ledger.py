@@ -292,6 +292,22 @@ class Ledger(Database):
         with self._guard():
             return spend.left(self._db, job.id, job.attempt)
 
+    def paid_before(self, job: Job) -> float:
+        """USD that the attempts of a job before the latest one did cost, or can have cost."""
+        with self._guard():
+            earlier = (spend.account(self._db, job.id, attempt) for attempt in range(job.attempt))
+            return sum(account.spent for account in earlier if account)
+
+    def paid_for(self, digest: str, job: Job) -> float:
+        """USD that all jobs of some requests did cost, or can have cost, in the lane and with the model of `job`."""
+        same = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
+        rows = self.rows(f"SELECT * FROM job WHERE {same}", digest, job.model, job.lane, job.backend, job.account)
+        with self._guard():
+            paid = [
+                (spend.account(self._db, other.id, other.attempt), self.paid_before(other)) for other in map(_job, rows)
+            ]
+        return sum((account.spent if account else 0) + before for account, before in paid)
+
     def shares_budget(self, job: Job, at: float) -> bool:
         """Whether an attempt of a job that was begun at `at` is paid out of the budget of a pipeline."""
         with self._guard():
