@@ -3,15 +3,18 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
 
+from genai_batch.resources.call_costs import CallCosts
 from genai_batch.resources.ledger import Ledger
+from genai_batch.resources.models import find
 from genai_batch.resources.spend import Account
-from tests.benchmarks.limited_jobs import charged
+from tests.benchmarks.limited_jobs import DAY, charged
 from tests.test_limits import LIMIT, LONG, ROWS, rested
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
@@ -151,3 +154,45 @@ async def test_a_pilot_and_its_job_share_one_limit(world: World, lane: str) -> N
         assert accounts(world, job_id)[0].allowed == pytest.approx(1.6 * limit - pilot)
         assert (await finish(client, job_id))["counts"] == {"truncated": 40}
         assert pilot < charged(world.home) <= 1.6 * limit
+
+
+async def test_a_row_with_a_dear_tool_does_not_make_the_others_dear_after_a_restart(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(60)]
+    rows[50]["request"]["tools"] = [{"googleMaps": {}}]
+    rows[55]["request"]["service_tier"] = "priority"
+    await world.set(drawn={"output_tokens": 5_000, "output_sigma": 0}, latency_s=0.05)
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows)
+        limit = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        job_id = await start(client, source, lane="live", concurrency=2, max_cost_usd=0.99 * limit)
+        while (await call(client, "check_status", job_id=job_id, wait_s=0.1))["done"] < 10:
+            pass
+    await world.set(latency_s=0)
+    async with world.client() as client:
+        status = await settled(client, job_id)
+    assert (status["done"] > 50, charged(world.home) <= limit) == (True, True), status
+
+
+def test_each_answer_is_priced_by_the_request_of_its_key(tmp_path: Path) -> None:
+    """Answers without counts of tokens cost what their own requests can, those without a key what the dearest can."""
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=1_000) for n in range(4)]
+    rows[2]["request"]["tools"] = [{"googleMaps": {}}]
+    requests, results = tmp_path / "requests.jsonl", tmp_path / "results.jsonl"
+    requests.write_text("".join(json.dumps(line) + "\n" for line in rows))
+    costs = CallCosts(find(MODEL, DAY), "live", DAY)
+    bounds = [costs.bound(json.dumps(line["request"]).encode()) for line in rows]
+    usage = {"promptTokenCount": 10, "candidatesTokenCount": 100}
+    content = {"candidates": [{"content": {"parts": [{"text": "Hello."}]}, "finishReason": "STOP"}]}
+
+    def paid(*answers: dict[str, Any]) -> float:
+        results.write_text("".join(json.dumps(answer) + "\n" for answer in answers) + "cut off")
+        return costs.paid_until_now(results, 0, requests)
+
+    counted = [{"key": f"k{n}", "response": {**content, "usageMetadata": usage}} for n in range(4)]
+    plain, dear = paid(counted[0]), paid(counted[2])
+    assert (0 < plain < 0.01, dear > 10 * plain) == (True, True)
+    assert paid(*counted) == pytest.approx(3 * plain + dear)
+    assert paid({**counted[0], "key": None}) == pytest.approx(dear)
+    assert paid(*({"key": f"k{n}", "response": content} for n in (0, 2))) == pytest.approx(bounds[0] + bounds[2])
+    assert paid({"response": content}, {"key": "stranger", "response": content}) == pytest.approx(2 * max(bounds))
+    assert paid({"metadata": {"key": "k2"}, "response": content}) == pytest.approx(bounds[2])
