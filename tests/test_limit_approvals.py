@@ -14,6 +14,7 @@ from genai_batch.resources.call_costs import CallCosts
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.models import find
 from genai_batch.resources.spend import Account
+from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import DAY, charged
 from tests.test_limits import LIMIT, LONG, ROWS, rested
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
@@ -196,3 +197,23 @@ def test_each_answer_is_priced_by_the_request_of_its_key(tmp_path: Path) -> None
     assert paid(*({"key": f"k{n}", "response": content} for n in (0, 2))) == pytest.approx(bounds[0] + bounds[2])
     assert paid({"response": content}, {"key": "stranger", "response": content}) == pytest.approx(2 * max(bounds))
     assert paid({"metadata": {"key": "k2"}, "response": content}) == pytest.approx(bounds[2])
+
+
+async def test_an_attempt_whose_cost_is_not_known_has_spent_what_it_can_have_cost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows fit into the limit, so that the run sets no more aside than is likely; no answer tells its tokens."""
+    source = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.", max_output_tokens=20_000) for n in range(20)])
+    with answering(0, tokens=0) as url:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", url)
+        async with world.client(backend="gemini", api_key="any key") as client:
+            price = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]
+            limit = price["high"]
+            job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
+            status = await finish(client, job_id)
+            [account] = accounts(world, job_id)
+            assert (status["counts"], status["cost_usd"].get("actual"), account.actual) == ({"ok": 20}, None, None)
+            assert account.reserved < 0.7 * limit
+            assert "earlier attempts" in await refusal(client, "resume_job", job_id=job_id, rows=["k0", "k1"])
+            await call(client, "resume_job", job_id=job_id, rows=["k0"], confirm=True)
+            await finish(client, job_id)
