@@ -13,6 +13,7 @@ from mcp import Client
 from genai_batch.resources.call_costs import CallCosts
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.models import find
+from genai_batch.resources.requests import Cut
 from genai_batch.resources.spend import Account
 from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import DAY, charged
@@ -217,3 +218,31 @@ async def test_an_attempt_whose_cost_is_not_known_has_spent_what_it_can_have_cos
             assert "earlier attempts" in await refusal(client, "resume_job", job_id=job_id, rows=["k0", "k1"])
             await call(client, "resume_job", job_id=job_id, rows=["k0"], confirm=True)
             await finish(client, job_id)
+
+
+@pytest.mark.parametrize(("first", "others", "batches"), [(900, 400, 1), (600, 400, 2), (488, 368, 2)])
+@pytest.mark.parametrize("is_of_day", [True, False])
+async def test_every_batch_that_follows_dear_ones_is_held_against_the_limits(
+    world: World, is_of_day: bool, first: int, others: int, batches: int
+) -> None:
+    """The answers of the first batch are longer than any may be, which stands for a price that nobody knew."""
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(30)]
+    await world.arm("row", match={"key": "k[0-9]$"}, outcome="ok", output_chars=first, times=None)
+    await world.arm("row", match={"key": "k[12].$"}, outcome="max_tokens", output_chars=others, times=None)
+    source = world.write("a.jsonl", rows)
+    cut = Cut(bytes=(world.work / source).stat().st_size // 3 + 50)
+    async with world.client(cut=cut) as client:
+        high = (await call(client, "estimate_cost", source=source, model=MODEL))["cost_usd"]["high"]
+    async with world.client(cut=cut, max_cost_usd_per_day=high if is_of_day else None) as client:
+        for after in range(1, batches + 1):
+            await world.arm("http_error", call="create", code=429, after=after, times=1)
+        job_id = await start(client, source, max_cost_usd=None if is_of_day else high)
+        status = await rested(client, job_id)
+        assert ("today's limit" if is_of_day else "its limit") in status["notice"]
+        assert (len(await world.bill()), charged(world.home) <= high) == (batches, True), status
+        if is_of_day:
+            await call(client, "resume_job", job_id=job_id, confirm=True)
+            assert "today's limit" in (await rested(client, job_id))["notice"]
+            world.time += 86_400
+        await call(client, "resume_job", job_id=job_id, confirm=True)
+        assert (await finish(client, job_id))["done"] == 30
