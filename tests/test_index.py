@@ -332,6 +332,28 @@ def test_what_each_row_costs_adds_up_to_the_exact_cost(kept: Kept) -> None:
     assert (total.rows, total.input, total.output) == (300, 7 * 300, 300 * 301 // 2)
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"promptTokenCount": 0}])
+@pytest.mark.parametrize("reason", ["STOP", "MAX_TOKENS", "SAFETY", "OTHER", None])
+def test_an_answer_that_does_not_tell_its_tokens_costs_nobody_knows_how_much(
+    kept: Kept, reason: str | None, usage: dict[str, int] | None
+) -> None:
+    untold = answer(KEYS[1])
+    untold["response"]["usageMetadata"] = usage
+    untold["response"]["candidates"][0]["finishReason"] = reason
+    if usage is None:
+        del untold["response"]["usageMetadata"]
+    with Results(kept.home, kept.job([answer(KEYS[0]), untold, *map(failure, KEYS[2:])])) as results:
+        costs = [results.entry(key).cost for key in KEYS[:3]]
+        assert (costs[0] is None, costs[1], results.cost) == (False, None, None)
+        assert Decimal(costs[2] or 0) == 0
+
+
+def test_a_prompt_that_was_blocked_before_it_was_answered_costs_nothing(kept: Kept) -> None:
+    blocked = {"key": KEYS[1], "response": {"promptFeedback": {"blockReason": "SAFETY"}}}
+    with Results(kept.home, kept.job([answer(KEYS[0]), blocked, *map(failure, KEYS[2:])])) as results:
+        assert results.cost == Decimal(results.entry(KEYS[0]).cost or 0) > 0
+
+
 def test_keys_of_any_kind_are_found(tmp_path: Path) -> None:
     keys = ["\0", "a\0b", "a", "A", "%", "_", "a'b", "\U0001f600", "\uffff", "é", "e\u0301", " ", "x" * 64, "é" * 120]
     kept = Kept(tmp_path, keys)

@@ -3,6 +3,7 @@
 Tokens come from the answer; their price is the highest that may be billed. What an answer does not tell counts at most.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -12,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from genai_batch.resources import bounds, charges, prices
+from genai_batch.resources import bounds, charges, outcomes, prices
 from genai_batch.resources.models import Model
-from genai_batch.resources.outcomes import judge, tiers
 from genai_batch.resources.prices import Lane, Rates, ServiceTier
+from genai_batch.resources.results_index.decode import read_row
 from genai_batch.resources.shapes import Shape, shape_of, tier_of
 from genai_batch.resources.tiers import LONG
 from genai_batch.resources.tokens.media import See, unseen
@@ -29,16 +30,11 @@ _COUNTED = "google_search"
 
 
 class _Line(msgspec.Struct):
+    key: str
     request: msgspec.Raw
 
 
-class _Row(msgspec.Struct):
-    response: dict[str, Any] | None = None
-    service_tier: Any = None
-
-
 _LINE = msgspec.json.Decoder(_Line)
-_ROW = msgspec.json.Decoder(_Row)
 
 
 class CallCosts:
@@ -66,7 +62,7 @@ class CallCosts:
         Raises:
             UnknownModel: no price is known for it.
         """
-        usage = judge({"response": response}).usage
+        usage = outcomes.judge({"response": response}).usage
         if not usage.input and not usage.output:
             return None
         is_long = usage.input > LONG
@@ -102,18 +98,30 @@ class CallCosts:
     def paid_until_now(self, results: Path, start: int, requests: Path) -> float:
         """What the answers behind byte `start` of the results have cost at most, repeated ones among them.
 
-        One that does not tell its tokens counts as the dearest row of the requests.
+        Each is priced by the request of its key; one without a key counts as the dearest of them. One that does not
+        tell its tokens counts as its request can cost at most.
         """
         if not results.exists() or results.stat().st_size <= start:
             return 0
-        shapes = frozenset[Shape]().union(*(self.shape(body) for body in _bodies(requests)))
-        total, untold = 0.0, 0
-        for response, served in _responses(results, start):
-            usd = self.paid(response, shapes, served)
-            untold += usd is None
-            total += usd or 0
-        dearest = max((self.bound(body) for body in _bodies(requests)), default=0) if untold else 0
-        return total + untold * dearest
+        shapes, total, untold = _ShapeByKey(self, requests), 0.0, Counter[str | None]()
+        for row in _answers(results, start):
+            key, response = outcomes.key_of(row), as_object(row.get("response"))
+            usd = self.paid(response, shapes.of(key), outcomes.tiers(row)[1])
+            if usd is None:
+                untold[key] += 1
+            else:
+                total += usd
+        return total + (self._bounds_by_key(requests, untold) if untold else 0)
+
+    def _bounds_by_key(self, requests: Path, answers: Counter[str | None]) -> float:
+        """The most that so many answers to each of some keys can cost; one whose request is not there the dearest."""
+        total, dearest, strange = 0.0, 0.0, answers.total()
+        for line in _lines(requests):
+            bound = self.bound(bytes(line.request))
+            total += answers[line.key] * bound
+            strange -= answers[line.key]
+            dearest = max(dearest, bound)
+        return total + strange * dearest
 
     def _untold(self, shapes: frozenset[Shape]) -> Iterator[charges.Charge]:
         """The fees of tools whose uses no answer tells."""
@@ -122,17 +130,42 @@ class CallCosts:
                 yield charge
 
 
-def _bodies(requests: Path) -> Iterator[bytes]:
-    """The requests of a file as they are sent."""
+class _ShapeByKey:
+    """The shapes of the requests of a file, where the keys are kept only of those that have not the most common one."""
+
+    def __init__(self, costs: CallCosts, requests: Path) -> None:
+        """Read the file; a second time where its requests differ."""
+        rows = Counter(costs.shape(body) for body in _bodies(requests))
+        self._all = frozenset[Shape]().union(*rows)
+        self._common = max(rows, key=lambda shape: rows[shape], default=self._all)
+        self._others: dict[str, frozenset[Shape]] = {}
+        if len(rows) > 1:
+            for line in _lines(requests):
+                if (shape := costs.shape(bytes(line.request))) != self._common:
+                    self._others[line.key] = shape
+
+    def of(self, key: str | None) -> frozenset[Shape]:
+        """The shape of the request of a key; of an answer without a key, those of all requests."""
+        return self._all if key is None else self._others.get(key, self._common)
+
+
+def _lines(requests: Path) -> Iterator[_Line]:
     with requests.open("rb", buffering=_BUFFER) as file:
         for line in file:
-            yield bytes(_LINE.decode(line).request)
+            yield _LINE.decode(line)
 
 
-def _responses(results: Path, start: int) -> Iterator[tuple[dict[str, Any], str | None]]:
-    """The answers of a file of results, which lines of another form are not, and the tier that served each."""
+def _bodies(requests: Path) -> Iterator[bytes]:
+    """The requests of a file as they are sent."""
+    for line in _lines(requests):
+        yield bytes(line.request)
+
+
+def _answers(results: Path, start: int) -> Iterator[dict[str, Any]]:
+    """The rows of a file of results that hold an answer."""
     with results.open("rb", buffering=_BUFFER) as file:
         file.seek(start)
         for line in file:
-            if line.endswith(b"\n") and (response := (row := _ROW.decode(line)).response):
-                yield response, tiers({"response": response, "service_tier": row.service_tier})[1]
+            row = read_row(line) if line.endswith(b"\n") else None
+            if row and as_object(row.get("response")):
+                yield row

@@ -32,7 +32,7 @@ class Attempt(NamedTuple):
     """Rows of a finished job that are to be sent again.
 
     `estimate` is what it may cost in `lane`; `place` puts the requests where they belong, once it is certain whose
-    attempt it is.
+    attempt it is. `also` writes what belongs to the attempt, in the transaction that records it.
     """
 
     shards: list[Shard]
@@ -40,6 +40,7 @@ class Attempt(NamedTuple):
     budget: Budget
     place: Callable[[], object]
     lane: Lane = "batch"
+    also: Also | None = None
 
 
 class Told(NamedTuple):
@@ -205,7 +206,7 @@ class Ledger(Database):
         """Begin another attempt of a job that is over: its new batches are written down before anything is sent.
 
         Raises:
-            BatchError: another process has begun one; or OverBudget: the day's limit would be passed. All is as it was.
+            BatchError: another process has begun one; or OverBudget: a limit would be passed. All is as it was.
         """
         with self.writing():
             known = self.job(job.id)
@@ -213,6 +214,8 @@ class Ledger(Database):
                 raise BatchError(f"{job.id} has just been taken up elsewhere; nothing was sent. See check_status.")
             self._db.execute(_SETTLE_UNSENT, (now, job.id))
             spend.reserve(self._db, job.id, job.attempt + 1, now, attempt.budget)
+            if attempt.also:
+                attempt.also(self._db, known)
             attempt.place()
             changes = {"state": "JOB_STATE_QUEUED", "ended_at": None, "cancelled_at": None, "attempt": job.attempt + 1}
             whole = _raised(known, attempt.estimate) if self._maybe_charged(known) else _priced(attempt.estimate)
@@ -288,6 +291,22 @@ class Ledger(Database):
         """USD that the attempts of a job have left of what it may cost; None where that is not limited."""
         with self._guard():
             return spend.left(self._db, job.id, job.attempt)
+
+    def paid_before(self, job: Job) -> float:
+        """USD that the attempts of a job before the latest one did cost, or can have cost."""
+        with self._guard():
+            earlier = (spend.account(self._db, job.id, attempt) for attempt in range(job.attempt))
+            return sum(account.spent for account in earlier if account)
+
+    def paid_for(self, digest: str, job: Job) -> float:
+        """USD that all jobs of some requests did cost, or can have cost, in the lane and with the model of `job`."""
+        same = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
+        rows = self.rows(f"SELECT * FROM job WHERE {same}", digest, job.model, job.lane, job.backend, job.account)
+        with self._guard():
+            paid = [
+                (spend.account(self._db, other.id, other.attempt), self.paid_before(other)) for other in map(_job, rows)
+            ]
+        return sum((account.spent if account else 0) + before for account, before in paid)
 
     def shares_budget(self, job: Job, at: float) -> bool:
         """Whether an attempt of a job that was begun at `at` is paid out of the budget of a pipeline."""

@@ -163,6 +163,15 @@ def link(db: sqlite3.Connection, job: Job, *, pipeline: Pipeline, number: int, c
     sql = f"UPDATE stage SET job_id = ?, price = NULL, trouble = NULL {_THIS} AND job_id IS NULL AND EXISTS ({open_})"
     if db.execute(sql, (job.id, pipeline.id, number)).rowcount != 1:
         raise Taken(pipeline.id)
+    hold(db, job, pipeline=pipeline, confirm=confirm)
+
+
+def hold(db: sqlite3.Connection, _job: Job, *, pipeline: Pipeline, confirm: bool) -> None:
+    """Hold what all stages may cost against the budget, inside a transaction; with `confirm` the budget grows to it.
+
+    Raises:
+        OverBudget: the stages would pass the budget.
+    """
     cost = float(db.execute(_SPENT, (pipeline.created_at, pipeline.id)).fetchone()[0])
     budget = float(db.execute("SELECT budget FROM pipeline WHERE id = ?", (pipeline.id,)).fetchone()[0])
     if cost > budget and not confirm:

@@ -56,6 +56,18 @@ class Account(NamedTuple):
         """USD that the attempt can cost at most if no further call is lost; None where that is not known."""
         return None if self.bound is None else self.bound + self.lost
 
+    @property
+    def spent(self) -> float:
+        """USD that the attempt, which is over, did cost; where that is not known, what it can have cost at most.
+
+        A run whose rows all fit into the limit sets no more aside than is likely, so that this may be more.
+        """
+        if self.actual is not None:
+            return self.actual
+        if self.most is None or self.allowed is None:
+            return max(self.reserved, self.most or 0)
+        return min(self.allowed, self.most)
+
 
 def reserve(db: sqlite3.Connection, job_id: str, attempt: int, now: float, budget: Budget) -> None:
     """Set the money for an attempt aside.
@@ -146,7 +158,7 @@ def left(db: sqlite3.Connection, job_id: str, attempt: int) -> float | None:
     row = account(db, job_id, attempt)
     if row is None or row.allowed is None:
         return None
-    return max(0.0, row.allowed - (row.reserved if row.actual is None else row.actual))
+    return max(0.0, row.allowed - row.spent)
 
 
 def settle(db: sqlite3.Connection, job: Job) -> None:

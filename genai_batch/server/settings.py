@@ -85,7 +85,7 @@ async def open_workspace(settings: Settings, now: Callable[[], float] = time) ->
     try:
         async with connect(settings.api_key, _emulator(settings.home) if offline else None) as gemini:
             pace = settings.pace or (OFFLINE_PACE if offline else Pace())
-            batch = BatchLane(ledger, gemini, settings.backend, now, pace)
+            batch = BatchLane(ledger, gemini, settings.backend, now, pace, settings.max_cost_usd_per_day)
             live = LiveLane(batch.means, settings.backend, settings.live, settings.max_cost_usd_per_day)
             lane = Lanes(batch, live)
             try:

@@ -164,7 +164,8 @@ def budget(workspace: Workspace, price: Estimate, allowed: float | None = None) 
 def lifts_limit(workspace: Workspace, job: Job, *, agreed: bool, limit: float | None = None) -> bool:
     """Let a job that a limit has stopped cost as much as it can, once the user agreed, or up to a higher `limit`.
 
-    Returns whether it may go on; one that was stopped for something else may. Failures do not stop it again.
+    `limit` is for all attempts of the job together. Returns whether it may go on; one that was stopped for something
+    else may. Failures do not stop it again.
     """
     reason = jobs.stopped_by(job, workspace.ledger.shards(job.id))
     if reason == "failures":
@@ -172,6 +173,8 @@ def lifts_limit(workspace: Workspace, job: Job, *, agreed: bool, limit: float | 
     if reason not in ("job_limit", "pipeline_limit"):
         return True
     account = workspace.ledger.account(job.id, job.attempt)
+    if limit is not None:
+        limit -= workspace.ledger.paid_before(job)
     is_higher = limit is not None and account is not None and account.allowed is not None and limit > account.allowed
     if not agreed and not is_higher:
         return False

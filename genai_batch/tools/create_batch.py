@@ -119,6 +119,7 @@ async def create_batch(
             job, told = None if again else await _known(workspace, draft), ""
             renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
             limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
+            lifted = await _left(workspace, draft, limit) if max_cost_usd is not None else None
             if job is None:
                 if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
                     raise sent
@@ -127,15 +128,17 @@ async def create_batch(
                 if pilot is not None:
                     most = draft.price.most if confirm else limit
                     told = await _piloted(workspace, found, draft, pilot, most)
+                    gate = partial(
+                        gate, limit=await _left(workspace, draft, limit), sent=f"{told} Nothing else was sent."
+                    )
                     draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
-                    gate = partial(gate, sent=f"{told} Nothing else was sent.")
                 job = record(workspace, draft, again=again, allowed=gate(draft.price))
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
         snapshot = workspace.ledger.snapshot(job.id)
         if existing and workspace.lane.is_stopped(snapshot):
             failed = jobs.stopped_by(*snapshot) == "failures"  # which only resume_job goes on with
-            if not failed and lifts_limit(workspace, job, agreed=confirm or agrees(word), limit=limit):
+            if not failed and lifts_limit(workspace, job, agreed=confirm or agrees(word), limit=lifted):
                 await workspace.lane.wake(job)
         else:
             await (workspace.look(snapshot) if existing else workspace.lane.step(job))
@@ -149,6 +152,11 @@ async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: i
     how = How(draft.job.lane, draft.job.concurrency, fallback=draft.job.fallback)
     pilot = piloting.Pilot(rows, most, draft.job.lane, how, fallback=draft.job.fallback)
     return await piloting.before(workspace, found, draft, pilot)
+
+
+async def _left(workspace: Workspace, draft: Draft, limit: float) -> float:
+    """USD of a limit that the pilot of a job has left for it."""
+    return max(0.0, limit - await to_thread.run_sync(piloting.paid, workspace, draft))
 
 
 def _anew(workspace: Workspace, found: Preflight, draft: Draft, how: How) -> Draft:

@@ -33,7 +33,7 @@ from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object, field
 from genai_batch.tools.approval import expected, priced
 from genai_batch.tools.routing import AS_BATCH, How
-from genai_batch.tools.starting import Draft, drafted, record, same
+from genai_batch.tools.starting import Draft, digest_of, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
 CAP_USD = 0.5
@@ -117,6 +117,18 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     return f"{paid} All rows: {expected(told)}; {guessed} was estimated."
 
 
+def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
+    """USD that the pilots of a source did cost, or can have cost, in the lane of its job.
+
+    They are those of `rows` rows, else of as many as the one had that told what the source costs.
+    """
+    job = whole.job
+    if rows is None:
+        told = workspace.ledger.pilot_of(job.digest, job.model, job.lane, job.backend)
+        rows = told.rows if told else 0
+    return workspace.ledger.paid_for(digest_of(_drawn(whole, rows)), job) if rows else 0
+
+
 class PilotRuns(NotFinished):
     """A pilot goes on after the call that began it, and nothing else was sent."""
 
@@ -145,7 +157,8 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
             return _Begun(_recorded(workspace, draft, pilot))
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
             return _Begun(earlier)
-        job = _recorded(workspace, draft, pilot, again=True)
+        left = pilot.most - workspace.ledger.paid_for(draft.job.digest, draft.job)
+        job = _recorded(workspace, draft, pilot._replace(most=left), again=True)
         return _Begun(job, f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. ")
 
 

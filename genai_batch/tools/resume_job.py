@@ -61,7 +61,8 @@ async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspa
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
             price = await to_thread.run_sync(again.priced, job, found)
-            return Quote(0 if over_the_day(workspace, price) else price.most, workspace.max_cost_usd)
+            limit, _ = _limit(workspace, job)
+            return Quote(0 if over_the_day(workspace, price) else price.most, limit)
 
     return await quote(costs)
 
@@ -104,10 +105,11 @@ async def resume_job(
         if not await workspace.lane.wake(job):
             await workspace.lane.step(job)
         return _status(workspace, job, whole)
-    gate = partial(_gate(workspace, job, whole), confirm=confirm, word=word)
+    is_approved = confirm or agrees(word)
+    gate = partial(_gate(workspace, job), confirm=confirm, word=word)
     try:
         with fail_after(LOOK_S):
-            job = await workspace.lane.alone(job, partial(again.reopened, gate))
+            job = await workspace.lane.alone(job, partial(again.reopened, gate, is_approved=is_approved))
     except TimeoutError:
         said = f"{job.id} is busy in this process and goes on; check_status shows the attempt once it is recorded."
         raise BatchError(said) from None
@@ -122,13 +124,25 @@ async def resume_job(
     )
 
 
-def _gate(workspace: Workspace, job: Job, whole: Pipeline | None) -> Callable[..., float]:
-    """Hold another attempt against what is left: of the user's limit, of the pipeline's, and of the job's own."""
-    left = going_on.Stages(workspace, whole).left if whole else workspace.max_cost_usd
-    limit, sent = max(0.0, min(workspace.max_cost_usd, left)), "Nothing was sent."
+def _gate(workspace: Workspace, job: Job) -> Callable[..., float]:
+    """Hold another attempt against what is left."""
+    limit, sent = _limit(workspace, job)
+    return partial(approve, limit=limit, sent=sent)
+
+
+def _limit(workspace: Workspace, job: Job) -> tuple[float, str]:
+    """USD left for another attempt: of the user's limit, of the pipeline's that pays for it, or of the job's own.
+
+    With it goes what is to be said where that is not enough.
+    """
+    limit, sent = workspace.max_cost_usd, "Nothing was sent."
+    if pipeline := pipelines.of_job(workspace.ledger, job.id):
+        left = max(0.0, going_on.Stages(workspace, pipeline).left)
+        if left < limit:
+            limit, sent = left, f"That is what the stages of {pipeline.id} have left of their limit. Nothing was sent."
     if (unspent := workspace.ledger.unspent(job)) is not None and unspent < limit:
         limit, sent = unspent, "That is what earlier attempts have left of its limit. Nothing was sent."
-    return partial(approve, limit=limit, sent=sent)
+    return limit, sent
 
 
 def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:
@@ -161,8 +175,11 @@ class _Again:
         lane = self.lane_for(job)
         return priced(self._workspace, found, lane, job.fallback if lane == "flex" else None)
 
-    async def reopened(self, approve: Callable[[Estimate], float]) -> Job:
-        """Write the chosen requests down, price them, and open the job for the attempt."""
+    async def reopened(self, approve: Callable[[Estimate], float], *, is_approved: bool) -> Job:
+        """Write the chosen requests down, price them, and open the job for the attempt.
+
+        Where a pipeline pays for it, its budget grows to hold what is approved.
+        """
         workspace = self._workspace
         async with workspace.lane.means.lease(self._job_id) as mine:
             job = workspace.ledger.job(self._job_id)
@@ -172,19 +189,23 @@ class _Again:
             target = jobs.requests_file(workspace.home, job.id, job.attempt + 1)
             draft = target.with_suffix(f".{workspace.ledger.owner}.part")
             try:
-                return await self._recorded(job, draft, target, approve)
+                return await self._recorded(job, draft, target, approve, is_approved=is_approved)
             finally:
                 draft.unlink(missing_ok=True)
 
-    async def _recorded(self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], float]) -> Job:
+    async def _recorded(
+        self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], float], *, is_approved: bool
+    ) -> Job:
         workspace = self._workspace
         found = await to_thread.run_sync(self.chosen, job, draft)
         lane = self.lane_for(job)
         allowed = approve(price := await to_thread.run_sync(self.priced, job, found))
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
-        aside = budget(workspace, price, allowed)
-        attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane)
+        pipeline = pipelines.of_job(workspace.ledger, job.id)
+        also = partial(pipelines.hold, pipeline=pipeline, confirm=is_approved) if pipeline else None
+        aside = budget(workspace, price, None if pipeline else allowed)
+        attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane, also)
         return workspace.ledger.reopen(job, attempt, workspace.now())
 
     def chosen(self, job: Job, target: Path) -> Preflight:

@@ -212,12 +212,13 @@ async def same(workspace: Workspace, job: Job) -> Job | None:
     """Find the job recorded before that is the same; what an earlier version hashed is hashed anew, in a thread."""
     for job_id in workspace.ledger.hashed_otherwise(job):
         with suppress(OSError):
-            digest = await to_thread.run_sync(_digest_of, jobs.folder(workspace.home, job_id) / "requests.jsonl")
+            digest = await to_thread.run_sync(digest_of, jobs.folder(workspace.home, job_id) / "requests.jsonl")
             workspace.ledger.rehashed(job_id, digest)
     return workspace.ledger.same(job)
 
 
-def _digest_of(file: Path) -> str:
+def digest_of(file: Path) -> str:
+    """The digest by which jobs of the same requests are found."""
     return blake3().update_mmap(file).hexdigest()
 
 
@@ -319,7 +320,7 @@ def outputs_of(draft: Draft) -> Iterator[str]:
 
 def beside_of(draft: Draft) -> str:
     """A digest of what stands beside the requests of a draft."""
-    return _digest_of(draft.folder / EXTRAS)
+    return digest_of(draft.folder / EXTRAS)
 
 
 def _copy(workspace: Workspace, found: Preflight, folder: Path) -> None:

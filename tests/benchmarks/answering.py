@@ -17,14 +17,14 @@ _HALF_S = 0.0005
 """Half of what timers are rounded up to."""
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 TOKENS = 110
-"""What an answer is said to have taken, unless another number is asked for."""
+"""What an answer is said to have taken, unless another number is asked for; with 0 it does not say."""
 
 
 def _reply(tokens: int) -> bytes:
     usage = {"promptTokenCount": 12, "candidatesTokenCount": tokens, "totalTokenCount": 12 + tokens}
     answer = json.dumps({
         "candidates": [{"content": {"parts": [{"text": "words " * 110}], "role": "model"}, "finishReason": "STOP"}],
-        "usageMetadata": usage, "modelVersion": "none", "responseId": "none",
+        **({"usageMetadata": usage} if tokens else {}), "modelVersion": "none", "responseId": "none",
     }).encode()  # fmt: skip
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
     return head + answer

@@ -29,7 +29,7 @@ from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, 
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import new_file
 
-VERSION = 10
+VERSION = 11
 """Of the index; one of another version is made again."""
 NOT_JSON = "a row that is not JSON, perhaps cut off"
 NO_KEY = "a row without a key"
@@ -381,6 +381,11 @@ class _Loader:
             served = [row.service_tier or usage.service_tier for row, usage in zip(rows, usages, strict=True)]
             self._tiers.update(zip([row.asked_tier for row in rows], served, strict=True))
         costs, attempts = self._costs(asked, written, cached, served), [self._attempt] * len(keys)
+        if 0 in written:
+            costs = [
+                cost if more or some else self._pricing.unknown()
+                for cost, some, more in zip(costs, asked, written, strict=True)
+            ]
         _insert(self._db, _PLAIN, keys, asked, written, thought, cached, costs, attempts, offsets, lengths)
         self.count += len(keys)
 
@@ -425,7 +430,7 @@ class _Loader:
         self.count += len(rows)
 
     def _cost_of(self, facts: Facts) -> float | None:
-        if facts.outcome == "ok" and facts.finish_reason is None and not facts.usage.input:  # an embedding
+        if _lacks_counts(facts):
             return self._pricing.unknown()
         units = self._pricing.of(facts.usage, facts.response or {}, self._lane, facts.tiers[1])
         self.cost += units or 0
@@ -436,6 +441,14 @@ class _Loader:
         tokens = usage.input, usage.output, facts.thinking, usage.cached
         ended = facts.outcome, facts.finish_reason, facts.error_code
         return (facts.key, *ended, *tokens, cost, facts.media, self._attempt, offset, length)
+
+
+def _lacks_counts(facts: Facts) -> bool:
+    """Whether a row holds an answer, which was paid for, without the counts of its tokens."""
+    if facts.usage.input or facts.usage.output:
+        return False
+    is_answer = facts.outcome == "ok" or facts.finish_reason is not None
+    return is_answer or bool((facts.response or {}).get("candidates"))
 
 
 def _insert(db: sqlite3.Connection, sql: str, *columns: Sequence[Any]) -> None:

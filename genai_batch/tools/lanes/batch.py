@@ -28,11 +28,19 @@ log = logging.getLogger("genai_batch")
 class BatchLane:
     """Drives jobs of one backend through the Batch API."""
 
-    def __init__(self, ledger: Ledger, gemini: Gemini, backend: Backend, now: Callable[[], float], pace: Pace) -> None:
-        """Use one ledger and one connection; `now` gives seconds since 1970."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        gemini: Gemini,
+        backend: Backend,
+        now: Callable[[], float],
+        pace: Pace,
+        per_day: float | None = None,
+    ) -> None:
+        """Use one ledger and one connection; `now` gives seconds since 1970, `per_day` is as in `Means`."""
         self.ledger, self.gemini, self.now, self.pace = ledger, gemini, now, pace
         self.backend: Backend = backend
-        self.means = Means(ledger, gemini, now, pace, Uploads(ledger, gemini, now))
+        self.means = Means(ledger, gemini, now, pace, Uploads(ledger, gemini, now), per_day)
         self._steps: dict[str, asyncio.Task[Job]] = {}
 
     async def step(self, job: Job) -> Job:

@@ -30,13 +30,17 @@ class Pace(NamedTuple):
 
 
 class Means(NamedTuple):
-    """One ledger, one connection, a clock in seconds since 1970, the pace, and the uploads of local files."""
+    """One ledger, one connection, a clock in seconds since 1970, the pace, and the uploads of local files.
+
+    `per_day` is what all jobs of a day may cost together, in USD; None is no limit.
+    """
 
     ledger: Ledger
     gemini: Gemini
     now: Callable[[], float]
     pace: Pace
     uploads: Uploads
+    per_day: float | None = None
 
     @asynccontextmanager
     async def lease(self, job_id: str) -> AsyncGenerator[bool]:

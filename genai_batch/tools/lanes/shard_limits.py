@@ -45,12 +45,12 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
         return False
     costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
     share = sum(other.requests for other in home) / sum(other.requests for other in shards)
-    if costs.paid <= account.bound * share:
+    if costs.paid <= account.bound * share and account.bound <= account.reserved:
         return False
     await to_thread.run_sync(costs.count_rest)
-    if (reason := _reason(means.ledger, job, account, costs)) is None:
+    if (reason := _reason(means, job, account, costs)) is None:
         return False
-    _stop(means, shard, reason, _words(job, account, costs, reason))
+    _stop(means, shard, reason, _words(means, job, account, costs, reason))
     return True
 
 
@@ -83,24 +83,35 @@ class _Costs:
         return CallCosts(find(self._job.model, self._day), "batch", self._day, files.seen if files else unseen)
 
 
-def _reason(ledger: Ledger, job: Job, account: Account, costs: _Costs) -> StopReason | None:
+def _reason(means: Means, job: Job, account: Account, costs: _Costs) -> StopReason | None:
     """The limit that the next batch would pass; what can be paid at most is known better by now."""
-    with ledger.writing() as db:
+    now = account.at if means.per_day is None else means.now()
+    with means.ledger.writing() as db:
         this = (job.id, job.attempt)
         spend.bound_again(db, *this, costs.paid + costs.rest)
-        return spend.limit_passed(db, *this, account.at, costs.paid + costs.next, costs.paid, None)
+        return spend.limit_passed(db, *this, now, costs.paid + costs.next, costs.paid, means.per_day)
 
 
 def _stop(means: Means, shard: Shard, reason: StopReason, words: str) -> None:
     means.ledger.mark(shard, stopped_at=means.now(), stopped_by=reason, next_try_at=None, error=words)
 
 
-def _words(job: Job, account: Account, costs: _Costs, reason: StopReason) -> str:
-    limit = "the limit of all stages" if reason == "pipeline_limit" else f"its limit of {dollars(account.allowed or 0)}"
+def _words(means: Means, job: Job, account: Account, costs: _Costs, reason: StopReason) -> str:
+    limit = f"its limit of {dollars(account.allowed or 0)}"
+    remedy = (
+        f"Ask the user; resume_job(job_id='{job.id}', confirm=true) (`genai-batch resume {job.id} --confirm`) goes on."
+    )
+    if reason == "pipeline_limit":
+        limit = "the limit of all stages"
+    if reason == "day_limit":
+        limit = f"today's limit of {dollars(means.per_day or 0)} (GENAI_BATCH_MAX_COST_USD_PER_DAY)"
+        remedy = (
+            "Only the setting lifts that limit, confirm does not. With a higher one, once other jobs have ended, or on "
+            f"another day (UTC), resume_job(job_id='{job.id}') (`genai-batch resume {job.id}`) goes on."
+        )
     return (
         f"Stopped at {limit}; what is answered is kept. {dollars(costs.paid)} paid for what is here, the rest may cost "
-        f"up to {dollars(costs.rest)}. Ask the user; resume_job(job_id='{job.id}', confirm=true) "
-        f"(`genai-batch resume {job.id} --confirm`) goes on."
+        f"up to {dollars(costs.rest)}. {remedy}"
     )
 
 
