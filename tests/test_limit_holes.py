@@ -1,4 +1,4 @@
-"""What a limit has to hold against besides answers: dearer tiers, midnight, processes that end, a ledger that is busy."""
+"""What a limit has to hold against besides answers: dearer tiers, midnight, processes that end, a busy ledger."""
 
 from contextlib import closing
 from typing import Any
@@ -9,7 +9,6 @@ from mcp import Client
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.spend import Account
 from tests.benchmarks.limited_jobs import charged
-from tests.test_limits import rested
 from tests.world import MODEL, World, call, finish, row, start
 
 pytestmark = pytest.mark.anyio
