@@ -144,16 +144,8 @@ class Allowance:
         """An answer is home, served at this tier."""
         self._ended(item)
         if self.is_guarded and self._costs:
-            self._paid += self._price(self._costs, item, body, served)
-
-    @staticmethod
-    def _price(costs: CallCosts, item: Item, body: bytes, served: str) -> float:
-        """What an answer cost; its bound where it does not tell that, or the tier that served it has no price."""
-        try:
-            paid = costs.paid(msgspec.json.decode(body), costs.shape(item.body), served)
-        except UnknownModel:
-            paid = None
-        return _bound(costs, item) if paid is None else paid
+            paid = self._costs.paid(msgspec.json.decode(body), self._costs.shape(item.body), served)
+            self._paid += _bound(self._costs, item) if paid is None else paid
 
     def failed(self, item: Item, *, may_be_billed: bool) -> None:
         """A call has failed; one that may be billed all the same counts with its bound."""
