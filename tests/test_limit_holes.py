@@ -1,5 +1,7 @@
 """What a limit has to hold against besides answers: dearer tiers, midnight, processes that end, a busy ledger."""
 
+import asyncio
+import heapq
 import json
 import sqlite3
 import subprocess
@@ -19,7 +21,14 @@ from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.prices import Usage
 from genai_batch.resources.spend import Account
 from genai_batch.server.emulator import live
-from genai_batch.tools.lanes.live.caller import calling
+from genai_batch.tools.lanes.live.allowance import Allowance
+from genai_batch.tools.lanes.live.caller import Reply, calling
+from genai_batch.tools.lanes.live.feed import Item
+from genai_batch.tools.lanes.live.journal import Journal
+from genai_batch.tools.lanes.live.pace import Pace
+from genai_batch.tools.lanes.live.recovery import Recovered
+from genai_batch.tools.lanes.live.runner import LIMITS, Runner
+from genai_batch.tools.lanes.live.tally import Tally
 from genai_batch.tools.lanes.wire import Endpoint
 from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import charged
@@ -217,6 +226,56 @@ async def test_an_answer_from_a_tier_without_a_price_is_kept_and_counted_by_whoe
     async with world.client() as client:
         status = await finish(client, job_id)
     assert (status["counts"], await asked(world)) == ({"ok": 20}, 20)
+
+
+async def test_what_leaves_is_what_was_admitted_though_another_row_becomes_due_meanwhile(world: World) -> None:
+    """The clock of the allowance is read between the two, and stands still until the other row is due."""
+    await world.arm("http_error", call="generate", code=403, times=None)
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows_of(20))
+        limit = 0.99 * await bound_of(client, source, "live")
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit, confirm=True)
+        await stopped(client, job_id)
+    clock = asyncio.get_running_loop().time
+    again, ahead = (Item(b'"k"', json.dumps(line["request"]).encode()) for line in rows_of(2))
+
+    def now() -> float:
+        while clock() <= again.due:
+            pass
+        return world.time
+
+    with closing(Ledger(world.home)) as ledger:
+        job, [shard] = ledger.job(job_id), ledger.shards(job_id)
+        allowance = Allowance(ledger, job, now, 5)
+        await allowance.begin(Recovered(20, 0, None), shard, 4)
+        journal, pace = Journal(world.work / "results.jsonl"), Pace()
+        pace.admit(4)
+        runner = Between(iter([ahead]), unused, journal, pace, LIMITS, 4, Tally(None), allowance)
+        runner.put_off(again)
+        again.due = clock() + 0.05
+        item = runner.next_item()
+        assert again.due < clock()
+        assert item is ahead
+        assert (ahead.bound or 0) > 0
+        await journal.close()
+
+
+class Between(Runner):
+    """A runner that shows the moment between two of its steps."""
+
+    def put_off(self, item: Item) -> None:
+        """Have an item wait for another try."""
+        heapq.heappush(self._again, item)
+
+    def next_item(self) -> Item | None:
+        """The item that leaves next, where one may leave at once."""
+        assert self._wait() == 0
+        return self._take()
+
+
+async def unused(body: bytes, seconds: float) -> Reply:
+    """Stand for a network that nothing is sent over."""
+    raise AssertionError((body, seconds))
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(300.0, "300"), (120.9, "120"), (900.0, "900"), (1.0, "1")])

@@ -74,7 +74,6 @@ class Allowance:
             OSError: the requests or the results cannot be read.
         """
         if self._account is None or not self._is_limited(self._account):
-            await self.count_killed(recovered, shard)  # a limit was in force for the process that was killed
             return
         self._costs = self._priced(unseen)
         await to_thread.run_sync(self._count, self._account, recovered, shard)
@@ -83,7 +82,7 @@ class Allowance:
         self._note(in_flight=_on_their_way(concurrency, is_guarded=self.is_guarded))
 
     async def count_killed(self, recovered: Recovered, shard: Shard) -> None:
-        """Count the calls that were on their way when a process was killed, though this one holds no limit.
+        """Count the calls that were on their way when a process was killed, of a job that is to end.
 
         Where the model has no price any more, all that was set aside counts, so that the job can be ended.
 
@@ -108,8 +107,7 @@ class Allowance:
             if account.in_flight:
                 killed = costs.bounds_of(requests, answered, account.in_flight)
                 self._lost = max(self._lost, min(self._lost + killed, most - paid()))
-            fits = account.bound is not None and account.bound + self._lost <= self._ceiling(account)
-            self.is_guarded = self._costs is not None and not fits
+            self.is_guarded = account.bound is None or account.bound + self._lost > self._ceiling(account)
             if self.is_guarded:
                 self._paid = min(paid(), max(0.0, most - self._lost))
                 self._reserved = min(account.reserved, most)
