@@ -56,7 +56,7 @@ class Bounding:
     """Bounds the cost of the rows of one job, in one lane, on one day."""
 
     def __init__(self, model: Model, lane: Lane, day: date, fallback: Fallback | None = None) -> None:
-        """Bound rows of a model; with `fallback` those at flex may cost what they do at that tier.
+        """Bound rows of a model; those at flex may be served, and billed, at `fallback`, else at standard.
 
         Raises:
             UnknownModel: no price is known for it.
@@ -94,7 +94,7 @@ class Bounding:
     def _rates(self, shape: Shape, *, long: bool) -> Rates:
         tier = shape.tier or prices.default_tier(self._lane)
         if tier == "flex":
-            tier = self._fallback or tier
+            tier = self._fallback or "standard"
         return prices.dearest_rates(self._model.name, self._lane, self._day, long=long, tier=tier)
 
     def _input(self, tier: Tier, rate: Rates) -> Bound:

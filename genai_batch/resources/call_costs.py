@@ -5,6 +5,7 @@ Tokens come from the answer; their price is the highest that may be billed. What
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from genai_batch.resources import bounds, charges, outcomes, prices
+from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.models import Model
 from genai_batch.resources.prices import Lane, Rates, ServiceTier
 from genai_batch.resources.results_index.decode import read_row
@@ -74,10 +76,12 @@ class CallCosts:
         return float(prices.at(rate, usage) + fees)
 
     def _dearest(self, asked: set[ServiceTier | None], served: str | None, *, is_long: bool) -> Rates:
-        """The highest rates of the tier that was served; of an unknown one, those of all tiers."""
+        """The highest rates of the tier that was served; of one that is unknown or has no price, those of all tiers."""
         if served:
-            tier = tier_of(served)
-            asked = {tier} if tier else {*asked, "standard", "priority"}
+            with suppress(UnknownModel):
+                if tier := tier_of(served):
+                    return prices.dearest_rates(self._model.name, self._lane, self._day, long=is_long, tier=tier)
+            asked = {*asked, "standard", "priority"}
         rates = [
             prices.dearest_rates(self._model.name, self._lane, self._day, long=is_long, tier=tier) for tier in asked
         ]

@@ -96,13 +96,22 @@ def account(db: sqlite3.Connection, job_id: str, attempt: int) -> Account | None
 
 
 def limit_passed(
-    db: sqlite3.Connection, job_id: str, attempt: int, now: float, needed: float, spent: float, per_day: float | None
+    db: sqlite3.Connection,
+    job_id: str,
+    attempt: int,
+    now: float,
+    needed: float,
+    spent: float,
+    per_day: float | None,
+    *,
+    in_flight: float = 0,
 ) -> StopReason | None:
     """Raise what an attempt has set aside to `needed` USD in all, or name the limit that does not allow it.
 
-    `spent` is what it may have cost until now. Where another day has begun, that stays with the earlier ones.
+    `spent` is what it may have cost until now. Where another day has begun, that stays with the earlier ones, but not
+    the bounds of the calls `in_flight`: they cost less, and the rest would be a credit on the new day.
     """
-    _begin_day(db, job_id, attempt, now, spent)
+    _begin_day(db, job_id, attempt, now, spent, in_flight)
     if (row := account(db, job_id, attempt)) is None:
         return None
     if row.allowed is not None and needed > row.allowed:
@@ -118,10 +127,10 @@ def limit_passed(
     return None
 
 
-def _begin_day(db: sqlite3.Connection, job_id: str, attempt: int, now: float, spent: float) -> None:
+def _begin_day(db: sqlite3.Connection, job_id: str, attempt: int, now: float, spent: float, in_flight: float) -> None:
     row = account(db, job_id, attempt)
     if row is not None and row.at < now // DAY_S * DAY_S:
-        changes = (now, spent, spent, job_id, attempt)
+        changes = (now, spent, spent + in_flight, job_id, attempt)
         db.execute(f"UPDATE spend SET at = ?, carried = ?, reserved = ? {_THIS}", changes)
 
 

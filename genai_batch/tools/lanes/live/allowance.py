@@ -18,6 +18,7 @@ from anyio import to_thread
 from genai_batch.resources import jobs, spend
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.call_costs import CallCosts
+from genai_batch.resources.errors import UnknownModel
 from genai_batch.resources.jobs import Job, Shard, StopReason
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.local_files import LocalFiles
@@ -53,7 +54,12 @@ class Allowance:
     @property
     def spent(self) -> float:
         """The most that the attempt has cost until now, what is in flight included."""
-        return self._paid + self._lost + self._in_flight
+        return self._settled + self._in_flight
+
+    @property
+    def _settled(self) -> float:
+        """What the attempt has cost without the calls in flight; those that got no answer count with their bound."""
+        return self._paid + self._lost
 
     @property
     def paid(self) -> float | None:
@@ -74,6 +80,22 @@ class Allowance:
         if self.is_guarded:
             self._begin_day()
         self._note(in_flight=_on_their_way(concurrency, is_guarded=self.is_guarded))
+
+    async def count_killed(self, recovered: Recovered, shard: Shard) -> None:
+        """Count the calls that were on their way when a process was killed, of a job that is to end.
+
+        Where the model has no price any more, all that was set aside counts, so that the job can be ended.
+
+        Raises:
+            OSError: the requests or the results cannot be read.
+        """
+        if self._account is None or not self._account.in_flight:
+            return
+        try:
+            await to_thread.run_sync(self._count, self._account, recovered, shard)
+        except UnknownModel:
+            self._lost = max(self._account.lost, self._account.reserved)
+        self._note(in_flight=0)
 
     def _count(self, account: Account, recovered: Recovered, shard: Shard) -> None:
         """Count what the rows on the disk cost, and those that were on their way when a process was killed."""
@@ -121,14 +143,14 @@ class Allowance:
         self._ended(item)
         if self.is_guarded and self._costs:
             paid = self._costs.paid(msgspec.json.decode(body), self._costs.shape(item.body), served)
-            self._paid += self._costs.bound(item.body) if paid is None else paid
+            self._paid += _bound(self._costs, item) if paid is None else paid
 
     def failed(self, item: Item, *, may_be_billed: bool) -> None:
         """A call has failed; one that may be billed all the same counts with its bound."""
         self._ended(item)
         if self._costs is None or not may_be_billed:
             return
-        self._lost += self._costs.bound(item.body) if item.bound is None else item.bound
+        self._lost += _bound(self._costs, item)
         if (account := self._account) is not None and not self.is_guarded:
             self.is_overdrawn = (account.bound or 0) + self._lost > self._ceiling(account)
 
@@ -196,7 +218,9 @@ class Allowance:
         """Have the ledger set so much aside for the attempt in all."""
         with self._ledger.writing() as db:
             this = (self._job.id, self._job.attempt)
-            self.refusal = spend.limit_passed(db, *this, self._now(), needed, self.spent, self._per_day)
+            self.refusal = spend.limit_passed(
+                db, *this, self._now(), needed, self._settled, self._per_day, in_flight=self._in_flight
+            )
             account = spend.account(db, *this)
         if self.refusal is None and account is not None:
             self._account, self._reserved = account, needed
@@ -215,9 +239,9 @@ class Allowance:
         self._in_flight = self._in_flight - (item.bound or 0) if self._calls else 0.0
 
     def _note(self, in_flight: int | None) -> None:
-        self._saved = self._lost
         with self._ledger.writing() as db:
             spend.note(db, self._job.id, self._job.attempt, lost=self._lost, in_flight=in_flight)
+        self._saved = self._lost
 
     @contextmanager
     def _costs_with_files(self, shard: Shard) -> Generator[CallCosts]:
@@ -235,6 +259,10 @@ class Allowance:
     def _priced(self, see: See) -> CallCosts:
         day = datetime.fromtimestamp(self._now(), UTC).date()
         return CallCosts(find(self._job.model, day), self._job.lane_now, day, see)
+
+
+def _bound(costs: CallCosts, item: Item) -> float:
+    return costs.bound(item.body) if item.bound is None else item.bound
 
 
 def _on_their_way(concurrency: int, *, is_guarded: bool) -> int:

@@ -121,10 +121,9 @@ def _reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:
 
 
 def _patience(endpoint: Endpoint, seconds: float) -> dict[str, str]:
-    """The header that keeps Gemini from giving up before we do, where a call may take longer than the others."""
-    if seconds <= float(endpoint.headers.get(_PATIENCE, 0)):
-        return {}
-    return {_PATIENCE: f"{math.ceil(seconds)}"}
+    """The header by which Gemini tries for as long as we wait: an answer that comes later would be billed in vain."""
+    patience = f"{math.floor(seconds)}"
+    return {} if endpoint.headers.get(_PATIENCE) == patience else {_PATIENCE: patience}
 
 
 def _proxy(url: str) -> str | None:

@@ -59,7 +59,10 @@ class Run:
         if shard is not None:
             while True:
                 shard, found = await self._recovered(job, shard)
-                if found.done == found.requests or job.cancelled_at is not None:
+                if found.done == found.requests:
+                    break
+                if job.cancelled_at is not None:
+                    await self._allowance(job).count_killed(found, shard)
                     break
                 if not await self._send(job, shard, found):
                     break
@@ -85,7 +88,7 @@ class Run:
         Returns whether the rest is to be sent at once, every call counted from then on.
         """
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
-        allowance = Allowance(self._ledger, job, self._means.now, self._per_day)
+        allowance = self._allowance(job)
         await allowance.begin(found, shard, job.concurrency or FIRST)
         async with self._runner(job, shard, found, allowance) as (runner, journal):
             beside = [
@@ -98,13 +101,17 @@ class Run:
                 for task in beside:
                     task.cancel()
                 await asyncio.shield(journal.close())
+                allowance.end()
                 self._ledger.mark(shard, done=found.done + journal.rows)
-        allowance.end()
         if runner.stopped:
             self._rest(job, shard, runner.stopped)
         elif runner.refusal:
             await self._rest_at_limit(job, shard, allowance, runner.refusal)
-        return allowance.is_overdrawn and runner.stopped is None and not self._stop.is_set()
+        is_stopped = runner.stopped or runner.refusal or self._stop.is_set()
+        return allowance.is_overdrawn and not is_stopped
+
+    def _allowance(self, job: Job) -> Allowance:
+        return Allowance(self._ledger, job, self._means.now, self._per_day)
 
     @asynccontextmanager
     async def _runner(

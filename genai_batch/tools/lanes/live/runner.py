@@ -81,6 +81,8 @@ class Runner:
         self._calls: set[asyncio.Task[None]] = set()
         self._again: list[Item] = []
         self._ahead: Item | None = None
+        self._upcoming: Item | None = None
+        """The item that may leave now, where `_wait` says so."""
         self._broken: BaseException | None = None
         self.stopped: Verdict | None = None
         self.refusal: StopReason | None = None
@@ -120,14 +122,12 @@ class Runner:
 
         Raises:
             OSError: the requests could not be read.
+            LedgerError: nothing could be set aside, or written down.
         """
         self._pace.wakes.add(self.wake)
         self._journal.told = self.wake
         try:
-            while item := await self._next():
-                task = asyncio.create_task(self._carry(item, self._leave(item)))
-                self._calls.add(task)
-                task.add_done_callback(self._ended)
+            await self._send()
             while self._calls:
                 await asyncio.wait(self._calls)
         finally:
@@ -137,6 +137,16 @@ class Runner:
             self._pace.wakes.discard(self.wake)
         if self._broken:
             raise self._broken
+
+    async def _send(self) -> None:
+        """Send until nothing is left; a failure ends that, but what is in flight is paid and has to come home."""
+        try:
+            while item := await self._next():
+                task = asyncio.create_task(self._carry(item, self._leave(item)))
+                self._calls.add(task)
+                task.add_done_callback(self._ended)
+        except Exception as error:  # noqa: BLE001 - `run` raises it once nothing is in flight
+            self._broken = self._broken or error
 
     async def _next(self) -> Item | None:
         """Wait until a call may leave, and say with what; None at the end."""
@@ -161,13 +171,14 @@ class Runner:
         due = self._again[0].due - self._now() if self._again else math.inf
         if due > 0 and (len(self._again) >= self._most or not self._has_more()):
             return due
-        delay = self._pace.delay(self._now())
-        return delay if delay > 0 or not self._allowance.is_guarded or self._is_admitted() else math.inf
+        if (delay := self._pace.delay(self._now())) > 0:
+            return delay
+        self._upcoming = self._again[0] if due <= 0 else self._ahead
+        return 0 if self._upcoming is None or self._is_admitted(self._upcoming) else math.inf
 
-    def _is_admitted(self) -> bool:
+    def _is_admitted(self, item: Item) -> bool:
         """Whether the limits let the next call leave; where nothing in flight can change that, the run ends."""
-        item = self._again[0] if self._again and self._again[0].due <= self._now() else self._ahead
-        if item is None or self._allowance.admits(item):
+        if self._allowance.admits(item):
             return True
         if self._out == 0:
             self.refusal = self._allowance.refusal
@@ -179,10 +190,13 @@ class Runner:
         return self._ahead is not None
 
     def _take(self) -> Item | None:
-        if self._again and self._again[0].due <= self._now():
-            return heapq.heappop(self._again)
-        item, self._ahead = self._ahead, None
-        return item or next(self._feed, None)
+        """Take the item that `_wait` has let leave, though another may have become due since."""
+        item, self._upcoming = self._upcoming, None
+        if item is self._ahead:
+            self._ahead = None
+        else:
+            heapq.heappop(self._again)
+        return item
 
     async def _sleep(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -211,12 +225,15 @@ class Runner:
                 verdict = judge(failure)
             except BaseException:
                 self._pace.dropped(sent)
+                self._allowance.failed(item, may_be_billed=True)
                 raise
             finally:
                 self._out -= 1
                 self._tally.in_flight = self._out
-            self._count(item, verdict)
-            self._settle(item, sent, verdict)
+            try:
+                self._count(item, verdict)
+            finally:  # an answer is paid, whatever it cost
+                self._settle(item, sent, verdict)
             self._hold()
             item = None if self._is_ending or self._wait() > 0 else self._take()
             if item:
