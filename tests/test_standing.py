@@ -33,7 +33,8 @@ async def test_after_a_kill_what_is_stored_counts_and_the_next_command_goes_on_a
     before = stored(world, job_id)
     told = answer(run(world, "status", job_id, "--wait", "10", "--json"))
     assert told["done"] > before > 0
-    assert told["counts"] == {"ok": told["done"], "pending": 60 - told["done"]}
+    counts = {"ok": told["done"], "pending": 60 - told["done"]}
+    assert told["counts"] == {name: rows for name, rows in counts.items() if rows}
     assert len(await world.calls("generateContent")) <= stored(world, job_id) + 5 * 2, "what was in flight at most"
 
 
