@@ -96,9 +96,7 @@ class Folder:
         sha256 = hash_of(content)
         self.files += 1
         self.unfinished += entry.outcome in _UNFINISHED
-        if not self._is_theirs(name, sha256):
-            self._put(name, content, sha256)
-        else:
+        if not self._put(name, content, sha256):
             self.kept += 1
             if len(self.kept_files) < _NAMED:
                 self.kept_files.append(name)
@@ -111,9 +109,8 @@ class Folder:
         """Write an answer beside the file that its user has edited, unless they have had this answer before."""
         delivered = self._earlier.delivered(entry.key, sha256)
         if delivered is None:
-            beside = self._free_name_beside(name, sha256)
-            self._put(beside, content, sha256)
-            return beside
+            names_beside = (marked(name, mark) for mark in chain(("new",), (f"new{n}" for n in count(2))))
+            return next(free for free in names_beside if self._takes(free) and self._put(free, content, sha256))
         is_there = delivered != name and (self._path / delivered).exists() and self._takes(delivered)
         return delivered if is_there else name
 
@@ -126,37 +123,30 @@ class Folder:
             if written and written.key == entry.key and not self._is_changed(written):
                 (self._path / written.path).unlink(missing_ok=True)
 
-    def _is_theirs(self, name: str, sha256: str) -> bool:
-        """Whether somebody else has written what lies at a path, or has changed it since.
+    def _put(self, name: str, content: bytes, sha256: str) -> bool:
+        """Write a file; False where somebody else has written what lies there, or has changed it since.
 
         Raises:
             PathNotAllowed: they have, and the export is to stop then.
         """
         path = self._path / name
-        if self._existing == "replace" or not (path.exists() or path.is_symlink()):
-            return False
-        if path.is_file():
-            there, written = hash_of(path.read_bytes()), self._earlier.at(name)
-            if there == sha256 or (written and there == written.sha256):
+        there = hash_of(path.read_bytes()) if path.is_file() else None
+        if there == sha256:
+            return True
+        if self._existing != "replace" and (path.exists() or path.is_symlink()):
+            written = self._earlier.at(name)
+            if there is None or written is None or there != written.sha256:
+                if self._existing == "refuse":
+                    raise PathNotAllowed(
+                        f"{path} exists with other content and is not replaced. Choose a new output_path."
+                    )
                 return False
-        if self._existing == "refuse":
-            raise PathNotAllowed(f"{path} exists with other content and is not replaced. Choose a new output_path.")
+        write(path, content)
         return True
 
     def _is_changed(self, written: WrittenFile) -> bool:
         path = self._path / written.path
         return not path.is_file() or hash_of(path.read_bytes()) != written.sha256
-
-    def _put(self, name: str, content: bytes, sha256: str) -> None:
-        path = self._path / name
-        if not (path.is_file() and path.stat().st_size == len(content) and hash_of(path.read_bytes()) == sha256):
-            write(path, content)
-
-    def _free_name_beside(self, name: str, sha256: str) -> str:
-        """`name.new.md`, or the next that is neither taken nor somebody's."""
-        marks = chain(("new",), (f"new{n}" for n in count(2)))
-        names_beside = (marked(name, mark) for mark in marks)
-        return next(beside for beside in names_beside if self._takes(beside) and not self._is_theirs(beside, sha256))
 
     def _takes(self, name: str) -> bool:
         """Take a name, unless it is another row's, here or among the rows that stay from an earlier export."""
