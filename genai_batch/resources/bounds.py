@@ -12,7 +12,7 @@ from genai_batch.resources import charges, prices
 from genai_batch.resources.models import Model
 from genai_batch.resources.outputs import most_written
 from genai_batch.resources.outputs_data import data
-from genai_batch.resources.prices import Fallback, Lane, Rates
+from genai_batch.resources.prices import Lane, Rates
 from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tally import Tier
 from genai_batch.resources.tiers import LONG
@@ -37,10 +37,8 @@ class Bound(NamedTuple):
         return Bound(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
-def of_request(
-    request: dict[str, Any], model: Model, lane: Lane, day: date, see: See = unseen, fallback: Fallback | None = None
-) -> Bound:
-    """Bound the cost of one request; `see` knows files that are only named, and `fallback` is that of its job.
+def of_request(request: dict[str, Any], model: Model, lane: Lane, day: date, see: See = unseen) -> Bound:
+    """Bound the cost of one request; `see` knows files that are only named.
 
     Raises:
         UnknownModel: no price is known for the model, or for a tool of the request.
@@ -49,19 +47,19 @@ def of_request(
     size = sum((kinds := by_kind(request, model, see=see)).values())
     tier.add(1, size, shape_of(request, model))
     tier.sample(kinds)
-    return Bounding(model, lane, day, fallback).of(tier, long=size > LONG)
+    return Bounding(model, lane, day).of(tier, long=size > LONG)
 
 
 class Bounding:
     """Bounds the cost of the rows of one job, in one lane, on one day."""
 
-    def __init__(self, model: Model, lane: Lane, day: date, fallback: Fallback | None = None) -> None:
-        """Bound rows of a model; those at flex may be served, and billed, at `fallback`, else at standard.
+    def __init__(self, model: Model, lane: Lane, day: date) -> None:
+        """Bound rows of a model; those at flex may be served, and billed, at standard.
 
         Raises:
             UnknownModel: no price is known for it.
         """
-        self._model, self._day, self._fallback = model, day, fallback
+        self._model, self._day = model, day
         self._lane: Lane = lane
 
     def of(self, tier: Tier, *, long: bool) -> Bound:
@@ -94,7 +92,7 @@ class Bounding:
     def _rates(self, shape: Shape, *, long: bool) -> Rates:
         tier = shape.tier or prices.default_tier(self._lane)
         if tier == "flex":
-            tier = self._fallback or "standard"
+            tier = "standard"
         return prices.dearest_rates(self._model.name, self._lane, self._day, long=long, tier=tier)
 
     def _input(self, tier: Tier, rate: Rates) -> Bound:

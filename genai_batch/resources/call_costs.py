@@ -54,7 +54,7 @@ class CallCosts:
             UnknownModel: no price is known for it.
         """
         request = msgspec.json.decode(body)
-        return bounds.of_request(request, self._model, self._lane, self._day, self._see, fallback="standard").usd
+        return bounds.of_request(request, self._model, self._lane, self._day, self._see).usd
 
     def paid(self, response: dict[str, Any], shapes: frozenset[Shape], served: str | None = None) -> float | None:
         """What an answer cost at most, its request being of one of `shapes`; None where it does not tell its tokens.

@@ -163,7 +163,7 @@ class Bill:
 
     def bound(self, change: "Change | None" = None) -> Bound:
         """What it can cost at most, in tokens and USD; `change` sets the rows otherwise first."""
-        bounding = Bounding(self.found.model, self.lane, self.day, self.fallback)
+        bounding = Bounding(self.found.model, self.lane, self.day)
         short, long = (
             bounding.of(change(tier) if change else tier, long=is_long)
             for is_long, tier in ((False, self.found.short), (True, self.found.long))
