@@ -103,13 +103,20 @@ async def create_batch(
     The same content, model and lane again is the same job. Follow it with check_status.
     """
     if staged := await making.staged_in(workspace, source, model, choice):
-        own = (check_binding, lane, concurrency, deadline_h, fallback, pilot, max_output_tokens, stop_on_failures)
-        if any(own):
-            said = (
-                "check_binding, lane, concurrency, deadline_h, fallback, pilot, max_output_tokens and stop_on_failures"
-            )
-            said = f"{said} are of one job"
-            raise BatchError(f"{said}; the stages of a manifest state most of them themselves.")
+        of_one_job = {
+            "check_binding": check_binding,
+            "lane": lane,
+            "concurrency": concurrency,
+            "deadline_h": deadline_h,
+            "fallback": fallback,
+            "pilot": pilot,
+            "max_output_tokens": max_output_tokens,
+            "stop_on_failures": stop_on_failures,
+        }
+        if any(of_one_job.values()):
+            *names, last = of_one_job
+            which = f"{', '.join(names)} and {last} are of one job"
+            raise BatchError(f"{which}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(
         workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
