@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
-# One more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
-WORKERS = $(shell "$(PYTHON)" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 1)")
+# Two more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
+WORKERS = $(shell "$(PYTHON)" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 2)")
 # The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
 PYTHONS = $(shell "$(PYTHON)" tests/packaging/interpreters.py)
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser bench soak check dist check-ranges check-pythons format lock surface clean
+.PHONY: help demo test tests browser bench soak check dist check-ranges check-pythons format lock surface clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -21,7 +21,9 @@ help: ## this list
 demo: $(READY) ## the whole job through a real MCP client, offline
 	@$(BIN)/genai-batch demo
 
-test: check $(READY) $(if $(shell command -v npm),.node/.ready) ## every check and every test
+test: check tests ## every check and every test
+
+tests: $(READY) $(if $(shell command -v npm),.node/.ready) # `make -j2 test` runs them beside the checks
 	$(BIN)/pytest --numprocesses $(WORKERS)
 
 browser: ## the Chromium that the report's tests look through, where there is none and apt-get is at hand

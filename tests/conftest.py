@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import stamina
+from jsonschema import Draft202012Validator
 
 from tests.processes import ending, heed_interrupts
 from tests.world import World
@@ -36,6 +38,21 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_second_try() -> Generator[None]:
     """A call that fails is not made again at once, so that tests see what the ledger does about it."""
     with stamina.set_testing(True, attempts=1):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schemas_checked_once() -> Generator[None]:
+    """A client checks the tools' output schemas when it first calls one; clients of this run share the verdict."""
+    check, right = Draft202012Validator.check_schema, set[str]()
+
+    def check_once(schema: Any, *more: Any) -> None:
+        if (text := json.dumps(schema)) not in right:
+            check(schema, *more)
+            right.add(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Draft202012Validator, "check_schema", check_once)
         yield
 
 
@@ -75,4 +92,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-surface", action="store_true", help="write tests/surface.json instead of comparing with it"
     )
-    parser.addoption("--kills", default="15", help="how many processes each kill test kills")
+    parser.addoption("--kills", default="8", help="how many processes each kill test kills")

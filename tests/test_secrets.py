@@ -62,6 +62,8 @@ COMMANDS: dict[str, list[str]] = {
     "version": [],
     "models": [],
 }
+PASSING = ("create", "status", "doctor")
+"""The commands whose words differ where what Gemini answers may pass; `run` would wait for it."""
 ELSEWHERE = {"serve": "the tools below", "emulate": "has no key", "demo": "has no key"}
 TOOLS: dict[str, dict[str, Any]] = {
     "build_requests": {"output_path": "tool.jsonl", "prompt": "Say {{ n }}", "data": "table.csv"},
@@ -212,7 +214,7 @@ async def test_a_key_that_gemini_quotes_is_nowhere(world: World, emulator_url: s
     outputs: list[str] = []
     job = ""
     for command, args in COMMANDS.items():
-        if command == "run" and code == 500:  # it would be waited for
+        if code == 500 and command not in PASSING:
             continue
         done = run(world, env, command, *[job if arg == "JOB" else arg for arg in args])
         outputs.append(done.stdout + done.stderr)

@@ -169,8 +169,8 @@ async def test_a_file_that_somebody_has_changed_is_refused_before_anything_is_pa
         assert ((world.work / name).read_text(), len(await world.bill())) == ("mine", spent)
         assert run(world, *command, "--output", name, "--overwrite").returncode == 0
         assert run(world, *command, "--output", name).returncode == 0, "it is ours now"
-        (world.work / name).write_text("mine again")
-        assert run(world, *command, "--output", name).returncode == 2
+    (world.work / "answers.csv").write_text("mine again")
+    assert run(world, "results", job, "--output", "answers.csv").returncode == 2
 
 
 @pytest.mark.parametrize("output", ["file/out/", "file/", "/dev/null/x/", "file/a.csv"])

@@ -5,13 +5,14 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from time import time
 from typing import Any, TypeVar
 
 import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
 from genai_batch import __version__
@@ -19,6 +20,7 @@ from genai_batch.resources import uris
 from genai_batch.resources.errors import BatchError
 from genai_batch.server import background
 from genai_batch.server.extensions import BatchServer
+from genai_batch.server.offering import tool
 from genai_batch.server.reading import Reading
 from genai_batch.server.settings import Settings, open_workspace
 from genai_batch.tools.build_requests import build_requests
@@ -61,6 +63,21 @@ KEY_IS_A_NAME = ResourceSecurity(exempt_params=frozenset({"key"}))
 _FOREVER = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
+@cache
+def _tools() -> tuple[Tool, ...]:
+    """Declare the tools, once a process: their schemas take a tenth of a second."""
+    return (
+        tool(build_requests, "Make requests from rows or files", BUILDS),
+        tool(estimate_cost, "Check and price requests", SPENDS),  # with pilot it does
+        tool(create_batch, "Start a batch job", SPENDS),
+        tool(check_status, "Follow a job", ASKS),
+        tool(get_results, "Read or export results", WRITES),
+        tool(resume_job, "Send rows again", SPENDS_AGAIN),
+        tool(list_jobs, "List jobs", READS),
+        tool(cancel_job, "Stop a job", STOPS),
+    )
+
+
 def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchServer:
     """Build the server for one set of settings; it opens them when it starts to serve. `now` is seconds since 1970."""
     server = BatchServer(
@@ -71,15 +88,8 @@ def build_server(settings: Settings, now: Callable[[], float] = time) -> BatchSe
         lifespan=partial(_serving, settings, now),
         cache_hints={"tools/list": _FOREVER, "server/discover": _FOREVER, "resources/templates/list": _FOREVER},
         log_level="WARNING",
+        tools=[*_tools()],
     )
-    server.offer(build_requests, "Make requests from rows or files", BUILDS)
-    server.offer(estimate_cost, "Check and price requests", SPENDS)  # with pilot it does
-    server.offer(create_batch, "Start a batch job", SPENDS)
-    server.offer(check_status, "Follow a job", ASKS)
-    server.offer(get_results, "Read or export results", WRITES)
-    server.offer(resume_job, "Send rows again", SPENDS_AGAIN)
-    server.offer(list_jobs, "List jobs", READS)
-    server.offer(cancel_job, "Stop a job", STOPS)
 
     read = Reading(server)
     json = partial(server.resource, mime_type="application/json")

@@ -1,11 +1,11 @@
-"""What mcp 2.3 leaves to its user: tools that are told plainly, live resources/list, subscriptions of both eras.
+"""What mcp 2.3 leaves to its user: strict arguments, live resources/list, subscriptions of both eras.
 
 Everything that touches a private attribute of the SDK stands here; the minor version is pinned for it.
 """
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
@@ -28,15 +28,13 @@ from mcp_types import (
     ReadResourceResult,
     Resource,
     SubscribeRequestParams,
-    ToolAnnotations,
     UnsubscribeRequestParams,
 )
 
-from genai_batch.resources.answers import Answer
 from genai_batch.resources.errors import BatchError
 from genai_batch.server import listing
 from genai_batch.server.content import Content
-from genai_batch.server.offering import StrictArguments, plain, told, undescribed
+from genai_batch.server.offering import StrictArguments
 from genai_batch.tools.workspace import Workspace
 
 log = logging.getLogger("genai_batch")
@@ -63,19 +61,6 @@ class BatchServer(MCPServer[Workspace]):
         low.add_notification_handler("notifications/initialized", NotificationParams, self._greet)
         options = partial(low.create_initialization_options, NotificationOptions(resources_changed=True))
         setattr(low, "create_initialization_options", options)  # noqa: B010 - the one way to announce it to older hosts
-
-    def offer(self, verb: Callable[..., Awaitable[Answer]], title: str, hints: ToolAnnotations) -> None:
-        """Register a tool: its name, docstring and signature declare it; its answer goes out compact and linked."""
-        name = verb.__name__
-        self.add_tool(
-            told(verb),
-            description=" ".join(inspect.cleandoc(verb.__doc__ or "").split()),
-            title=title,
-            annotations=hints,
-        )
-        if tool := self._tool_manager.get_tool(name):
-            tool.parameters = plain(tool.parameters)
-            tool.fn_metadata.output_schema = undescribed(plain(tool.fn_metadata.output_schema or {}))
 
     async def list_resources(self) -> list[Resource]:
         """List what is registered and the most recent jobs."""

@@ -1,5 +1,6 @@
 """How a tool is offered: strict arguments, a short schema, an answer that is compact, linked and in time."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from functools import wraps
@@ -9,6 +10,7 @@ import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -17,6 +19,7 @@ from mcp_types import (
     ContentBlock,
     ResourceLink,
     TextContent,
+    ToolAnnotations,
 )
 
 from genai_batch.resources import uris
@@ -72,7 +75,16 @@ def _cut(text: str) -> str:
     return text if len(text.encode()) <= _ERROR_BYTES else text.encode()[:_ERROR_BYTES].decode(errors="ignore") + "…"
 
 
-def told(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Any]]:
+def tool(verb: Callable[..., Awaitable[Answer]], title: str, hints: ToolAnnotations) -> Tool:
+    """Declare a tool by the name, docstring and signature of its function; its answer goes out compact and linked."""
+    description = " ".join(inspect.cleandoc(verb.__doc__ or "").split())
+    declared = Tool.from_function(_answering(verb), description=description, title=title, annotations=hints)
+    declared.parameters = plain(declared.parameters)
+    declared.fn_metadata.output_schema = undescribed(plain(declared.fn_metadata.output_schema or {}))
+    return declared
+
+
+def _answering(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Any]]:
     """Give a tool's answer as compact text, structured content and links; a caller's failure as its message."""
 
     @wraps(verb)
