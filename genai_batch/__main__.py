@@ -1,7 +1,10 @@
 """The two commands: `genai-batch` for people and scripts, `genai-batch-mcp` for MCP hosts."""
 
+import gc
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from genai_batch.server.interrupts import interrupts
 
@@ -17,7 +20,8 @@ def main() -> None:
     if len(sys.argv) == 1 and not is_terminal and _COMPLETION not in os.environ:
         serve()
         return
-    from genai_batch.server.cli import app  # typer and rich are for people; a host should not wait for them
+    with _uncollected():
+        from genai_batch.server.cli import app  # typer and rich are for people; a host should not wait for them
 
     app(prog_name="genai-batch")
 
@@ -30,11 +34,12 @@ def serve() -> None:
         _answer_arguments()
     if sys.stdin is None or sys.stdout is None:
         sys.exit("genai-batch-mcp talks to an MCP host over stdin and stdout, and one of them is closed.")
-    import anyio
+    with _uncollected():
+        import anyio
 
-    from genai_batch.resources.errors import BatchError, leaves
-    from genai_batch.server.app import build_server, serve_stdio
-    from genai_batch.server.settings import Settings
+        from genai_batch.resources.errors import BatchError, leaves
+        from genai_batch.server.app import build_server, serve_stdio
+        from genai_batch.server.settings import Settings
 
     try:
         anyio.run(serve_stdio, build_server(Settings.read(serving=True)))
@@ -42,6 +47,17 @@ def serve() -> None:
         error = next(leaves(group))
         print(f"genai-batch-mcp: {error}", file=sys.stderr)  # noqa: T201 - stderr is where a host looks
         sys.exit(error.exit_code)
+
+
+@contextmanager
+def _uncollected() -> Generator[None]:
+    """Import without the garbage collector, which finds none then but takes an eighth of the time to start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _guard_tracebacks() -> None:
