@@ -5,6 +5,7 @@ the input that costs about as much. Prices and lanes are left out; the same cont
 every lane.
 """
 
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,10 +14,12 @@ from genai_batch.resources import charges
 from genai_batch.resources.doubts import UNSEEN_RANGE
 from genai_batch.resources.models import Model
 from genai_batch.resources.outputs import most_written, written
-from genai_batch.resources.shapes import shape_of
+from genai_batch.resources.outputs_data import assumed
+from genai_batch.resources.shapes import Shape, shape_of
 from genai_batch.resources.tokens.bound import largest_count
 from genai_batch.resources.tokens.counting import by_kind
 from genai_batch.resources.tokens.media import UNSEEN, See, unseen
+from genai_batch.resources.triples import Triple
 
 _BYTES = 4
 """Bytes of a request to a token of text."""
@@ -56,7 +59,8 @@ class RowSizes:
     def __init__(self, model: Model, see: See = unseen) -> None:
         """Know no row yet."""
         self._model, self._see = model, see
-        self._outputs: dict[tuple[int, int], Size] = {}
+        self._shapes: dict[int, Shape] = {}
+        self._output = lru_cache(_MEMO)(partial(_output, model))
 
     def of_line(self, line: bytes) -> Size:
         """The size of a row, from a line of requests that was checked before."""
@@ -64,17 +68,22 @@ class RowSizes:
         turns = row.request.content if row.request.contents is _ABSENT else row.request.contents
         contents = bytes(turns)
         tokens = self._input(line, contents)
-        start = line.find(contents[:_BEGIN])  # all of it takes longer to look for than a line to decode
-        settings = hash(line[:start].replace(bytes(row.key), b"", 1) + line[start + len(contents) :])
-        alike = (settings, int(tokens.likely).bit_length())
-        output = self._outputs.get(alike)
-        if output is None:
-            if len(self._outputs) >= _MEMO:
-                self._outputs.clear()
-            output = self._outputs[alike] = self._output(line, 1 << alike[1])
+        output = self._output(self._shape(line, bytes(row.key), contents), int(tokens.likely).bit_length())
         return Size(tokens.likely + output.likely, tokens.plausible + output.plausible, tokens.most + output.most)
 
+    def _shape(self, line: bytes, key: bytes, contents: bytes) -> Shape:
+        """The shape of a request; most rows of a source are set alike."""
+        start = line.find(contents[:_BEGIN])  # all of it takes longer to look for than a line to decode
+        settings = hash(line[:start].replace(key, b"", 1) + line[start + len(contents) :])
+        shape = self._shapes.get(settings)
+        if shape is None:
+            if len(self._shapes) >= _MEMO:
+                self._shapes.clear()
+            shape = self._shapes[settings] = shape_of(_request(line), self._model)
+        return shape
+
     def _input(self, line: bytes, contents: bytes) -> Size:
+        """Tokens that a row holds; media of unknown length may be as long as the estimate allows for."""
         if not any(mark in contents for mark in _MEDIA):
             return Size(*[len(line) / _BYTES] * 3)
         kinds = by_kind(_request(line), self._model, see=self._see)
@@ -85,13 +94,14 @@ class RowSizes:
         rest, most = tokens - sum(unknown.values()), sum(largest_count(unknown).values())
         return Size(tokens, rest + UNSEEN_RANGE.high * sum(unknown.values()), rest + most)
 
-    def _output(self, line: bytes, tokens: int) -> Size:
-        """What a row of so many tokens may write, as the input that costs about as much."""
-        shape = shape_of(_request(line), self._model)
-        answer, most = written(shape, self._model, tokens).all, most_written(shape, self._model)
-        fees = _FEE * sum(charges.charge(tool, self._model) is not None for tool in shape.tools)
-        likely, plausible = _OUTPUT * answer.likely + fees, _OUTPUT * answer.high + fees
-        return Size(likely, plausible, max(plausible, _OUTPUT * (most.text + most.media) + fees))
+
+def _output(model: Model, shape: Shape, magnitude: int) -> Size:
+    """What a row of so many tokens, in powers of two, may write and use, as the input that costs about as much."""
+    answer, most = written(shape, model, 1 << magnitude).all, most_written(shape, model)
+    fees = _FEE * sum(charges.charge(tool, model) is not None for tool in shape.tools)
+    pages = Triple(*assumed("input", "url_context")) if "url_context" in shape.tools else Triple()
+    likely, plausible = _OUTPUT * answer.likely + pages.likely + fees, _OUTPUT * answer.high + pages.high + fees
+    return Size(likely, plausible, max(plausible, _OUTPUT * (most.text + most.media) + pages.high + fees))
 
 
 def _request(line: bytes) -> dict[str, Any]:
