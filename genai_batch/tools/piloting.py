@@ -148,7 +148,9 @@ def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
         rows = told.rows if told else 0
     if not rows:
         return 0
-    return workspace.ledger.paid_for(digest_of(_drawn(whole, rows, models.find(job.model, workspace.today)).path), job)
+    if not (path := _path(whole, rows)).exists():
+        _drawn(whole, rows, models.find(job.model, workspace.today))
+    return workspace.ledger.paid_for(digest_of(path), job)
 
 
 class PilotRuns(NotFinished):
@@ -210,7 +212,7 @@ async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot:
 
 def _drawn(whole: Draft, rows: int, model: Model) -> _Drawn:
     """Write rows drawn by their sizes to a file of their own; the same content gives the same rows."""
-    requests, target = whole.folder / "requests.jsonl", whole.folder / "pilot.jsonl"
+    requests, target = whole.folder / "requests.jsonl", _path(whole, rows)
     with requests.open("rb") as file, LocalFiles.beside(requests) or nullcontext() as files:
         sizes = RowSizes(model, files.seen if files else unseen)
         drawn = strata.draw(map(sizes.of_line, file), rows, whole.job.digest)
@@ -218,6 +220,11 @@ def _drawn(whole: Draft, rows: int, model: Model) -> _Drawn:
     with requests.open("rb") as file, target.open("wb") as out:
         out.writelines(line for number, line in enumerate(file) if number in numbers)
     return _Drawn(target, drawn)
+
+
+def _path(whole: Draft, rows: int) -> Path:
+    """Where the rows of a pilot of so many lie as long as the draft does."""
+    return whole.folder / f"pilot-{rows}.jsonl"
 
 
 def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool = False) -> Job:
@@ -276,9 +283,9 @@ def _next(job: Job) -> str:
 def _projected(answered: list[_Answered], drawn: _Drawn, bill: Bill) -> Projection:
     """What the rows that came back say of all rows, in the lane of a bill."""
     whole = bill.whole._replace(strata=tuple(stratum.rows for stratum in drawn.strata))
-    told = projection.project([_measured(row, bill) for row in answered], whole)
-    bound = max(bill.bound().usd, told.cost_usd.likely)
-    return told._replace(cost_usd=told.cost_usd.at_most(bound))
+    projected = projection.project([_measured(row, bill) for row in answered], whole)
+    bound = max(bill.bound().usd, projected.cost_usd.likely)
+    return projected._replace(cost_usd=projected.cost_usd.at_most(bound))
 
 
 def _answers(workspace: Workspace, found: Preflight, begun: _Begun) -> list[_Answered]:
