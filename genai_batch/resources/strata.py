@@ -23,7 +23,7 @@ _SPAN = 2
 _WORTH = 0.002
 """Share of all rows, or of their size, from which rows are a stratum of their own."""
 _MOST, _MEAN, _LEAST = 6, 5, 3
-"""Strata at most, and rows of the sample that a stratum has on the mean, and at least."""
+"""Strata at most, and rows of the sample that a stratum has on the mean, and at least; of a small sample both are 2."""
 _MISSED = 0.05
 """Chance at which a kind of row may be missed of which it is not said that it may be."""
 
@@ -112,8 +112,8 @@ def _merged(groups: Sequence[_Group]) -> _Group:
 
 def _grouped(classes: list[_Group], all_: _Group, count: int) -> list[_Group]:
     """Merge classes into strata, which span the more classes the more there are."""
-    width = _SPAN
-    while len(groups := _spanning(classes, all_, width)) > max(1, min(_MOST, count // _MEAN)):
+    width, most = _SPAN, min(_MOST, max(1, min(2, count // 2), count // _MEAN))
+    while len(groups := _spanning(classes, all_, width)) > most:
         width *= 2
     return groups
 
