@@ -12,6 +12,8 @@ import pytest
 from mcp import Client
 
 from genai_batch.resources.requests import Cut
+from tests.benchmarks.limited_days import days
+from tests.benchmarks.limited_days import table as days_table
 from tests.benchmarks.limited_jobs import charged, outcomes, table
 from tests.test_gate import User
 from tests.test_live_kills import emulating
@@ -38,6 +40,13 @@ def test_no_job_of_dozens_passes_its_limit_and_those_that_fit_finish() -> None:
     results = [*outcomes(40, seed=5)]
     assert [outcome.problem for outcome in results if outcome.problem] == [], table(results)
     assert {"finished", "rested", "refused"} <= {outcome.end for outcome in results}, table(results)
+
+
+def test_no_day_of_four_processes_in_all_lanes_passes_its_limit() -> None:
+    results = [*days(16, seed=10)]
+    assert [problem for outcome in results for problem in outcome.problems] == [], days_table(results)
+    words = {end.word for outcome in results for end in outcome.ends.values()}
+    assert {"finished", "refused"} <= words, days_table(results)
 
 
 async def test_a_live_job_rests_at_its_limit_says_what_is_left_and_goes_on_once_it_is_approved(world: World) -> None:

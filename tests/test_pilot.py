@@ -107,6 +107,36 @@ async def test_only_jobs_whose_rows_came_out_well_teach(world: World) -> None:
         assert await call(client, "estimate_cost", source="new.jsonl", model=MODEL) == plain
 
 
+MIXED = [row(f"k{n}", f"Say {n}.", max_output_tokens=30 if n % 100 else 4_000) for n in range(1, 601)]
+"""Six rows of 600 may write much more than the others, and the answers are as long as they may be."""
+
+
+async def test_a_pilot_holds_some_of_the_rows_that_are_rare_and_dear_and_says_what_may_be_missing(world: World) -> None:
+    await world.set(drawn={"output_tokens": 20_000, "output_sigma": 0.3})
+    source = world.write("a.jsonl", MIXED)
+    async with world.client() as client:
+        before = await call(client, "estimate_cost", source=source, model=MODEL)
+        after = await call(client, "estimate_cost", source=source, model=MODEL, pilot=20)
+        page = await call(client, "get_results", job_id=after["pilot"]["job_id"], limit=50)
+        dear = [result for result in page["results"] if result["key"] in {f"k{n}" for n in range(100, 700, 100)}]
+        assert len(dear) >= 3
+        rest = f"{20 - len(dear)} of 594"
+        assert f"It is {len(dear)} of 6, {rest} rows by their size" in after["pilot"]["unseen"]
+        assert "rarer than 1 in" in after["pilot"]["unseen"]
+        assert (" of these 6" in after["pilot"]["unseen"]) == (len(dear) < 6)
+        assert after["cost_usd"]["high"] == before["cost_usd"]["high"]
+        status = await finish(client, await start(client, source, confirm=True))
+        assert after["cost_usd"]["low"] <= status["cost_usd"]["actual"] <= after["cost_usd"]["likely_high"]
+        assert after["cost_usd"]["likely"] == pytest.approx(status["cost_usd"]["actual"], rel=0.05)
+
+
+async def test_where_no_dear_row_came_back_it_says_so(world: World) -> None:
+    await world.arm("row", outcome="error", match={"key": "00$"}, times=None)
+    async with world.client() as client:
+        answer = await call(client, "estimate_cost", source=world.write("a.jsonl", MIXED), model=MODEL, pilot=20)
+    assert "No row of these 6 came back well: they count as rows of the next size." in answer["pilot"]["unseen"]
+
+
 async def test_where_a_pilot_makes_no_sense_it_is_refused_and_a_bad_one_tells_nothing(world: World) -> None:
     async with world.client() as client:
         few = world.write("few.jsonl", ROWS[:30])
@@ -150,6 +180,8 @@ async def test_a_live_job_runs_some_rows_first_and_goes_on_where_they_tell_that_
         assert "confirm=true" in await refusal(client, "create_batch", max_cost_usd=high * 0.9, **live)
         begun = await call(client, "create_batch", max_cost_usd=high * 0.9, pilot=20, **live)
         assert ("of 20 rows cost $" in begun["notice"], " was estimated." in begun["notice"]) == (True, True)
+        assert f"${cost['high']:.2f} at most" in begun["notice"], "the bound stands beside what the pilot told"
+        assert "A kind of row rarer than 1 in 7 may not be in it." in begun["notice"]
         status = await finish(client, begun["job_id"])
         assert (status["counts"], await generated(world)) == ({"ok": 300}, 320)
         again = await call(client, "create_batch", pilot=20, **live)
@@ -216,6 +248,9 @@ async def test_the_command_waits_for_its_pilot(world: World) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=world.env(), check=False)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["pilot"]["state"]) == (0, "JOB_STATE_SUCCEEDED"), done.stderr
+    command.remove("--json")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=world.env(), check=False)
+    assert ("rarer than 1 in 7 may not be in it" in done.stdout, "at most $" in done.stdout) == (True, True)
 
 
 async def test_a_pilot_that_told_nothing_is_sent_anew_when_it_is_asked_for_again(world: World) -> None:

@@ -21,7 +21,7 @@ _UNMEASURED = {
 }
 _KEPT = 20_000_000_000
 """Bytes of files that Gemini keeps for a project, each for 48 h."""
-_UNSEEN = Triple(0.05, 1, 10)
+UNSEEN_RANGE = Triple(0.05, 1, 10)
 """Share of the guess that a medium nobody here has seen may cost."""
 
 
@@ -89,5 +89,5 @@ def _range(tier: Tier, price: dict[str, float]) -> Triple:
     each = sum(value * spread["item"][kind] for kind, value in seen.items()) * tier.evened
     half = (shared**2 + each**2 + (likely * tier.unsure) ** 2) ** 0.5
     return Triple(max(likely - half, 0), likely, likely + half).plus(
-        _UNSEEN.times(sum(usd.get(kind, 0) for kind in UNSEEN.values()))
+        UNSEEN_RANGE.times(sum(usd.get(kind, 0) for kind in UNSEEN.values()))
     )

@@ -58,6 +58,7 @@ class PilotRun(Answer):
     state: State
     rows: int
     cost_usd: float | None = None
+    unseen: str | None = None
 
 
 class Estimate(Answer):

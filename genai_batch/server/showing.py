@@ -26,7 +26,7 @@ def estimate(answer: Estimate) -> list[str]:
         *([f"lower   {answer.to_lower}"] if answer.to_lower else []),
         *([f"upload  {answer.upload_bytes / 1e6:,.1f} MB of files, once"] if answer.upload_bytes else []),
         *([f"learnt  {answer.learnt}"] if answer.learnt else []),
-        *([_pilot(answer.pilot)] if answer.pilot else []),
+        *(_pilot(answer.pilot) if answer.pilot else []),
         f"prices  {answer.price.source}, {answer.price.checked}",
     ]
     return [
@@ -37,9 +37,10 @@ def estimate(answer: Estimate) -> list[str]:
     ]
 
 
-def _pilot(run: PilotRun) -> str:
+def _pilot(run: PilotRun) -> list[str]:
     cost = f", {dollars(run.cost_usd)} paid" if run.cost_usd is not None else ""
-    return f"pilot   {run.job_id}, {run.rows} rows: {run.state}{cost}"
+    line = f"pilot   {run.job_id}, {run.rows} rows: {run.state}{cost}"
+    return [line, *([f"        {run.unseen}"] if run.unseen else [])]
 
 
 def corrections(answer: Corrected) -> list[str]:

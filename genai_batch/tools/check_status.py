@@ -21,7 +21,7 @@ async def check_status(
     wait_s: Annotated[float, Field(description="Wait for the end", ge=0, le=50)] = 0,
     tell: Annotated[Tell | None, Filled.PROGRESS] = None,
 ) -> JobStatus:
-    """How far a job is: state, rows by outcome, percent, time left, cost.
+    """A job's state, rows by outcome, percent, time left, cost.
 
     wait_s waits without using tokens.
     """

@@ -31,7 +31,7 @@ async def estimate_cost(
 ) -> Estimate:
     """Check a source line by line and price it; only a pilot is sent.
 
-    Call it before create_batch.
+    Call before create_batch.
     """
     How(lane, fallback=fallback).refuse()
     if staged := await making.staged_in(workspace, source, model, choice):

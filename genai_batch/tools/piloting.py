@@ -1,13 +1,13 @@
-"""A pilot: a few rows, drawn by a seed from the content itself, run as a small job that tells what all will cost.
+"""A pilot: some rows, drawn by size and by a seed from the content, run as a small job that tells what all will cost.
 
 Asked for twice it is the same small job, so its answers are paid once; its rows are paid again when the whole job runs.
 One that told nothing is sent anew when it is asked for again after that was said.
 """
 
-import random
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
-from math import inf
+from math import floor, inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,19 +15,22 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from genai_batch.resources import charges, jobs, outcomes, projection
+from genai_batch.resources import charges, jobs, models, outcomes, projection, strata
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, other_lane, piloted
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Told
 from genai_batch.resources.local_files import LocalFiles
+from genai_batch.resources.models import Model
 from genai_batch.resources.prices import Fallback, Lane, ServiceTier, Usage
 from genai_batch.resources.projection import Measured, Projection
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.row_sizes import RowSizes
 from genai_batch.resources.shapes import named_tier
 from genai_batch.resources.sources.settings import Settings
+from genai_batch.resources.strata import Stratum
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object, field
@@ -58,16 +61,31 @@ class Pilot(NamedTuple):
     fallback: Fallback | None = None
 
 
+class _Drawn(NamedTuple):
+    """The rows of a pilot: their file, and the strata that they were drawn by, the largest rows first."""
+
+    path: Path
+    strata: list[Stratum]
+
+    @property
+    def stratum_by_row(self) -> list[int]:
+        """Which stratum each row of the file was drawn from."""
+        pairs = [(number, place) for place, stratum in enumerate(self.strata) for number in stratum.drawn]
+        return [place for _, place in sorted(pairs)]
+
+
 class _Begun(NamedTuple):
-    """The job of a pilot, and what is to be said of an earlier one that it takes the place of."""
+    """The job of a pilot, how its rows were drawn, and a word on an earlier pilot that it takes the place of."""
 
     job: Job
+    drawn: _Drawn
     said: str = ""
 
 
 class _Answered(NamedTuple):
-    """A row of the pilot: tokens of input expected, what was used, USD of tool fees, and the tier that it names."""
+    """A row of the pilot that came back: its stratum, tokens of input expected, tokens used, tool fees and tier."""
 
+    stratum: int
     expected: float
     used: Usage
     thinking: int
@@ -85,7 +103,7 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
     """
     async with drafted(workspace, found, found.source.stem[:100]) as whole:
         begun = await _begun(workspace, found, whole, pilot)
-    told = await _outcome(workspace, found, begun.job, pilot)
+    told = await _outcome(workspace, found, begun, pilot)
     return told.model_copy(update={"next": f"{begun.said}{told.next}"})
 
 
@@ -102,7 +120,7 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     if _has_told(workspace, found, pilot):
         return "The cost is what an earlier pilot of it told."
     begun = await _begun(workspace, found, whole, pilot)
-    told = await _outcome(workspace, found, begun.job, pilot)
+    told = await _outcome(workspace, found, begun, pilot)
     job = workspace.ledger.job(begun.job.id)
     if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)) and jobs.stopped_by(
         job, workspace.ledger.shards(job.id)
@@ -114,7 +132,9 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed = dollars(whole.price.cost_usd.likely)
     paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    return f"{paid} All rows: {expected(told)}; {guessed} was estimated."
+    bound = f", {dollars(told.cost_usd.high)} at most" if told.can_stop else ""
+    unseen = told.pilot.unseen if told.pilot else ""
+    return f"{paid} All rows: {expected(told)}{bound}; {guessed} was estimated. {unseen or ''}".strip()
 
 
 def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
@@ -126,7 +146,11 @@ def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
     if rows is None:
         told = workspace.ledger.pilot_of(job.digest, job.model, job.lane, job.backend)
         rows = told.rows if told else 0
-    return workspace.ledger.paid_for(digest_of(_drawn(whole, rows)), job) if rows else 0
+    if not rows:
+        return 0
+    if not (path := _path(whole, rows)).exists():
+        _drawn(whole, rows, models.find(job.model, workspace.today))
+    return workspace.ledger.paid_for(digest_of(path), job)
 
 
 class PilotRuns(NotFinished):
@@ -148,51 +172,59 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     """Draw the rows of a pilot and record its job, or find the one that is the same; what told nothing is sent anew."""
     if found.requests < 2 * pilot.rows:
         raise BatchError(f"{found.source.name} has {found.requests} rows: too few for a pilot of {pilot.rows}.")
-    drawn = await to_thread.run_sync(_drawn, whole, pilot.rows)
+    drawn = await to_thread.run_sync(_drawn, whole, pilot.rows, found.model)
     cut, about = workspace.cut_for(found.model.name), Settings(files=found.about.files)
-    part = Preflight(drawn, found.model, cut, is_bound=found.is_bound, about=about)
+    part = Preflight(drawn.path, found.model, cut, is_bound=found.is_bound, about=about)
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
         earlier = await same(workspace, draft.job)
         if earlier is None:
-            return _Begun(_recorded(workspace, draft, pilot))
+            return _Begun(_recorded(workspace, draft, pilot), drawn)
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
-            return _Begun(earlier)
+            return _Begun(earlier, drawn)
         left = pilot.most - workspace.ledger.paid_for(draft.job.digest, draft.job)
         job = _recorded(workspace, draft, pilot._replace(most=left), again=True)
-        return _Begun(job, f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. ")
+        word = f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. "
+        return _Begun(job, drawn, word)
 
 
-async def _outcome(workspace: Workspace, found: Preflight, job: Job, pilot: Pilot) -> Estimate:
+async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot: Pilot) -> Estimate:
     """Wait a while for a pilot, and estimate the source from what it cost."""
-    job = await _awaited(workspace, job)
+    job = await _awaited(workspace, begun.job)
     price = await to_thread.run_sync(priced, workspace, found, pilot.lane, pilot.fallback)
     guess = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
         return piloted(guess, _told(job))
-    lanes = (pilot.lane, other_lane(pilot.lane))
-    told = await to_thread.run_sync(_projections, workspace, found, job, lanes)
-    if not told:
+    answered = await to_thread.run_sync(_answers, workspace, found, begun._replace(job=job))
+    if len(answered) < projection.LEAST:
         workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
         said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). "
         said += "Call again with the same arguments to send the pilot anew."
         return piloted(guess.model_copy(update={"next": said}), _told(job))
-    for lane, each in zip(lanes, told, strict=True):
-        known = Told(found.digest, found.model.name, lane, workspace.backend, *each.cost_usd, job.requests)
+    lanes = (pilot.lane, other_lane(pilot.lane))
+    here, there = (_projected(answered, begun.drawn, Bill(found, lane, workspace.today)) for lane in lanes)
+    for lane, told in zip(lanes, (here, there), strict=True):
+        known = Told(found.digest, found.model.name, lane, workspace.backend, *told.cost_usd, job.requests)
         workspace.ledger.note_pilot(known, workspace.now())
-    here, there = told
     if pilot.fallback:
         here = here._replace(cost_usd=here.cost_usd._replace(high=there.cost_usd.high))
-    return piloted(guess, _told(job), here, there)
+    return piloted(guess, _told(job, _unseen(begun.drawn.strata, answered)), here, there)
 
 
-def _drawn(whole: Draft, rows: int) -> Path:
-    """Write rows drawn at random to a file of their own; the same content gives the same rows."""
-    chance = random.Random(whole.job.digest)  # noqa: S311 - a seed, so that a pilot can be found again
-    chosen = frozenset(chance.sample(range(whole.job.requests), rows))
-    target = whole.folder / "pilot.jsonl"
-    with (whole.folder / "requests.jsonl").open("rb") as file, target.open("wb") as out:
-        out.writelines(line for number, line in enumerate(file) if number in chosen)
-    return target
+def _drawn(whole: Draft, rows: int, model: Model) -> _Drawn:
+    """Write rows drawn by their sizes to a file of their own; the same content gives the same rows."""
+    requests, target = whole.folder / "requests.jsonl", _path(whole, rows)
+    with requests.open("rb") as file, LocalFiles.beside(requests) or nullcontext() as files:
+        sizes = RowSizes(model, files.seen if files else unseen)
+        drawn = strata.draw(map(sizes.of_line, file), rows, whole.job.digest)
+    numbers = frozenset(number for stratum in drawn for number in stratum.drawn)
+    with requests.open("rb") as file, target.open("wb") as out:
+        out.writelines(line for number, line in enumerate(file) if number in numbers)
+    return _Drawn(target, drawn)
+
+
+def _path(whole: Draft, rows: int) -> Path:
+    """Where the rows of a pilot of so many lie as long as the draft does."""
+    return whole.folder / f"pilot-{rows}.jsonl"
 
 
 def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool = False) -> Job:
@@ -215,8 +247,31 @@ async def _awaited(workspace: Workspace, job: Job) -> Job:
     return workspace.ledger.job(job.id)
 
 
-def _told(job: Job) -> PilotRun:
-    return PilotRun(job_id=job.id, state=job.state, rows=job.requests, cost_usd=job.cost)
+def _told(job: Job, unseen: str | None = None) -> PilotRun:
+    return PilotRun(job_id=job.id, state=job.state, rows=job.requests, cost_usd=job.cost, unseen=unseen)
+
+
+def _unseen(drawn: list[Stratum], answered: list[_Answered]) -> str | None:
+    """Say how rare a kind of row may be that is not in the pilot; None where all rows are."""
+    rows = Counter(answer.stratum for answer in answered)
+    if len(drawn) == 1:
+        return f"A kind of row rarer than {_rarity(rows[0])} may not be in it." if rows[0] < drawn[0].rows else None
+    run, kinds, missing = list[str](), list[str](), list[str]()
+    for place, stratum in enumerate(drawn):
+        run.append(f"{rows[place]} of {stratum.rows:,}")
+        if not rows[place]:
+            missing.append(f"No row of these {stratum.rows:,} came back well: they count as rows of the next size.")
+        elif rows[place] < stratum.rows:
+            kinds.append(f"{_rarity(rows[place])} of these {stratum.rows:,}")
+    if kinds:
+        missing.append(f"A kind of row rarer than {', '.join(kinds)} may not be in it.")
+    return " ".join([f"It is {', '.join(run)} rows by their size, the largest first.", *missing])
+
+
+def _rarity(rows: int) -> str:
+    """How often a kind of row has to occur to be among so many rows at 95 %."""
+    share = strata.unseen_share(rows)
+    return f"1 in {floor(1 / share)}" if share <= 1 / 2 else f"{share:.0%}"
 
 
 def _next(job: Job) -> str:
@@ -225,21 +280,27 @@ def _next(job: Job) -> str:
     return "create_batch with the same source and model; only the pilot was sent yet."
 
 
-def _projections(workspace: Workspace, found: Preflight, job: Job, lanes: tuple[Lane, Lane]) -> list[Projection]:
-    """What the answers of the pilot say of the whole in each lane; nothing where too few can be used."""
-    answered = read_results(workspace.home, job, lambda results: list(_answered(results, found)))
-    if len(answered) < projection.LEAST:
-        return []
-    bills = [Bill(found, lane, workspace.today) for lane in lanes]
-    return [projection.project([_measured(each, bill) for each in answered], bill.whole) for bill in bills]
+def _projected(answered: list[_Answered], drawn: _Drawn, bill: Bill) -> Projection:
+    """What the rows that came back say of all rows, in the lane of a bill."""
+    whole = bill.whole._replace(strata=tuple(stratum.rows for stratum in drawn.strata))
+    projected = projection.project([_measured(row, bill) for row in answered], whole)
+    bound = max(bill.bound().usd, projected.cost_usd.likely)
+    return projected._replace(cost_usd=projected.cost_usd.at_most(bound))
 
 
-def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
+def _answers(workspace: Workspace, found: Preflight, begun: _Begun) -> list[_Answered]:
+    """The rows of the pilot that came back well."""
+    by_row = begun.drawn.stratum_by_row
+    return read_results(workspace.home, begun.job, lambda results: list(_answered(results, found, by_row)))
+
+
+def _answered(results: Results, found: Preflight, stratum_by_row: list[int]) -> Iterator[_Answered]:
     """What each row of the pilot was expected to take, and took."""
     requests = jobs.requests_of(results.folder)
     with requests.open("rb") as file, LocalFiles.beside(requests) or nullcontext() as files:
         see = files.seen if files else unseen
-        for line, entry in zip(file, results.page(None, 0, 1_000), strict=True):
+        entries = results.page(None, 0, 1_000)
+        for line, entry, stratum in zip(file, entries, stratum_by_row, strict=True):
             if entry.outcome in ("error", "missing"):
                 continue
             row = results.row(entry)
@@ -248,7 +309,7 @@ def _answered(results: Results, found: Preflight) -> Iterator[_Answered]:
             expected = of_request(request, found.model, see=see)
             fees = charges.of_response(as_object(row.get("response")), found.model)
             tier = named_tier(field(request, "service_tier"))
-            yield _Answered(expected, verdict.usage, verdict.thinking, float(fees), tier)
+            yield _Answered(stratum, expected, verdict.usage, verdict.thinking, float(fees), tier)
 
 
 def _measured(row: _Answered, bill: Bill) -> Measured:
@@ -257,5 +318,5 @@ def _measured(row: _Answered, bill: Bill) -> Measured:
     written = Usage(output=used.output, image_output=used.image_output)
     return Measured(
         row.expected, used.input, used.output - row.thinking, row.thinking,
-        float(bill.usd(asked, row.tier)), float(bill.usd(written, row.tier)), row.fees,
+        float(bill.usd(asked, row.tier)), float(bill.usd(written, row.tier)), row.fees, row.stratum,
     )  # fmt: skip

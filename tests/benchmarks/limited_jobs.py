@@ -1,10 +1,11 @@
 """Whether limits hold: jobs with drawn answers, thinking, searches and failures, run to their end or to their limit.
 
-python -m tests.benchmarks.limited_jobs [--jobs N] [--seed S]
+python -m tests.benchmarks.limited_jobs [--jobs N] [--seed S] [--day]
 
 A tenth of the rows write up to the model's limit; half of the jobs state no max_output_tokens; limits lie between a
 tenth and three times the true cost. Every job is a real one, in any of the three lanes, against the emulator, whose
-charges at list prices are the true cost: those of answers that never arrived are among them.
+charges at list prices are the true cost: those of answers that never arrived are among them. With `--day` the limit is
+that of a day, and four processes share one home (`limited_days`).
 """
 
 import argparse
@@ -222,7 +223,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--day", action="store_true", help="four processes at once, with the limit of a day")
     arguments = parser.parse_args()
+    if arguments.day:
+        from tests.benchmarks import limited_days  # which builds on this module
+
+        outcomes_of_days = [*limited_days.days(arguments.jobs, arguments.seed)]
+        print(limited_days.table(outcomes_of_days))  # noqa: T201 - the table is the point
+        sys.exit(any(outcome.problems for outcome in outcomes_of_days))
     results = [*outcomes(arguments.jobs, arguments.seed)]
     print(table(results))  # noqa: T201 - the table is the point
     sys.exit(any(outcome.problem for outcome in results))

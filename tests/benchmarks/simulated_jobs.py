@@ -26,6 +26,8 @@ from genai_batch.resources.models import Model, find
 from genai_batch.resources.prices import Usage
 from genai_batch.resources.projection import Measured, Projection, Whole, project
 from genai_batch.resources.requests import Preflight
+from genai_batch.resources.row_sizes import RowSizes
+from genai_batch.resources.strata import Stratum, draw
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.triples import Triple
 from genai_batch.server.emulator.answers import answer
@@ -112,9 +114,11 @@ def run(job: Job, dice: Random, folder: Path) -> Outcome:
     """Estimate a job, run a pilot of it, and then all of it."""
     bill = _bill(job, folder)
     rows = [_measured(job, request) for request in job.requests]
-    sample = dice.sample(rows, PILOT)
+    with bill.found.source.open("rb") as lines:
+        strata = draw(map(RowSizes(job.model).of_line, lines), PILOT, str(dice.random()))
+    sample = [rows[number]._replace(stratum=place) for place, part in enumerate(strata) for number in part.drawn]
     cost = sum(row.input_usd + row.output_usd + row.fees_usd for row in rows)
-    return Outcome(cost, bill.cost, _projected(job, bill, sample).cost_usd)
+    return Outcome(cost, bill.cost, _projected(job, bill, sample, strata).cost_usd)
 
 
 def outcomes(jobs: int, seed: int = 1) -> Iterator[Outcome]:
@@ -149,13 +153,17 @@ def _bill(job: Job, folder: Path) -> Bill:
     return Bill(found, "batch", DAY)
 
 
-def _projected(job: Job, bill: Bill, sample: Sequence[Measured]) -> Projection:
+def _projected(job: Job, bill: Bill, sample: Sequence[Measured], strata: Sequence[Stratum]) -> Projection:
     bounds = [request.get("generationConfig", {}).get("maxOutputTokens") for request in job.requests]
     fees = [fee.usd for fee, _ in bill.fees]
     return project(
         sample,
         Whole(
-            len(job.requests), bill.input.likely, None if None in bounds else max(bounds), float(max(fees, default=0))
+            len(job.requests),
+            bill.input.likely,
+            None if None in bounds else max(bounds),
+            float(max(fees, default=0)),
+            tuple(part.rows for part in strata),
         ),
     )
 
