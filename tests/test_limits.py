@@ -43,7 +43,7 @@ def test_no_job_of_dozens_passes_its_limit_and_those_that_fit_finish() -> None:
 
 
 def test_no_day_of_four_processes_in_all_lanes_passes_its_limit() -> None:
-    results = [*days(16, seed=10)]
+    results = [*days(8, seed=10)]
     assert [problem for outcome in results for problem in outcome.problems] == [], days_table(results)
     words = {end.word for outcome in results for end in outcome.ends.values()}
     assert {"finished", "refused"} <= words, days_table(results)
