@@ -19,8 +19,8 @@ def rows(dice: Random, count: int, spread: float = 0.6) -> list[Measured]:
     return made
 
 
-def whole(job: list[Measured], **more: float) -> Whole:
-    return Whole(len(job), sum(row.expected_input for row in job), **more)
+def whole(job: list[Measured], most_output: float | None = None, fee_usd: float = 0) -> Whole:
+    return Whole(len(job), sum(row.expected_input for row in job), most_output, fee_usd)
 
 
 @pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
