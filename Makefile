@@ -9,7 +9,10 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 # Two more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
 WORKERS = $(shell "$(PYTHON)" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 2)")
 # The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
-PYTHONS = $(shell "$(PYTHON)" tests/packaging/interpreters.py)
+PYTHONS = $(shell "$(BASE)" tests/packaging/interpreters.py)
+# The interpreter as it stands on the PATH without the environment, which may be half built.
+BASE := $(or $(shell command -v "$(PYTHON)"),$(PYTHON))
+OLD = Python 3.11 or newer is needed, and $(PYTHON) is older: name one that is there, as in PYTHON=python3.12.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -49,8 +52,8 @@ dist: $(READY) ## the wheel and the source archive, in dist/
 check-ranges: dist ## install the wheel without the lock, with the newest and with the lowest releases, and play the demo
 	$(BIN)/python tests/packaging/ranges.py dist
 
-check-pythons: ## play the demo with every Python from 3.11 on that is on this machine
-	@test -n "$(PYTHONS)" || { echo "No Python from 3.11 on was found; is PYTHON=$(PYTHON) one that starts?"; exit 1; }
+check-pythons: ## play the demo with the Pythons from 3.11 to 3.14 that are on this machine
+	@test -n "$(PYTHONS)" || { echo "No Python from 3.11 to 3.14 was found; is PYTHON=$(PYTHON) one that starts?"; exit 1; }
 	@for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version" && $(MAKE) --no-print-directory demo PYTHON=$$python VENV=.venv-$$version || exit 1; \
@@ -73,8 +76,9 @@ lock: $(LOCKED) ## pin the dependencies again, the newest that the ranges allow,
 # The environment is built by the standard library alone, and again whenever the pins change. The lock is complete, so
 # pip resolves nothing: a release that came out since cannot change what is installed.
 $(LOCKED): requirements.lock
-	"$(PYTHON)" -m venv --clear $(VENV)
-	$(PIP) install --no-deps --require-hashes -r requirements.lock
+	@"$(BASE)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")'
+	"$(BASE)" -m venv --clear $(VENV)
+	$(PIP) install --no-deps --require-hashes --only-binary :all: -r requirements.lock
 	$(BIN)/pip check --disable-pip-version-check
 	@touch $@
 

@@ -110,3 +110,10 @@ async def test_ctrl_c_once_the_job_is_recorded_names_it(world: World) -> None:
     assert told == (
         f"genai-batch: Interrupted; {job_id} is recorded: genai-batch status {job_id} --wait 3600 goes on with it.\n"
     )
+
+
+def test_the_garbage_collector_is_at_work_once_a_command_is_imported() -> None:
+    command = "from genai_batch.__main__ import main; sys.argv[1:] = ['--version']"
+    asks = f"import gc, sys; {command}\ntry: main()\nfinally: print(gc.isenabled())"
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[1:] == ["True"]

@@ -20,7 +20,13 @@ def candidates(minor: int) -> Iterator[str]:
     if path := shutil.which(f"python3.{minor}"):
         yield path
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted(map(str, pyenv.glob(f"versions/3.{minor}.*/bin/python")), reverse=True)
+    yield from map(str, sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python"), key=_patch, reverse=True))
+
+
+def _patch(python: Path) -> int:
+    """The patch level that pyenv names in a path; 0 for what is no final release."""
+    patch = python.parts[-3].rpartition(".")[2]
+    return int(patch) if patch.isdecimal() else 0
 
 
 def runs(python: str, minor: int) -> bool:

@@ -93,3 +93,20 @@ def test_make_installs_the_lock_and_nothing_that_was_released_later(tmp_path: Pa
     listed = json.loads(subprocess.run(pip, env=env, capture_output=True, text=True, check=True).stdout)
     installed = {canonical(each["name"]): each["version"] for each in listed}
     assert {name: version for name, version in installed.items() if name not in ("pip", "setuptools")} == pins
+
+
+def test_every_command_that_installs_takes_the_lock_and_resolves_nothing() -> None:
+    """Which pips resolve although they are given hashes differs by their age, so the commands are read as well."""
+    printed = subprocess.run(
+        ["make", "--dry-run", "--always-make", ".venv-of-nobody/.ready", "VENV=.venv-of-nobody"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    windows = re.findall(r"- run: python -m (pip .*)", (ROOT / ".github/workflows/ci.yml").read_text())
+    for commands in (printed, windows):
+        lock, own = (line for line in commands if "install" in line)
+        assert "--no-deps --require-hashes --only-binary :all: -r requirements.lock" in lock
+        assert "--no-deps --no-build-isolation -e ." in own
+        assert "pip check" in commands[commands.index(own) + 1]
