@@ -65,6 +65,7 @@ def sentence(status: JobStatus) -> str:
     stage = f"{status.pipeline.stage} " if status.pipeline and status.pipeline.stage else ""
     parts = [
         f"{stage}{_state(status)} {status.done:,}/{status.requests:,}",
+        *([f"for {status.rows:,} rows"] if status.rows else []),
         *([f"{live.failed:,} failed"] if live and live.failed else []),
         *([f"{live.retried:,} retried"] if live and live.retried else []),
         *([f"{live.per_s:,.1f}/s", f"{live.concurrency} at once"] if live else []),

@@ -16,8 +16,9 @@ from genai_batch.tools.build_requests import Built
 def estimate(answer: Estimate) -> list[str]:
     """A price, and everything that is wrong."""
     cost, other = answer.cost_usd, answer.other_lane
+    rows = f" for {answer.rows:,} rows" if answer.rows else ""
     lines = [
-        f"requests that can be sent: {answer.requests:,}, problems: {answer.problem_count:,}",
+        f"requests that can be sent: {answer.requests:,}{rows}, problems: {answer.problem_count:,}",
         f"input   {_tokens(answer.input_tokens)}",
         f"output  {_tokens(answer.output_tokens)}",
         *([f"        of it thinking {_tokens(answer.thinking_tokens)}"] if answer.thinking_tokens else []),

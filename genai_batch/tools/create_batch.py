@@ -97,6 +97,7 @@ async def create_batch(
     choice: Choice = None,
     stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
     stop_on_failures: Annotated[float | None, Filled.NOTHING] = None,
+    dedupe: Annotated[bool, Filled.NOTHING] = False,
 ) -> JobStatus:
     """Start a job from a source and return it at once.
 
@@ -112,6 +113,7 @@ async def create_batch(
             "pilot": pilot,
             "max_output_tokens": max_output_tokens,
             "stop_on_failures": stop_on_failures,
+            "dedupe": dedupe,
         }
         if any(of_one_job.values()):
             *names, last = of_one_job
@@ -119,7 +121,13 @@ async def create_batch(
             raise BatchError(f"{which}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(
-        workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
+        workspace,
+        source,
+        model,
+        bound=check_binding,
+        choice=choice,
+        max_output_tokens=max_output_tokens,
+        dedupe=dedupe,
     ) as found:
         how = How.of(found.about, lane, concurrency, deadline_h, fallback, stop_on_failures)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
