@@ -12,8 +12,7 @@ import duckdb
 import openpyxl
 import pytest
 
-from genai_batch.resources import equals
-from tests.world import MODEL, World, call, finish, read, refusal, request, row, start
+from tests.world import MODEL, World, call, finish, request, start
 
 pytestmark = pytest.mark.anyio
 ROWS, DISTINCT = 200, 150

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple
 import msgspec
 from blake3 import blake3
 
+from genai_batch.resources.scanning.memo import Memo
+
 NAME = "equal.jsonl"
 _BUFFER = 4 * 1024 * 1024
+_FEW = 50_000
+"""Digests that are held in memory."""
 _BOM = b"\xef\xbb\xbf"
 _EXACT = 2**53
 """Above this not every whole number has a float of its own."""
@@ -79,12 +83,34 @@ def content(request: bytes | msgspec.Raw) -> bytes:
 def count(source: Path) -> Equal:
     """Count the rows of a source without faults whose request stands on an earlier row."""
     rows = size = total = 0
-    with closing(_database()) as db, source.open("rb", buffering=_BUFFER) as lines:
+    digests = Memo(_digest_of)
+    with closing(_Seen()) as seen, source.open("rb", buffering=_BUFFER) as lines:
         for row in map(_row, _texts(lines)):
-            total += (length := len(bytes(row.request)))
-            if not db.execute(_FIRST, (_digest(row), None, None)).rowcount:
-                rows, size = rows + 1, size + length
+            request = bytes(row.request)
+            total += len(request)
+            if not seen.add(digests[request]):
+                rows, size = rows + 1, size + len(request)
     return Equal(rows, size / total) if rows else NONE
+
+
+class _Seen:
+    """Digests that were met: the first in memory, others in a database that SQLite keeps on disk when it grows."""
+
+    def __init__(self) -> None:
+        self._few, self._others = set[bytes](), _database()
+
+    def add(self, digest: bytes) -> bool:
+        """Note a digest; False where it was met before."""
+        if digest in self._few:
+            return False
+        if len(self._few) < _FEW:
+            self._few.add(digest)
+            return True
+        return self._others.execute(_FIRST, (digest, None, None)).rowcount > 0
+
+    def close(self) -> None:
+        """Forget them."""
+        self._others.close()
 
 
 def part(source: Path, distinct: Path, equal: Path) -> int:
@@ -97,7 +123,7 @@ def part(source: Path, distinct: Path, equal: Path) -> int:
         with source.open("rb", buffering=_BUFFER) as lines, distinct.open("wb", buffering=_BUFFER) as target:
             for number, line in enumerate(lines, 1):
                 row = _row(line)
-                digest = _digest(row)
+                digest = _digest_of(row.request)
                 if db.execute(_FIRST, (digest, row.key, place)).rowcount:
                     target.write(line)
                     place += 1
@@ -123,13 +149,14 @@ def digest_with(requests: str, equal: Path) -> str:
 
 def _texts(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the lines that are not blank."""
-    for line in lines:
-        if text := line.removeprefix(_BOM).strip():
+    for number, line in enumerate(lines):
+        text = line.strip() if number else line.removeprefix(_BOM).strip()
+        if text:
             yield text
 
 
-def _digest(row: _Row) -> bytes:
-    return blake3(content(row.request)).digest(16)
+def _digest_of(request: bytes | msgspec.Raw) -> bytes:
+    return blake3(content(request)).digest(16)
 
 
 def _database() -> sqlite3.Connection:

@@ -84,7 +84,7 @@ class Preflight:
         self.about = about or Settings()
         self.warnings = warnings
         self.findings, self._tally, self.digest = Findings(), Tally(self.cut), ""
-        self.equal = NONE
+        self.equal, self._may_be_equal = NONE, False
         self.short, self.long = self._tally.short, self._tally.long
         sources.refuse(source)
 
@@ -155,10 +155,8 @@ class Preflight:
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
-        if not self.findings.count and not self.about.equal:
-            self.equal = equals.count(self.source)
-            if self.equal.rows:
-                self._warn_of_equal()
+        if self._may_be_equal and not self.findings.count:
+            self._count_equal()
         if self.about.equal and not self.findings.count:
             self.digest = equals.digest_with(self.digest, self.about.equal)
         if self.warnings is not None:
@@ -167,8 +165,11 @@ class Preflight:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self
 
-    def _warn_of_equal(self) -> None:
+    def _count_equal(self) -> None:
+        self.equal = equals.count(self.source)
         rows, requests = self.equal.rows, self.requests
+        if not rows:
+            return
         if requests >= _FEWEST and rows == requests - 1:
             message = f"all {requests:,} {EQUAL}: the same answer is asked for, and paid for, every time"
             self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
@@ -201,6 +202,7 @@ class Preflight:
             if blocks.open_end:
                 self.findings.warn("the last line has no newline; read all the same", line=scanner.lines)
             scanner.tell_doubts()
+            self._may_be_equal = scanner.sketch.has_equal
             if suspects := scanner.keys.suspects():
                 self._name_repeats(scanner, suspects, before)
 

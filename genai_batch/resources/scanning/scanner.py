@@ -24,6 +24,7 @@ from genai_batch.resources.scanning.json_pieces import decode
 from genai_batch.resources.scanning.plain_lines import Batch, PlainLines
 from genai_batch.resources.scanning.rich_lines import RichLines
 from genai_batch.resources.scanning.settings import Settings, SettingsMemo
+from genai_batch.resources.scanning.sketch import Sketch
 from genai_batch.resources.scanning.tally import Kinds, Tally
 from genai_batch.resources.scanning.token_sample import WINDOW
 from genai_batch.resources.scanning.turns import Said, TurnsMemo
@@ -69,7 +70,7 @@ class Scanner:
         self._offset = self._blank = 0
         self._rich_runs = 0 if step else 1
         """Runs in which lines are not tried as plain ones, since most of them were not; all, where all is counted."""
-        self.keys = Keys()
+        self.keys, self.sketch = Keys(), Sketch()
         self.lines = 0
 
     @property
@@ -133,6 +134,7 @@ class Scanner:
         if self._step:
             self._sample(run, batch, self._offset + start)
             self._expect(run, batch)
+            self.sketch.add_lines(run.lines, run.changed, run.sizes)
         self._tally.lay(run.sizes, run.sampled, run.counted, run.media)
 
     def _expect(self, run: "_Run", batch: Batch) -> None:
@@ -207,7 +209,7 @@ class Scanner:
         if rich is None or rich.entry.settings is None:
             self._exactly(run, index, line)
             return
-        self.keys.add((rich.key,))
+        self._take_key(rich.key, rich.request)
         run.rich += bool(rich.sent) or not rich.said.is_text
         if rich.extra:
             run.send(index, rich.sent + b"\n")
@@ -227,7 +229,7 @@ class Scanner:
             self._findings.problem(fault.problem, fault.fix, line=run.first + index, key=read.key)
         self._doubts.add(read.doubts, run.first + index, read.key)
         if read.key is not None:
-            self.keys.add((read.key,))
+            self._take_key(read.key, read.request)
         if read.faults:
             run.send(index, b"")
             return
@@ -238,6 +240,12 @@ class Scanner:
         kinds = self._kinds(read.request, run.sizes[index])
         if not self._is_too_long(run, index, read.key, kinds):
             run.counted[index] = self._tally.count(kinds, shape_of(read.request, self._model))
+
+    def _take_key(self, key: str, request: dict[str, Any]) -> None:
+        """Note the key of a row that is read by itself; of a small source its request too."""
+        self.keys.add((key,))
+        if request and not self._step:
+            self.sketch.add(request)
 
     def _is_too_long(self, run: "_Run", index: int, key: str | None, kinds: Kinds) -> bool:
         """Refuse a row whose input is certainly more than the model takes."""
