@@ -75,15 +75,15 @@ def _number(text: str) -> int | float:
 _value = msgspec.json.Decoder(float_hook=_number).decode
 
 
-def content(request: bytes | msgspec.Raw) -> bytes:
-    """Write a request in the one form that all equal ones have."""
-    return _in_order(_value(request))
+def digest_of(request: bytes | msgspec.Raw) -> bytes:
+    """Return 16 bytes that requests share only if they are equal."""
+    return blake3(_in_order(_value(request))).digest(16)
 
 
 def count(source: Path) -> Equal:
     """Count the rows of a source without faults whose request stands on an earlier row."""
     rows = size = total = 0
-    digests = Memo(_digest_of)
+    digests = Memo(digest_of)
     with closing(_Seen()) as seen, source.open("rb", buffering=_BUFFER) as lines:
         for row in map(_row, _texts(lines)):
             request = bytes(row.request)
@@ -123,7 +123,7 @@ def part(source: Path, distinct: Path, equal: Path) -> int:
         with source.open("rb", buffering=_BUFFER) as lines, distinct.open("wb", buffering=_BUFFER) as target:
             for number, line in enumerate(lines, 1):
                 row = _row(line)
-                digest = _digest_of(row.request)
+                digest = digest_of(row.request)
                 if db.execute(_FIRST, (digest, row.key, place)).rowcount:
                     target.write(line)
                     place += 1
@@ -153,10 +153,6 @@ def _texts(lines: Iterable[bytes]) -> Iterator[bytes]:
         text = line.strip() if number else line.removeprefix(_BOM).strip()
         if text:
             yield text
-
-
-def _digest_of(request: bytes | msgspec.Raw) -> bytes:
-    return blake3(content(request)).digest(16)
 
 
 def _database() -> sqlite3.Connection:

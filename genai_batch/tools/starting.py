@@ -21,7 +21,7 @@ from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.ledger import Also
 from genai_batch.resources.local_files import FILE
 from genai_batch.resources.prices import Lane
-from genai_batch.resources.requests import Preflight
+from genai_batch.resources.requests import EQUAL, Preflight
 from genai_batch.resources.scans import EXTRAS, REQUESTS, Scan
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.untyped import as_object
@@ -157,7 +157,8 @@ def _distinct(workspace: Workspace, scan: Preflight, folder: Path) -> Preflight:
     if scan.findings.count or not (rows := equals.part(sent / REQUESTS, copy, sent / equals.NAME)):
         return unchanged
     about = scan.about._replace(beside=sent / EXTRAS, equal=sent / equals.NAME, rows=rows)
-    return Preflight(copy, scan.model, scan.cut, about=about, warnings=scan.findings.warnings)
+    warnings = [warning for warning in scan.findings.warnings if EQUAL not in warning.problem]
+    return Preflight(copy, scan.model, scan.cut, about=about, warnings=warnings)
 
 
 @contextmanager
