@@ -142,6 +142,19 @@ def rows(equal: Path) -> Iterator[EqualRow]:
             yield from map(_equal_row, lines)
 
 
+def lines(requests: Path) -> Iterator[bytes]:
+    """Yield the lines of requests, and behind each those of the rows that get its answer, written alike."""
+    equal_rows = rows(requests.with_name(NAME))
+    equal = next(equal_rows, None)
+    with requests.open("rb") as file:
+        for line in file:
+            yield line
+            while equal and equal.sent_as == _row(line).key:
+                before, _, behind = line.partition(_encode(equal.sent_as))
+                yield before + _encode(equal.key) + behind
+                equal = next(equal_rows, None)
+
+
 def digest_with(requests: str, equal: Path) -> str:
     """Return the digest of requests together with the rows that get their answers; `requests` is the digest of them."""
     return blake3(requests.encode()).update_mmap(equal).hexdigest()

@@ -175,7 +175,7 @@ class Preflight:
             self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
         else:
             message = f"{rows:,} of {requests:,} {EQUAL} to an earlier one"
-            self.findings.warn(message, "dedupe: true in a manifest (`--dedupe`) sends each once")
+            self.findings.warn(message, "dedupe=true (`--dedupe`), or dedupe: true in a manifest, sends each once")
 
     def refuse_problems(self, name: str | None = None) -> None:
         """Stop here if anything is wrong; `name` is what the source is called, where that is not its file's name.

@@ -31,7 +31,7 @@ async def estimated(
     max_output_tokens: int | None, choice: Selection | None, dedupe: bool, *, quiet: bool,
 ) -> Estimate:  # fmt: skip
     """Estimate; a pilot is waited for, with a progress bar."""
-    arguments = (model, lane, fallback, pilot, most, max_output_tokens, choice, dedupe)
+    arguments = (model, lane, fallback, pilot, most, max_output_tokens, dedupe, choice)
     ask = partial(estimate_cost, source, workspace, *arguments)
     answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:

@@ -11,7 +11,6 @@ from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.scans import Scan
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import limit_of, priced
-from genai_batch.tools.filled import Filled
 from genai_batch.tools.piloting import CAP_USD, Pilot
 from genai_batch.tools.pipelining import making, pricing
 from genai_batch.tools.routing import How
@@ -28,8 +27,8 @@ async def estimate_cost(
     pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
     max_cost_usd: Annotated[float | None, Field(description="For the pilot", ge=0)] = None,
     max_output_tokens: OutputLimit = None,
+    dedupe: bool = False,
     choice: Choice = None,
-    dedupe: Annotated[bool, Filled.NOTHING] = False,
 ) -> Estimate:
     """Check a source line by line and price it; only a pilot is sent.
 

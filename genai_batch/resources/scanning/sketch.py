@@ -19,6 +19,8 @@ _PATIENCE = 4 * CLASSES
 _MOST = 32_768
 """Requests that are remembered; of more than that those stay whose hashes fall into a smaller and smaller share."""
 _LONG, _PIECE = 512, 128
+_BEFORE_KEY = len('{"key":""')
+"""Bytes into a line before which a request stands only if the key stands behind it."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -78,9 +80,8 @@ class Sketch:
 
 def _of_request(line: bytes) -> bytes:
     """What a line holds beside its key, or of a long one some pieces of it."""
-    start, end = line.find(b'"request"'), len(line)
-    if (key := line.rfind(b'"key"', max(start, end - _LONG))) > 0:
-        end = key
+    start = line.find(b'"request"')
+    end = line.rfind(b'"key"') if start < _BEFORE_KEY else len(line)
     if end - start <= _LONG:
         return line[start:end]
     middle = (start + end) // 2
