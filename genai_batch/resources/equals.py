@@ -81,15 +81,21 @@ def digest_of(request: bytes | msgspec.Raw) -> bytes:
 
 
 def count(source: Path) -> Equal:
-    """Count the rows of a source without faults whose request stands on an earlier row."""
+    """Count the rows of a source without faults whose request stands on an earlier row.
+
+    A source that somebody writes to meanwhile, so that a line cannot be read, counts as one without equal requests.
+    """
     rows = size = total = 0
     digests = Memo(digest_of)
     with closing(_Seen()) as seen, source.open("rb", buffering=_BUFFER) as lines:
-        for row in map(_row, _texts(lines)):
-            request = bytes(row.request)
-            total += len(request)
-            if not seen.add(digests[request]):
-                rows, size = rows + 1, size + len(request)
+        try:
+            for row in map(_row, _texts(lines)):
+                request = bytes(row.request)
+                total += len(request)
+                if not seen.add(digests[request]):
+                    rows, size = rows + 1, size + len(request)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return NONE
     return Equal(rows, size / total) if rows else NONE
 
 
