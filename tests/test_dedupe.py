@@ -362,3 +362,22 @@ def test_a_large_source_is_counted_exactly_once_equal_requests_show(tmp_path: Pa
     distinct = tmp_path / "distinct.jsonl"
     distinct.write_text("".join(json.dumps(each) + "\n" for each in rows[:3_800]))
     assert Preflight(distinct, models.find(MODEL, DAY)).run().equal.rows == 0
+
+
+async def test_a_job_that_sent_requests_once_is_known_again_by_all_its_rows(world: World) -> None:
+    rows = [{**row(f"k{n}", f"Say {n % 3}."), "shelf": n} for n in range(9)]
+    source = world.write("rows.jsonl", rows)
+    assert run(world, "run", source, "--model", MODEL, "--dedupe", "--quiet").returncode == 0
+    told = run(world, "create", source, "--model", MODEL)
+    assert "9 of 9 rows are those of job_" in told.stdout + told.stderr
+    assert len(await world.bill()) == 2, "it is said, and nobody is there to be asked"
+
+
+async def test_the_report_draws_from_all_rows(world: World) -> None:
+    async with world.client() as client:
+        job_id = await start(client, manifest(world, rows_of(12, 3)))
+        await finish(client, job_id)
+    done = run(world, "report", job_id, "--output", "page.html", "--no-open")
+    page = (world.work / "page.html").read_text()
+    assert done.returncode == 0, done.stderr
+    assert ("k011" in page, "All 12 rows." in page, "3 requests for 12 rows" in page) == (True, True, True)

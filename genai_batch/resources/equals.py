@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -20,8 +21,9 @@ from genai_batch.resources.scanning.memo import Memo
 
 NAME = "equal.jsonl"
 _BUFFER = 4 * 1024 * 1024
-_FEW = 50_000
-"""Digests that are held in memory."""
+_BUCKETS, _ROOM = 64, 4 * 1024 * 1024
+_DIGEST, _SIZE = 16, 4
+"""Bytes of a digest, and of the size of a request."""
 _BOM = b"\xef\xbb\xbf"
 _EXACT = 2**53
 """Above this not every whole number has a float of its own."""
@@ -77,46 +79,80 @@ _value = msgspec.json.Decoder(float_hook=_number).decode
 
 def digest_of(request: bytes | msgspec.Raw) -> bytes:
     """Return 16 bytes that requests share only if they are equal."""
-    return blake3(_in_order(_value(request))).digest(16)
+    return blake3(_in_order(_value(request))).digest(_DIGEST)
 
 
 def count(source: Path) -> Equal:
     """Count the rows of a source without faults whose request stands on an earlier row.
 
-    A source that somebody writes to meanwhile, so that a line cannot be read, counts as one without equal requests.
+    Where a line cannot be read, since somebody writes to the source meanwhile, or the disk takes no temporary files, it
+    counts as a source without equal requests: nothing depends on the number.
     """
-    rows = size = total = 0
+    total = 0
     digests = Memo(digest_of)
-    with closing(_Seen()) as seen, source.open("rb", buffering=_BUFFER) as lines:
+    with closing(_Buckets()) as buckets, source.open("rb", buffering=_BUFFER) as lines:
         try:
             for row in map(_row, _texts(lines)):
                 request = bytes(row.request)
                 total += len(request)
-                if not seen.add(digests[request]):
-                    rows, size = rows + 1, size + len(request)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                buckets.add(digests[request], len(request))
+            rows, size = buckets.repeated()
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError):
             return NONE
     return Equal(rows, size / total) if rows else NONE
 
 
-class _Seen:
-    """Digests that were met: the first in memory, others in a database that SQLite keeps on disk when it grows."""
+class _Buckets:
+    """Digests of requests with their sizes, parted by their first byte so that those of one part fit into memory.
+
+    They are on the disk once they take more than `_ROOM` bytes.
+    """
 
     def __init__(self) -> None:
-        self._few, self._others = set[bytes](), _database()
+        self._held = [bytearray() for _ in range(_BUCKETS)]
+        self._files: list[IO[bytes]] = []
+        self._free = _ROOM
 
-    def add(self, digest: bytes) -> bool:
-        """Note a digest; False where it was met before."""
-        if digest in self._few:
-            return False
-        if len(self._few) < _FEW:
-            self._few.add(digest)
-            return True
-        return self._others.execute(_FIRST, (digest, None, None)).rowcount > 0
+    def add(self, digest: bytes, size: int) -> None:
+        """Note a request."""
+        self._held[digest[0] % _BUCKETS] += digest + size.to_bytes(_SIZE, "little")
+        self._free -= _DIGEST + _SIZE
+        if self._free < 0:
+            self._write()
+
+    def repeated(self) -> tuple[int, int]:
+        """Count the requests that were noted before, and their bytes."""
+        rows = total = 0
+        for bucket in self._filled():
+            seen = set[bytes]()
+            for start in range(0, len(bucket), _DIGEST + _SIZE):
+                digest = bucket[start : start + _DIGEST]
+                if digest in seen:
+                    rows += 1
+                    total += int.from_bytes(bucket[start + _DIGEST : start + _DIGEST + _SIZE], "little")
+                seen.add(digest)
+        return rows, total
 
     def close(self) -> None:
-        """Forget them."""
-        self._others.close()
+        """Remove what is on the disk."""
+        for file in self._files:
+            file.close()
+
+    def _write(self) -> None:
+        self._files = self._files or [TemporaryFile() for _ in range(_BUCKETS)]  # noqa: SIM115 - `close` closes them
+        for file, held in zip(self._files, self._held, strict=True):
+            file.write(held)
+            held.clear()
+        self._free = _ROOM
+
+    def _filled(self) -> Iterator[bytes]:
+        if not self._files:
+            yield from map(bytes, self._held)
+            return
+        self._write()
+        for file in self._files:
+            file.seek(0)
+            yield file.read()
 
 
 def part(source: Path, distinct: Path, equal: Path) -> int:

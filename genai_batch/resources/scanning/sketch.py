@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-CLASSES = 16
-"""Lengths are parted into so many classes, of which one is looked at where lengths differ."""
-_LAST = CLASSES - 1
-_PATIENCE = 4 * CLASSES
+CLASSES, MANY_CLASSES = 16, 64
+"""Lengths are parted into so many classes, of which one is looked at where lengths differ: more in a large source."""
+_ENOUGH = 2_048
+"""Requests that are remembered before lengths are parted into more classes."""
+_PATIENCE = 4 * MANY_CLASSES
 """Lines after which another class is looked at where none was of those that are."""
 _MOST = 32_768
 """Requests that are remembered; of more than that those stay whose hashes fall into a smaller and smaller share."""
@@ -33,6 +34,7 @@ class Sketch:
         """Whether two requests of the sample seem to be equal."""
         self._seen = set[int]()
         self._mask = 0
+        self._last = CLASSES - 1
         self._is_chosen = [False] * CLASSES
         self._passed = _PATIENCE
 
@@ -48,8 +50,8 @@ class Sketch:
         """
         if self.has_equal:
             return
-        is_chosen = self._is_chosen
-        places = [place for place, size in enumerate(sizes) if is_chosen[size & _LAST]]
+        is_chosen, last = self._is_chosen, self._last
+        places = [place for place, size in enumerate(sizes) if is_chosen[size & last]]
         if not places:
             places = self._choose(sizes)
         elif self._passed:
@@ -62,9 +64,9 @@ class Sketch:
         if self._passed < _PATIENCE:
             return []
         self._passed = 0
-        rarest = min(Counter(size & _LAST for size in sizes).items(), key=lambda pair: pair[::-1])[0]
+        rarest = min(Counter(size & self._last for size in sizes).items(), key=lambda pair: pair[::-1])[0]
         self._is_chosen[rarest] = True
-        return [place for place, size in enumerate(sizes) if size & _LAST == rarest]
+        return [place for place, size in enumerate(sizes) if size & self._last == rarest]
 
     def _remember(self, values: list[int]) -> None:
         seen, mask = self._seen, self._mask
@@ -73,6 +75,9 @@ class Sketch:
                 if value in seen:
                     self.has_equal = True
                 seen.add(value)
+        if len(seen) > _ENOUGH and self._last < CLASSES:
+            self._last = MANY_CLASSES - 1
+            self._is_chosen += [False] * (MANY_CLASSES - CLASSES)
         if len(seen) > _MOST:
             self._mask = 2 * mask + 1
             self._seen = {value for value in seen if not value & self._mask}
