@@ -88,7 +88,9 @@ def test_killed_live_runs_ask_once_for_equal_requests(ring: Ring) -> None:
     with closing(Ledger(ring.world.home)) as ledger:
         job = ledger.job(status["job_id"])
         costs = read_results(ring.world.home, job, lambda results: [each.cost for each in results.page(None, 0, ROWS)])
-    assert (len(costs), [*map(float, filter(None, costs))][distinct:]) == (ROWS, [0.0] * (ROWS - distinct))
+    paid = [float(cost or 0) for cost in costs]
+    assert (len(paid), paid[distinct:]) == (ROWS, [0.0] * (ROWS - distinct))
+    assert sum(paid) == pytest.approx(status["cost_usd"]["actual"])
 
 
 @contextmanager
