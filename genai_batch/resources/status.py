@@ -212,9 +212,9 @@ def _equal(job: Job) -> str | None:
     return f"{for_rows(job.requests, job.rows)}: equal ones are sent once, and counted and paid once."
 
 
-def for_rows(requests: int, rows: int) -> str:
-    """Say how many requests are sent for so many rows."""
-    return f"{requests:,} requests for {rows:,} rows"
+def for_rows(requests: int, rows: int | None) -> str:
+    """Count requests, and say for how many rows they are sent where equal ones are sent once."""
+    return f"{requests:,}" if rows is None else f"{requests:,} requests for {rows:,} rows"
 
 
 def _lanes(job: Job) -> str | None:

@@ -42,7 +42,7 @@ def _facts(results: Results, used: Tokens, history: History) -> list[str]:
     cached = f", of it cached {used.cached_tokens:,}" if used.cached_tokens else ""
     return [
         *([code(said, 700)] if (said := notice(job)) else []),
-        f"{for_rows(job.requests, job.rows) if job.rows else f'rows: {job.requests:,}'} ({counts})",
+        f"{'sent' if job.rows else 'rows'}: {for_rows(job.requests, job.rows)} ({counts})",
         f"cost: {summary.money(job.cost)}; {summary.expected(job)}",
         f"tokens: {used.input_tokens:,} in{cached}; {used.output_tokens:,} out{thinking}",
         f"time: {time}. {summary.PER_ROW}",
