@@ -41,7 +41,7 @@ def rows_of(count: int = ROWS, distinct: int = DISTINCT) -> list[dict[str, Any]]
 
 def items_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows as items of a manifest."""
-    return [{"id": each["key"], **{name: value for name, value in each.items() if name != "key"}} for each in rows]
+    return [{"id": entry["key"], **{name: value for name, value in entry.items() if name != "key"}} for entry in rows]
 
 
 def manifest(world: World, rows: list[dict[str, Any]], **fields: Any) -> str:
@@ -79,20 +79,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def read_sqlite(path: Path) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(path)) as db:
         db.row_factory = sqlite3.Row
-        return [dict(each) for each in db.execute("SELECT * FROM results")]
+        return [dict(entry) for entry in db.execute("SELECT * FROM results")]
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
     with closing(duckdb.connect()) as db:
-        found = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
-        names = [column[0] for column in found.description or []]
-        return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+        cursor = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
 def read_workbook(path: Path) -> list[dict[str, Any]]:
     book = openpyxl.load_workbook(path, read_only=True)
     names, *rows = book.worksheets[0].iter_rows(values_only=True)
-    return [dict(zip(map(str, names), each, strict=False)) for each in rows]
+    return [dict(zip(map(str, names), entry, strict=False)) for entry in rows]
 
 
 READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
@@ -115,17 +115,17 @@ async def test_equal_requests_are_sent_and_paid_once_and_every_row_gets_its_answ
             written = await call(client, "get_results", job_id=job_id, output_path=path)
             table = reader(world.work / path)
             assert (written["written"], len(table)) == (ROWS, ROWS), form
-            assert [each["key"] for each in table] == [each["key"] for each in rows], form
-            assert [int(each["shelf"]) for each in table] == list(range(ROWS)), form
-            assert [each["kind"] for each in table] == [each["kind"] for each in rows], form
-            assert [number_in(each["text"]) for each in table] == [n % DISTINCT for n in range(ROWS)], form
-            paid = sum(float(each["cost_usd"]) for each in table)
+            assert [entry["key"] for entry in table] == [entry["key"] for entry in rows], form
+            assert [int(entry["shelf"]) for entry in table] == list(range(ROWS)), form
+            assert [entry["kind"] for entry in table] == [entry["kind"] for entry in rows], form
+            assert [number_in(entry["text"]) for entry in table] == [n % DISTINCT for n in range(ROWS)], form
+            paid = sum(float(entry["cost_usd"]) for entry in table)
             assert paid == pytest.approx(status["cost_usd"]["actual"], rel=1e-9), form
-            assert all(float(each["cost_usd"]) == 0 for each in table[DISTINCT:]), form
-        tokens = [each["usage"] for each in read_lines(world.work / "out.jsonl")]
+            assert all(float(entry["cost_usd"]) == 0 for entry in table[DISTINCT:]), form
+        tokens = [entry["usage"] for entry in read_lines(world.work / "out.jsonl")]
     assert (status["requests"], status["rows"], status["counts"]) == (DISTINCT, ROWS, {"ok": DISTINCT})
     assert "150 requests for 200 rows" in status["notice"]
-    used = tuple(sum(each[name] for each in tokens) for name in ("input_tokens", "output_tokens"))
+    used = tuple(sum(entry[name] for entry in tokens) for name in ("input_tokens", "output_tokens"))
     assert await charged(world) == (DISTINCT, *used)
 
 
@@ -134,22 +134,27 @@ async def test_a_row_that_gets_the_answer_of_another_is_read_like_any(world: Wor
         job_id = await start(client, manifest(world, rows_of()))
         await finish(client, job_id)
         page = await call(client, "get_results", job_id=job_id, keys=["k160"])
-        whole = await read(client, f"batch://jobs/{job_id}/results/k160")
+        resource = await read(client, f"batch://jobs/{job_id}/results/k160")
         last = await read(client, f"batch://jobs/{job_id}/results?cursor={190:x}")
         written = await call(client, "get_results", job_id=job_id, output_path="asked.jsonl", with_requests=True)
         report = await read_text(client, f"batch://jobs/{job_id}/report")
     assert number_in(page["results"][0]["text"]) == 10
-    assert (whole["key"], whole["outcome"], whole["cost_usd"], number_in(whole["text"])) == ("k160", "ok", 0, 10)
-    assert [each["key"] for each in last["results"]] == [f"k{n}" for n in range(190, 200)]
+    assert (resource["key"], resource["outcome"], resource["cost_usd"], number_in(resource["text"])) == (
+        "k160",
+        "ok",
+        0,
+        10,
+    )
+    assert [entry["key"] for entry in last["results"]] == [f"k{n}" for n in range(190, 200)]
     table = read_lines(world.work / "asked.jsonl")
-    assert [number_in(each["request"]["contents"][0]["parts"][0]["text"]) for each in table] == [
+    assert [number_in(entry["request"]["contents"][0]["parts"][0]["text"]) for entry in table] == [
         n % DISTINCT for n in range(ROWS)
     ]
     assert (written["written"], "150 requests for 200 rows" in report) == (ROWS, True)
 
 
 async def test_each_row_has_a_file_of_its_own_in_a_folder(world: World) -> None:
-    rows = [{**each, "output": f"{each['shelf']}.txt"} for each in rows_of(6, 2)]
+    rows = [{**entry, "output": f"{entry['shelf']}.txt"} for entry in rows_of(6, 2)]
     source = world.write("rows.jsonl", rows)
     done = run(world, "run", source, "--model", MODEL, "--dedupe", "--output", "out/")
     assert done.returncode == 0, done.stderr
@@ -172,20 +177,20 @@ async def test_a_request_that_failed_is_sent_again_once_for_all_its_rows(world: 
             {"ok": 2, outcome["outcome"]: 1},
             True,
         )
-        assert [each["key"] for each in wrong["results"]] == ["k001", "k004", "k007"]
+        assert [entry["key"] for entry in wrong["results"]] == ["k001", "k004", "k007"]
         await world.admin("DELETE", "/faults")
         await call(client, "resume_job", job_id=job_id)
         status = await finish(client, job_id)
         await call(client, "get_results", job_id=job_id, output_path="out.jsonl")
     table = read_lines(world.work / "out.jsonl")
     assert (status["counts"], status["rows"]) == ({"ok": 3}, 9)
-    assert [number_in(each["text"]) for each in table] == [n % 3 for n in range(9)]
-    assert [each["attempt"] for each in table] == [2 if n % 3 == 1 else 1 for n in range(9)]
+    assert [number_in(entry["text"]) for entry in table] == [n % 3 for n in range(9)]
+    assert [entry["attempt"] for entry in table] == [2 if n % 3 == 1 else 1 for n in range(9)]
     batches, calls = await world.bill(), await world.calls("generateContent")
     assert [batch["requests"] for batch in batches] == ([3, 1] if lane == "batch" else [])
     assert len(calls) == (0 if lane == "batch" else 4)
     if lane == "batch":  # a live call that came back empty was paid too, and its answer no longer stands
-        assert sum(each["cost_usd"] for each in table) == pytest.approx(status["cost_usd"]["actual"])
+        assert sum(entry["cost_usd"] for entry in table) == pytest.approx(status["cost_usd"]["actual"])
 
 
 async def test_a_key_that_is_named_sends_the_request_of_its_row_again(world: World) -> None:
@@ -204,7 +209,7 @@ async def test_the_same_job_has_the_same_rows_for_its_requests(world: World) -> 
     fewer = world.write("b.json", json.dumps({"model": MODEL, "dedupe": True, "items": items_of(rows[:5])}))
     distinct = world.write("c.jsonl", rows[:2])
     async with world.client() as client:
-        jobs = [await start(client, each) for each in (source, other, distinct, deduped, fewer)]
+        jobs = [await start(client, entry) for entry in (source, other, distinct, deduped, fewer)]
         assert len({*jobs}) == len(jobs)
         again = await call(client, "create_batch", source=deduped, model=MODEL)
         assert (again["existing"], again["job_id"]) == (True, jobs[3])
@@ -223,12 +228,12 @@ async def test_an_estimate_counts_equal_requests_and_prices_them(world: World) -
     async with world.client() as client:
         plain = await call(client, "estimate_cost", source=source, model=MODEL)
         once = await call(client, "estimate_cost", source=manifest(world, rows_of()), model=MODEL)
-    (said,) = [each["problem"] for each in plain["warnings"] if "equal" in each["problem"]]
-    assert said.startswith("50 of 200 requests are equal to an earlier one; they cost about $")
-    cost = float(said.rpartition("$")[2])
+    (message,) = [entry["problem"] for entry in plain["warnings"] if "equal" in entry["problem"]]
+    assert message.startswith("50 of 200 requests are equal to an earlier one; they cost about $")
+    cost = float(message.rpartition("$")[2])
     assert cost == pytest.approx(plain["cost_usd"]["likely"] - once["cost_usd"]["likely"], rel=0.1)
     assert (plain["requests"], once["requests"], once["rows"]) == (ROWS, DISTINCT, ROWS)
-    assert not [each for each in once.get("warnings", []) if "equal" in each["problem"]]
+    assert not [entry for entry in once.get("warnings", []) if "equal" in entry["problem"]]
     shown = run(world, "estimate", source, "--model", MODEL)
     assert "sends each once" in shown.stdout
     assert "--dedupe" in shown.stdout
@@ -244,9 +249,11 @@ async def test_faults_and_repeated_keys_of_equal_rows_are_named_row_by_row(world
             options = ["--dedupe"] if name == "dedupe" else []
             done = run(world, "estimate", source, "--model", MODEL, "--all", "--json", *options)
             problems = json.loads(done.stdout)["problems"]
-            assert [each["line"] for each in problems] == [2, 3, 5], name
-        said = await refusal(client, "create_batch", source=world.write("b.jsonl", [row("k"), row("k")]), model=MODEL)
-    assert "repeats the key of line 1" in said
+            assert [entry["line"] for entry in problems] == [2, 3, 5], name
+        message = await refusal(
+            client, "create_batch", source=world.write("b.jsonl", [row("k"), row("k")]), model=MODEL
+        )
+    assert "repeats the key of line 1" in message
 
 
 async def test_what_a_job_sent_once_counts_as_sent_for_all_its_rows(world: World) -> None:
@@ -267,13 +274,13 @@ async def test_checks_hold_an_answer_against_the_request_that_was_sent(world: Wo
         job_id = await start(client, manifest(world, rows), check_binding=True)
         status = await finish(client, job_id)
         await call(client, "get_results", job_id=job_id, output_path="out.jsonl")
-        whole = await read(client, f"batch://jobs/{job_id}/results/k008")
+        resource = await read(client, f"batch://jobs/{job_id}/results/k008")
     table = read_lines(world.work / "out.jsonl")
     assert (status["counts"], status["rows"], len(table)) == ({"ok": 3}, 9, 9)
-    texts = [each["text"] for each in table]
+    texts = [entry["text"] for entry in table]
     assert texts == texts[:3] * 3
     assert "ref" not in texts[8]
-    assert (whole["text"], "verified" in whole.get("notice", "")) == (texts[8], False)
+    assert (resource["text"], "verified" in resource.get("notice", "")) == (texts[8], False)
 
 
 async def test_a_picture_is_there_under_every_key(world: World) -> None:
@@ -285,7 +292,7 @@ async def test_a_picture_is_there_under_every_key(world: World) -> None:
         await call(client, "get_results", job_id=job_id, output_path="rows.jsonl")
         piece = (await client.read_resource(f"batch://jobs/{job_id}/media/k002/0")).contents[0]
         written = await call(client, "get_results", job_id=job_id, output_path="out/")
-    paths = [Path(each["media"][0]["path"]) for each in read_lines(world.work / "rows.jsonl")]
+    paths = [Path(entry["media"][0]["path"]) for entry in read_lines(world.work / "rows.jsonl")]
     assert len({*paths}) == 3
     assert len({path.read_bytes() for path in paths}) == 1
     assert piece.mime_type == "image/png"
@@ -301,7 +308,7 @@ async def test_the_next_stage_reads_every_row_and_may_send_equal_requests_once_t
         begun = await call(client, "create_batch", source=source, model=MODEL)
         status = await call(client, "check_status", job_id=begun["pipeline"]["id"], wait_s=50)
         last = await call(client, "check_status", job_id=status["pipeline"]["stages"][2]["job_id"])
-    stages = {each["name"]: each["requests"] for each in status["pipeline"]["stages"]}
+    stages = {entry["name"]: entry["requests"] for entry in status["pipeline"]["stages"]}
     assert (stages, last["rows"]) == ({"first": 2, "second": 6, "third": 2}, 6)
     assert "are not in" not in f"{status.get('notice')} {last.get('notice')}"
 
@@ -331,8 +338,8 @@ async def test_an_index_is_made_again_and_says_when_the_file_of_equal_rows_is_go
     (folder / "results.db").unlink()
     (folder / equals.NAME).rename(folder / "elsewhere")
     async with world.client() as client:
-        said = await refusal(client, "get_results", job_id=job_id)
-    assert f"{equals.NAME} is not what was recorded; put it back" in said
+        message = await refusal(client, "get_results", job_id=job_id)
+    assert f"{equals.NAME} is not what was recorded; put it back" in message
 
 
 async def test_batches_are_cut_by_what_is_sent(world: World) -> None:
@@ -348,8 +355,8 @@ async def test_batches_are_cut_by_what_is_sent(world: World) -> None:
 def test_requests_are_equal_as_json_values() -> None:
     alike = ['{"a":1,"b":[1,{"c":null}]}', '{"b": [1.0, {"c": null}], "a": 1e0}', r'{"b":[1,{"\u0063":null}],"a":1}']
     unlike = ['{"a":true,"b":[1,{"c":null}]}', '{"a":1,"b":[{"c":null},1]}', '{"a":"1"}', '{"a":1}', '{"a":1.5}']
-    assert len({equals.digest_of(each.encode()) for each in alike}) == 1
-    assert len({equals.digest_of(each.encode()) for each in [alike[0], *unlike]}) == len(unlike) + 1
+    assert len({equals.digest_of(entry.encode()) for entry in alike}) == 1
+    assert len({equals.digest_of(entry.encode()) for entry in [alike[0], *unlike]}) == len(unlike) + 1
 
 
 @pytest.mark.parametrize("text", ["Question {} of many, each of which is about something else.", "{} " * 40, "{:05}"])
@@ -357,12 +364,12 @@ def test_requests_are_equal_as_json_values() -> None:
 def test_a_large_source_is_counted_exactly_once_equal_requests_show(tmp_path: Path, text: str, key: str) -> None:
     rows = [row(key.format(n), text.format(*[n % 3_800] * 40)) for n in range(5_000)]
     source = tmp_path / "large.jsonl"
-    source.write_text("".join(json.dumps({**each, "shelf": n}) + "\n" for n, each in enumerate(rows)))
+    source.write_text("".join(json.dumps({**entry, "shelf": n}) + "\n" for n, entry in enumerate(rows)))
     assert source.stat().st_size > SMALL
     scan = Preflight(source, models.find(MODEL, DAY)).run()
     assert scan.equal.rows == 1_200
     distinct = tmp_path / "distinct.jsonl"
-    distinct.write_text("".join(json.dumps(each) + "\n" for each in rows[:3_800]))
+    distinct.write_text("".join(json.dumps(entry) + "\n" for entry in rows[:3_800]))
     assert Preflight(distinct, models.find(MODEL, DAY)).run().equal.rows == 0
 
 
@@ -370,9 +377,9 @@ async def test_a_job_that_sent_requests_once_is_known_again_by_all_its_rows(worl
     rows = [{**row(f"k{n}", f"Say {n % 3}."), "shelf": n} for n in range(9)]
     source = world.write("rows.jsonl", rows)
     assert run(world, "run", source, "--model", MODEL, "--dedupe", "--quiet").returncode == 0
-    told = run(world, "create", source, "--model", MODEL)
-    assert "9 of 9 rows are those of job_" in told.stdout + told.stderr
-    assert len(await world.bill()) == 2, "it is said, and nobody is there to be asked"
+    done = run(world, "create", source, "--model", MODEL)
+    assert "9 of 9 rows are those of job_" in done.stdout + done.stderr
+    assert len(await world.bill()) == 2, "it is told, and nobody is there to be asked"
 
 
 async def test_the_report_draws_from_all_rows(world: World) -> None:

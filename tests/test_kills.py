@@ -75,7 +75,7 @@ def test_killed_drivers_send_equal_requests_once_and_every_row_gets_its_answer(r
         status = ring.undisturbed(script)
         done_well(ring, status, rows[:distinct])
         answers = answers_of(ring, status["job_id"])
-        assert [*answers] == [each["key"] for each in rows]
+        assert [*answers] == [line["key"] for line in rows]
         assert all(f"row {n % distinct}." in answers[f"k{n}"] for n in range(ROWS))
     ring.report("equal requests")
     assert (len(ring.bill()), ring.rows_sent_twice()) == (ring.rounds, 0)
@@ -264,8 +264,8 @@ def answers_of(ring: Ring, job_id: str) -> dict[str, str]:
     """The text of every row, by key and in order."""
 
     def texts(results: Results) -> dict[str, str]:
-        found = (results.result(entry) for entry in results.page(None, 0, ROWS))
-        return {result.key: result.text or "" for result in found}
+        rows = (results.result(entry) for entry in results.page(None, 0, ROWS))
+        return {row.key: row.text or "" for row in rows}
 
     with closing(Ledger(ring.world.home)) as ledger:
         return read_results(ring.world.home, ledger.job(job_id), texts)

@@ -178,7 +178,7 @@ class Bill:
             for tier, long, all_ in self._written
             if all_
         ]
-        return sum(doubts.input_usd(tier, _mean(each)).likely for tier, each in rates)
+        return sum(doubts.input_usd(tier, _mean(of_shapes)).likely for tier, of_shapes in rates)
 
     def bound(self, change: "Change | None" = None) -> Bound:
         """What it can cost at most, in tokens and USD; `change` sets the rows otherwise first."""
@@ -288,9 +288,13 @@ def _with_cost(found: Preflight, bill: Bill) -> list[Problem]:
     if not found.equal.rows:
         return found.findings.warnings
     cost = dollars(bill.cost_of_equal)
-    told = f"all but one cost {cost} likely" if found.equal.rows == found.requests - 1 else f"they cost about {cost}"
+    addition = f"they cost about {cost}"
+    if found.equal.rows == found.requests - 1:
+        addition = f"all but one cost {cost} likely"
     return [
-        warning.model_copy(update={"problem": f"{warning.problem}; {told}"}) if EQUAL in warning.problem else warning
+        warning.model_copy(update={"problem": f"{warning.problem}; {addition}"})
+        if EQUAL in warning.problem
+        else warning
         for warning in found.findings.warnings
     ]
 
