@@ -70,7 +70,7 @@ class Scanner:
         self._offset = self._blank = 0
         self._rich_runs = 0 if step else 1
         """Runs in which lines are not tried as plain ones, since most of them were not; all, where all is counted."""
-        self.keys, self.sketch = Keys(), Sketch()
+        self.keys, self.sketch = Keys(), Sketch(is_small=not step)
         self.lines = 0
 
     @property
@@ -209,7 +209,8 @@ class Scanner:
         if rich is None or rich.entry.settings is None:
             self._exactly(run, index, line)
             return
-        self._take_key(rich.key, rich.request)
+        self.keys.add((rich.key,))
+        self.sketch.add(rich.request)
         run.rich += bool(rich.sent) or not rich.said.is_text
         if rich.extra:
             run.send(index, rich.sent + b"\n")
@@ -229,7 +230,8 @@ class Scanner:
             self._findings.problem(fault.problem, fault.fix, line=run.first + index, key=read.key)
         self._doubts.add(read.doubts, run.first + index, read.key)
         if read.key is not None:
-            self._take_key(read.key, read.request)
+            self.keys.add((read.key,))
+            self.sketch.add(read.request)
         if read.faults:
             run.send(index, b"")
             return
@@ -240,12 +242,6 @@ class Scanner:
         kinds = self._kinds(read.request, run.sizes[index])
         if not self._is_too_long(run, index, read.key, kinds):
             run.counted[index] = self._tally.count(kinds, shape_of(read.request, self._model))
-
-    def _take_key(self, key: str, request: dict[str, Any]) -> None:
-        """Note the key of a row that is read by itself; of a small source its request too."""
-        self.keys.add((key,))
-        if request and not self._step:
-            self.sketch.add(request)
 
     def _is_too_long(self, run: "_Run", index: int, key: str | None, kinds: Kinds) -> bool:
         """Refuse a row whose input is certainly more than the model takes."""

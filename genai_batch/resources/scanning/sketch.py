@@ -28,8 +28,9 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 class Sketch:
     """Remembers a sample of the requests as hashes, which compare only within one process."""
 
-    def __init__(self) -> None:
-        """Remember nothing yet."""
+    def __init__(self, *, is_small: bool) -> None:
+        """Remember nothing yet; of a small source every request is looked at, of another some lines."""
+        self._is_small = is_small
         self.has_equal = False
         """Whether two requests of the sample seem to be equal."""
         self._seen = set[int]()
@@ -39,9 +40,11 @@ class Sketch:
         self._passed = _PATIENCE
 
     def add(self, request: dict[str, Any]) -> None:
-        """Look at a request."""
-        if not self.has_equal:
-            self._remember([hash(_encode(request).replace(b".0", b""))])  # 1.0 is equal to 1
+        """Look at a request, if the source is small."""
+        if self._is_small and not self.has_equal:
+            value = hash(_encode(request).replace(b".0", b""))  # 1.0 is equal to 1
+            self.has_equal = value in self._seen
+            self._seen.add(value)
 
     def add_lines(self, lines: Sequence[bytes], changed: Mapping[int, bytes], sizes: Sequence[int]) -> None:
         """Look at those lines of a run that have the lengths that are chosen.
