@@ -57,6 +57,12 @@ class Ring:
         self.rounds += 1
         return self.world.work / self.world.write(f"{self.rounds}.jsonl", rows)
 
+    def once(self, rows: list[dict[str, Any]]) -> Path:
+        """Write a manifest of the next job, which sends equal requests once."""
+        self.rounds += 1
+        items = [{"id": each["key"], "request": each["request"]} for each in rows]
+        return self.world.work / self.world.write(f"{self.rounds}.json", json.dumps({"dedupe": True, "items": items}))
+
     async def play(self, script: Script) -> Any:
         """Do what a driver does, in this process; who is stuck fails."""
         with anyio.fail_after(STUCK_S):

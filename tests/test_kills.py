@@ -18,7 +18,7 @@ import pytest
 
 from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.requests import Cut
-from genai_batch.resources.results import read_results
+from genai_batch.resources.results import Results, read_results
 from tests.drivers import Ask, Dress, Refused, Script, command_line, host, strike, to_the_end, whole
 from tests.killing import Ring
 from tests.world import MODEL, World, row
@@ -63,6 +63,21 @@ def test_killed_drivers_never_pay_twice_and_never_lose_or_repeat_a_row(
         ring.harass(lambda script=script: script, at_once, kills)
         done_well(ring, ring.undisturbed(script), rows)
     ring.report(f"a job, {at_once} at once, {dress.__name__}")
+    assert (len(ring.bill()), ring.rows_sent_twice()) == (ring.rounds, 0)
+
+
+def test_killed_drivers_send_equal_requests_once_and_every_row_gets_its_answer(ring: Ring, kills: int) -> None:
+    distinct = 3 * ROWS // 4
+    while ring.killed < kills:
+        rows = [row(f"k{n}", f"Round {ring.rounds}, row {n % distinct}.") for n in range(ROWS)]
+        script = partial(whole, source=ring.once(rows))
+        ring.harass(lambda script=script: script, 1, kills)
+        status = ring.undisturbed(script)
+        done_well(ring, status, rows[:distinct])
+        answers = answers_of(ring, status["job_id"])
+        assert [*answers] == [line["key"] for line in rows]
+        assert all(f"row {n % distinct}." in answers[f"k{n}"] for n in range(ROWS))
+    ring.report("equal requests")
     assert (len(ring.bill()), ring.rows_sent_twice()) == (ring.rounds, 0)
 
 
@@ -243,6 +258,17 @@ def indexed_well(ring: Ring, job_id: str, keys: list[str]) -> None:
         )
     assert [row["key"] for row in found] == keys
     assert not [path for path in (ring.world.home / "jobs" / job_id).iterdir() if path.suffix in (".part", ".ahead")]
+
+
+def answers_of(ring: Ring, job_id: str) -> dict[str, str]:
+    """The text of every row, by key and in order."""
+
+    def texts(results: Results) -> dict[str, str]:
+        rows = (results.result(entry) for entry in results.page(None, 0, ROWS))
+        return {row.key: row.text or "" for row in rows}
+
+    with closing(Ledger(ring.world.home)) as ledger:
+        return read_results(ring.world.home, ledger.job(job_id), texts)
 
 
 def kept_whole(ring: Ring, status: dict[str, Any], rows: int) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,9 @@ from urllib.request import urlopen
 import pytest
 
 from genai_batch.resources import prices
+from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.prices import Usage
+from genai_batch.resources.results import read_results
 from tests.benchmarks.answering import answering
 from tests.drivers import STUCK_S, Ask, Dress, Script, command_line, fast_time, host, to_the_end
 from tests.killing import Ring
@@ -71,6 +73,24 @@ def test_killed_live_runs_never_ask_twice_for_what_is_answered_and_lose_nothing(
     assert stored, "nothing was stored at any kill"
     counted = f"{ring.killed} kills, {ring.rounds} jobs, {repeated} rows asked twice, {len(stored)} stored at a kill"
     print(f"{lane}, {dress.__name__}: {counted}")  # noqa: T201 - the counts are the result
+
+
+def test_killed_live_runs_ask_once_for_equal_requests(ring: Ring) -> None:
+    distinct = 3 * ROWS // 4
+    rows = [row(f"k{n:03}", f"This is r0k{n % distinct:03}.") for n in range(ROWS)]
+    script = partial(lived, source=ring.once(rows))
+    ring.harass(lambda: script, 1, 2, begun=partial(at_work, ring))
+    status = ring.undisturbed(script)
+    assert (status["state"], status["counts"], status["rows"]) == ("JOB_STATE_SUCCEEDED", {"ok": distinct}, ROWS)
+    assert ring.keys(status["job_id"]) == sorted(each["key"] for each in rows[:distinct]), "lost or repeated"
+    asked = heard(ring.url)
+    assert (len(asked), sum(asked.values()) - distinct <= 2 * AT_ONCE * ring.killed) == (distinct, True)
+    with closing(Ledger(ring.world.home)) as ledger:
+        job = ledger.job(status["job_id"])
+        costs = read_results(ring.world.home, job, lambda results: [each.cost for each in results.page(None, 0, ROWS)])
+    paid = [float(cost or 0) for cost in costs]
+    assert (len(paid), paid[distinct:]) == (ROWS, [0.0] * (ROWS - distinct))
+    assert sum(paid) == pytest.approx(status["cost_usd"]["actual"])
 
 
 @contextmanager

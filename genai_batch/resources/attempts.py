@@ -70,7 +70,8 @@ def write(results: Results, rows: Rows | list[str], target: Path, sent: frozense
         UnknownResult: a key is none of the job's.
         LedgerError: the requests are not those of the index.
     """
-    asked: frozenset[str] = frozenset() if isinstance(rows, str) else frozenset(results.entry(key).key for key in rows)
+    named = [] if isinstance(rows, str) else rows
+    asked = frozenset(results.entry(key).sent_key for key in named)
     wanted: frozenset[Outcome] = _OUTCOMES[rows] if isinstance(rows, str) else frozenset()
     left, budgets = Left(), _budgets(results, sent)
     if not results.has_requests:
@@ -92,9 +93,10 @@ def write(results: Results, rows: Rows | list[str], target: Path, sent: frozense
 
 
 def _entries(results: Results) -> Iterator[Entry]:
+    """Yield the entries of what was sent, which are in the order of the requests."""
     after = 0
     while page := results.page(None, after, 1_000):
-        yield from page
+        yield from (entry for entry in page if entry.sent_as is None)
         after = page[-1].n
 
 

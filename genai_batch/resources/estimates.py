@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from genai_batch.resources import charges, doubts, prices
 from genai_batch.resources.answers import Answer, Problem, Range, dollars
@@ -22,10 +23,9 @@ from genai_batch.resources.jobs import State
 from genai_batch.resources.models import ending
 from genai_batch.resources.outputs import Written, written
 from genai_batch.resources.outputs_data import assumed
-from genai_batch.resources.preflight.equals import EQUAL
 from genai_batch.resources.prices import Fallback, Lane, Price, Rates, ServiceTier, Usage, stops_at_limit
 from genai_batch.resources.projection import Projection, Whole
-from genai_batch.resources.requests import Preflight
+from genai_batch.resources.requests import EQUAL, Preflight
 from genai_batch.resources.shapes import Shape
 from genai_batch.resources.tally import Tier
 from genai_batch.resources.triples import Triple
@@ -69,6 +69,8 @@ class Estimate(Answer):
     """
 
     requests: Annotated[int, Field(description="Rows that could be sent")]
+    rows: SkipJsonSchema[int | None] = None
+    """Rows that the requests answer, where equal ones are sent once."""
     problem_count: int
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -162,6 +164,23 @@ class Bill:
         cost = self._cost(None)
         return cost._replace(high=self._cost(self.fallback).high) if self.fallback else cost
 
+    @property
+    def cost_of_equal(self) -> float:
+        """USD that the rows probably cost whose request an earlier row has too."""
+        equal, asked = self.found.equal, self._input_usd
+        written = max(0.0, self.cost.likely - asked)
+        return asked * equal.share + written * equal.rows / max(1, self.found.requests)
+
+    @property
+    def _input_usd(self) -> float:
+        """USD that the input probably costs."""
+        rates = [
+            (tier, [(self._rates(shape, long, None), rows) for shape, _, rows in all_])
+            for tier, long, all_ in self._written
+            if all_
+        ]
+        return sum(doubts.input_usd(tier, _mean(of_shapes)).likely for tier, of_shapes in rates)
+
     def bound(self, change: "Change | None" = None) -> Bound:
         """What it can cost at most, in tokens and USD; `change` sets the rows otherwise first."""
         bounding = Bounding(self.found.model, self.lane, self.day)
@@ -218,9 +237,10 @@ def estimate(
     ends = ending(found.model, lane, day)
     return Estimate(
         requests=found.requests,
+        rows=found.about.rows,
         problem_count=found.findings.count,
         problems=found.findings.shown,
-        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *_with_cost(found, plain)],
+        warnings=[*([ends] if ends else []), *doubts.warnings(found, lane), *_with_cost(found, bill)],
         input_tokens=bill.input.up_to(most.input),
         output_tokens=bill.output.up_to(most.output),
         thinking_tokens=bill.thinking.up_to(most.thinking) if bill.thinking.high else None,
@@ -264,11 +284,16 @@ def piloted(
     return before.model_copy(update=told).noting(here.cost_usd, can_stop=before.can_stop)
 
 
-def _with_cost(found: Preflight, cost: Triple) -> list[Problem]:
-    """The warnings of a pass; that all requests are equal is told with what all but one cost."""
-    rest = cost.likely * (1 - 1 / max(1, found.requests))
+def _with_cost(found: Preflight, bill: Bill) -> list[Problem]:
+    """The warnings of a pass; that requests are equal is told with what those cost that are equal to an earlier one."""
+    if not found.equal.rows:
+        return found.findings.warnings
+    cost = dollars(bill.cost_of_equal)
+    addition = f"they cost about {cost}"
+    if found.equal.rows == found.requests - 1:
+        addition = f"all but one cost {cost} likely"
     return [
-        warning.model_copy(update={"problem": f"{warning.problem}; all but one cost {dollars(rest)} likely"})
+        warning.model_copy(update={"problem": f"{warning.problem}; {addition}"})
         if EQUAL in warning.problem
         else warning
         for warning in found.findings.warnings

@@ -82,6 +82,9 @@ class Job(BaseModel):
         str | None, Field(description="The job that it was compared with; what was in that is not")
     ] = None
     stop_on_failures: Annotated[float | None, Field(description="Percent of failed rows at which it stops")] = None
+    rows: Annotated[
+        int | None, Field(description="Rows of its source, where equal requests are sent once; None if each is sent")
+    ] = None
     created_at: float
     ended_at: float | None = None
 
@@ -93,6 +96,11 @@ class Job(BaseModel):
     def lane_now(self) -> Lane:
         """The lane of the latest attempt, which drives the job."""
         return self.lane_of(self.attempt)
+
+    @property
+    def row_count(self) -> int:
+        """Rows that have a result."""
+        return self.rows or self.requests
 
     @property
     def stretches(self) -> list[tuple[int, Lane]]:

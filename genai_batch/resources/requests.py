@@ -16,10 +16,13 @@ from typing import IO
 
 import msgspec
 
+from genai_batch.resources import equals
+from genai_batch.resources.answers import Problem
+from genai_batch.resources.equals import NONE, Equal
 from genai_batch.resources.jobs import BINDING, SCHEMA
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model, warning
-from genai_batch.resources.preflight import equals, sources
+from genai_batch.resources.preflight import sources
 from genai_batch.resources.preflight.blocks import MAX_LINE, Blocks
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.parts import MAX_FILE, Cut, Part
@@ -33,6 +36,10 @@ from genai_batch.resources.tally import Tier
 __all__ = ["MAX_FILE", "MAX_LINE", "Cut", "Findings", "Outcome", "Part", "Preflight", "Tier"]
 
 _FIRST = 64
+_FEWEST = 3
+"""Rows from which on it is told that all are equal."""
+EQUAL = "requests are equal"
+"""Is in what is told of equal requests, which an estimate adds their cost to."""
 
 
 class Outcome(msgspec.Struct, array_like=True):
@@ -44,6 +51,7 @@ class Outcome(msgspec.Struct, array_like=True):
     short: Tier
     long: Tier
     parts: list[Part]
+    equal: Equal
 
 
 class Preflight:
@@ -62,32 +70,35 @@ class Preflight:
         *,
         is_bound: bool = False,
         about: Settings | None = None,
+        warnings: list[Problem] | None = None,
     ) -> None:
         """Look at the file from outside; `cut` is what one batch holds.
 
-        `is_bound` says that each request carries the id of its key, `about` what a manifest says of the job.
+        `is_bound` says that each request carries the id of its key, `about` what a manifest says of the job. Of a copy
+        with other lines than its source `warnings` are told, which name the lines of the source.
 
         Raises:
             InvalidRequests: there is no such file, or it cannot be JSONL of requests.
         """
         self.source, self.model, self.cut, self.is_bound = source, model, cut or Cut(), is_bound
         self.about = about or Settings()
+        self.warnings = warnings
         self.findings, self._tally, self.digest = Findings(), Tally(self.cut), ""
-        self._may_be_equal = False
+        self.equal, self._may_be_equal = NONE, False
         self.short, self.long = self._tally.short, self._tally.long
         sources.refuse(source)
 
     @property
     def outcome(self) -> Outcome:
         """What `run` came to; given back to a `Preflight` of the same source, this holds what it held after `run`."""
-        return Outcome(self.digest, self.requests, self.size, self.short, self.long, self.parts)
+        return Outcome(self.digest, self.requests, self.size, self.short, self.long, self.parts, self.equal)
 
     @outcome.setter
     def outcome(self, outcome: Outcome) -> None:
         tally = self._tally
         tally.requests, tally.short, tally.long = outcome.requests, outcome.short, outcome.long
         tally.cutter.parts, tally.cutter.size = outcome.parts, outcome.size
-        self.digest, self.short, self.long = outcome.digest, outcome.short, outcome.long
+        self.digest, self.short, self.long, self.equal = outcome.digest, outcome.short, outcome.long, outcome.equal
 
     @property
     def requests(self) -> int:
@@ -144,12 +155,27 @@ class Preflight:
         if extras and self.about.beside:
             with self.about.beside.open("rb") as beside:
                 copyfileobj(beside, extras)
-        if self._may_be_equal and not self.findings.count and equals.are_equal(self.source):
-            message = f"all {self.requests:,} {equals.EQUAL}: the same answer is asked for, and paid for, every time"
-            self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
+        if self._may_be_equal and not self.findings.count:
+            self._count_equal()
+        if self.about.equal and not self.findings.count:
+            self.digest = equals.digest_with(self.digest, self.about.equal)
+        if self.warnings is not None:
+            self.findings.warnings = [*self.warnings]
         if not self.requests and not self.findings.count:
             self.findings.problem("the file holds no requests", 'write one {"key": …, "request": …} a line')
         return self
+
+    def _count_equal(self) -> None:
+        self.equal = equals.count(self.source)
+        rows, requests = self.equal.rows, self.requests
+        if not rows:
+            return
+        if requests >= _FEWEST and rows == requests - 1:
+            message = f"all {requests:,} {EQUAL}: the same answer is asked for, and paid for, every time"
+            self.findings.warn(message, "name a column in the template, as {{ column }}, or send one request")
+        else:
+            message = f"{rows:,} of {requests:,} {EQUAL} to an earlier one"
+            self.findings.warn(message, "dedupe=true (`--dedupe`), or dedupe: true in a manifest, sends each once")
 
     def refuse_problems(self, name: str | None = None) -> None:
         """Stop here if anything is wrong; `name` is what the source is called, where that is not its file's name.
@@ -167,7 +193,6 @@ class Preflight:
         before = _stamp(self.source)
         with self.source.open("rb") as file:
             start = file.read(1024 * 1024)
-        self._may_be_equal = equals.may_be(start)
         step = stride(self.source.stat().st_size, _row_size(start), self.cut.tokens)
         blocks = Blocks(self.source, self.findings)
         with LocalFiles(self.about.files) if self.about.files else nullcontext() as files:
@@ -177,6 +202,7 @@ class Preflight:
             if blocks.open_end:
                 self.findings.warn("the last line has no newline; read all the same", line=scanner.lines)
             scanner.tell_doubts()
+            self._may_be_equal = scanner.sketch.has_equal
             if suspects := scanner.keys.suspects():
                 self._name_repeats(scanner, suspects, before)
 

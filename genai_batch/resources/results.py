@@ -187,9 +187,9 @@ class Results:
             self._rows.seek(entry.offset)
             line = self._rows.read(entry.length)
         row = read_row(line) or {}
-        key = row.get("key") if row.get("key") == entry.key else outcomes.key_of(row)
+        key = row.get("key") if row.get("key") == entry.sent_key else outcomes.key_of(row)
         is_labelled = key is None and bool(row) and not self.job.bytes
-        if key != entry.key and not is_labelled:
+        if key != entry.sent_key and not is_labelled:
             raise Torn(f"{self.folder / 'results.jsonl'} was changed: {brief(entry.key, 80)!r} is not where it was")
         return row
 
@@ -217,7 +217,7 @@ class Results:
     def text(self, entry: Entry, response: dict[str, Any]) -> str | None:
         """The words of an answer, without an id that was asked for to check it."""
         text = outcomes.text(response)
-        return stripped(text, entry.key) if text and self.job.is_bound else text
+        return stripped(text, entry.sent_key) if text and self.job.is_bound else text
 
     def error(self, entry: Entry, row: dict[str, Any]) -> RowError | None:
         """Why a row is not ok; of one that only a check has found to be wrong, what the check said."""
@@ -239,7 +239,7 @@ class Results:
         if self.job.backend == "emulator":
             yield OFFLINE
         if self.job.is_bound and entry.outcome == "ok":
-            finding = Look(_nobody).look(entry.key, response, self.request(entry))
+            finding = Look(_nobody).look(entry.sent_key, response, self.request(entry))
             if finding and finding.code == UNVERIFIED:
                 yield finding.message
 

@@ -236,3 +236,8 @@ ALTER TABLE job ADD COLUMN stop_on_failures REAL;
 -- step: 021_fallback
 -- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
 ALTER TABLE job ADD COLUMN fallback TEXT;
+
+-- step: 022_dedupe
+-- How many rows a job answers that sends equal requests once; `requests` counts what is sent, as do its counts. NULL
+-- where each row is sent.
+ALTER TABLE job ADD COLUMN rows INTEGER;

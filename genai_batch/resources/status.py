@@ -96,6 +96,8 @@ class JobStatus(Answer):
     state: State
     done: Annotated[int, Field(description="Rows the provider has finished")]
     requests: int
+    rows: SkipJsonSchema[int | None] = None
+    """Rows that the requests answer, where equal ones are sent once."""
     counts: Annotated[Counts, Field(description="Rows by outcome; zeros left out")]
     percent: float
     elapsed_s: float
@@ -150,6 +152,7 @@ class JobStatus(Answer):
             state=job.state,
             done=done,
             requests=job.requests,
+            rows=job.rows,
             counts=counts or counts_of(job),
             percent=round(100 * done / job.requests, 1) if job.requests else 0,
             elapsed_s=round(elapsed, 1),
@@ -197,11 +200,21 @@ def counts_of(job: Job) -> Counts:
 
 def notice(job: Job) -> str | None:
     """What a reader of any answer about the job has to know."""
+    offline = OFFLINE if job.backend == "emulator" else None
     adopted = _ADOPTED if job.bytes == 0 else None
-    return (
-        " ".join(filter(None, (OFFLINE if job.backend == "emulator" else None, adopted, _lanes(job), job.notice)))
-        or None
-    )
+    return " ".join(filter(None, (offline, adopted, _equal(job), _lanes(job), job.notice))) or None
+
+
+def _equal(job: Job) -> str | None:
+    """Say what is sent of a job that sends equal requests once."""
+    if job.rows is None:
+        return None
+    return f"{for_rows(job.requests, job.rows)}: equal ones are sent once, and counted and paid once."
+
+
+def for_rows(requests: int, rows: int | None) -> str:
+    """Count requests, and say for how many rows they are sent where equal ones are sent once."""
+    return f"{requests:,}" if rows is None else f"{requests:,} requests for {rows:,} rows"
 
 
 def _lanes(job: Job) -> str | None:

@@ -28,10 +28,11 @@ from genai_batch.tools.workspace import Workspace
 async def estimated(
     workspace: Workspace, source: str, model: str | None, lane: Lane, fallback: Fallback | None,
     pilot: int | None, most: float | None,
-    max_output_tokens: int | None, choice: Selection | None, *, quiet: bool,
+    max_output_tokens: int | None, choice: Selection | None, dedupe: bool, *, quiet: bool,
 ) -> Estimate:  # fmt: skip
     """Estimate; a pilot is waited for, with a progress bar."""
-    ask = partial(estimate_cost, source, workspace, model, lane, fallback, pilot, most, max_output_tokens, choice)
+    arguments = (model, lane, fallback, pilot, most, max_output_tokens, dedupe, choice)
+    ask = partial(estimate_cost, source, workspace, *arguments)
     answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
         await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))

@@ -31,6 +31,7 @@ from genai_batch.server.options import (
     Bound,
     Confirm,
     Deadline,
+    Dedupe,
     Every,
     FailureLimit,
     FallBack,
@@ -98,7 +99,7 @@ def estimate(
     fix: Annotated[str | None, typer.Option(metavar="PATH", help="Write a copy with certain corrections")] = None,
     pilot: Piloted = None,
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
-    max_output_tokens: OutputLimit = None,
+    max_output_tokens: OutputLimit = None, dedupe: Dedupe = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     every: Every = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -108,13 +109,13 @@ def estimate(
     if fix and pilot:
         fail(BatchError("--fix and --pilot are two steps: correct the file, then pilot the copy."), json=json)
     if fix:
-        if model is None or max_output_tokens or fallback or chosen(only, sample, seed, limit, changed_since):
+        if model is None or max_output_tokens or fallback or dedupe or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
         answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
-        arguments = (source, model, lane, fallback, pilot, max_cost_usd, max_output_tokens, choice)
+        arguments = (source, model, lane, fallback, pilot, max_cost_usd, max_output_tokens, choice, dedupe)
         answer = within(
             lambda workspace: estimated(workspace, *arguments, quiet=quiet or json), json, quiet, every=every
         )
@@ -127,7 +128,7 @@ def create(
     source: SourcePath, model: Model = None, name: Name = None, lane: InLane = None, concurrency: AtOnce = None,
     deadline_h: Deadline = None, fallback: FallBack = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None, dedupe: Dedupe = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -140,6 +141,7 @@ def create(
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
         "stop_on_failures": stop_on_failures,
+        "dedupe": dedupe,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
@@ -189,7 +191,7 @@ def run_job(
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
     fallback: FallBack = None, pilot: Piloted = None,
     max_cost_usd: Limit = None, confirm: Confirm = False, again: Again = False, check_binding: Bound = False,
-    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None,
+    max_output_tokens: OutputLimit = None, stop_on_failures: FailureLimit = None, dedupe: Dedupe = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
     overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -202,6 +204,7 @@ def run_job(
         "check_binding": check_binding,
         "max_output_tokens": max_output_tokens,
         "stop_on_failures": stop_on_failures,
+        "dedupe": dedupe,
     }
     how |= {"pilot": pilot, "name": name, "max_cost_usd": max_cost_usd, "again": again}
     how["choice"] = chosen(only, sample, seed, limit, changed_since)

@@ -67,6 +67,7 @@ FailureLimit = Annotated[
         "--stop-on-failures", metavar="PERCENT", min=0.1, max=100, help="Stop once so many percent of the rows failed"
     ),
 ]
+Dedupe = Annotated[bool, typer.Option("--dedupe", help="Send equal requests once; every key gets the answer")]
 Bound = Annotated[bool, typer.Option("--check-binding", help="Have answers carry an id, to find swapped ones")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there, also those that somebody has edited")

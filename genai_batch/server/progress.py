@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 from genai_batch.resources.answers import Answer, dollars, printable
 from genai_batch.resources.redaction import redact
-from genai_batch.resources.status import JobStatus
+from genai_batch.resources.status import JobStatus, for_rows
 from genai_batch.server.printing import put
 
 LOG_S = 60
@@ -64,7 +64,7 @@ def sentence(status: JobStatus) -> str:
     live = status.live
     stage = f"{status.pipeline.stage} " if status.pipeline and status.pipeline.stage else ""
     parts = [
-        f"{stage}{_state(status)} {status.done:,}/{status.requests:,}",
+        f"{stage}{_state(status)} {status.done:,}/{for_rows(status.requests, status.rows)}",
         *([f"{live.failed:,} failed"] if live and live.failed else []),
         *([f"{live.retried:,} retried"] if live and live.retried else []),
         *([f"{live.per_s:,.1f}/s", f"{live.concurrency} at once"] if live else []),

@@ -8,7 +8,7 @@ from genai_batch.resources.estimates import Estimate, PilotRun
 from genai_batch.resources.model_list import ModelList
 from genai_batch.resources.pages import ResultPage
 from genai_batch.resources.result_lines import Reason, ResultLine
-from genai_batch.resources.status import Counts, JobList, JobStatus, PipelineStatus, StageLine
+from genai_batch.resources.status import Counts, JobList, JobStatus, PipelineStatus, StageLine, for_rows
 from genai_batch.server.reporting import Reported
 from genai_batch.tools.build_requests import Built
 
@@ -16,8 +16,9 @@ from genai_batch.tools.build_requests import Built
 def estimate(answer: Estimate) -> list[str]:
     """A price, and everything that is wrong."""
     cost, other = answer.cost_usd, answer.other_lane
+    rows = f" for {answer.rows:,} rows" if answer.rows else ""
     lines = [
-        f"requests that can be sent: {answer.requests:,}, problems: {answer.problem_count:,}",
+        f"requests that can be sent: {answer.requests:,}{rows}, problems: {answer.problem_count:,}",
         f"input   {_tokens(answer.input_tokens)}",
         f"output  {_tokens(answer.output_tokens)}",
         *([f"        of it thinking {_tokens(answer.thinking_tokens)}"] if answer.thinking_tokens else []),
@@ -67,13 +68,13 @@ def status(answer: JobStatus) -> list[str]:
     spent = answer.cost_usd
     paid = f"{dollars(spent.actual)} paid, " if spent.actual is not None else ""
     expected = f"{dollars(spent.estimate)} expected" if spent.estimate is not None else "no estimate"
-    done = f"{answer.done:,} of {answer.requests:,} ({answer.percent} %)"
+    done = f"{answer.done:,} of {for_rows(answer.requests, answer.rows)} ({answer.percent} %)"
     left = f", about {answer.eta_s:,.0f} s left" if answer.eta_s else ""
     lines = [
         f"{answer.job_id}  {answer.name}"
         + ("  (the same job as before, nothing was sent again; --again runs it anew)" if answer.existing else ""),
         f"{answer.state.removeprefix('JOB_STATE_')}  {done}, {answer.elapsed_s:,.0f} s{left}",
-        f"rows    {counts(answer.counts)}",
+        f"{'sent' if answer.rows else 'rows'}    {counts(answer.counts)}",
         f"cost    {paid}{expected}  {answer.model}, {answer.lane} lane",
     ]
     stages = pipeline(answer.pipeline) if answer.pipeline else []

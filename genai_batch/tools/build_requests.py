@@ -50,7 +50,7 @@ async def build_requests(
     fields: Annotated[dict[str, Any] | None, Field(description="More of a manifest, e.g. output")] = None,
     choice: Choice = None,
 ) -> Built:
-    """Make a JSONL of requests from a table, a folder or an earlier job's results. Sends nothing."""
+    """Make a JSONL of requests from a table, a folder or a job's results. Sends nothing."""
     target = file_at(workspace, output_path)
     plan = await to_thread.run_sync(_plan, workspace, prompt, data, folder, job_id, fields or {})
     with writing(workspace, target), new_file(target, may_replace=workspace.may_replace(target)) as part:

@@ -18,7 +18,7 @@ from genai_batch.tools.workspace import LOOK_S, Given, JobId, Workspace
 async def check_status(
     job_id: JobId,
     workspace: Given,
-    wait_s: Annotated[float, Field(description="Wait for the end", ge=0, le=50)] = 0,
+    wait_s: Annotated[float, Field(ge=0, le=50)] = 0,
     tell: Annotated[Tell | None, Filled.PROGRESS] = None,
 ) -> JobStatus:
     """A job's state, rows by outcome, percent, time left, cost.

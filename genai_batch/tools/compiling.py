@@ -111,7 +111,7 @@ def _settings(plan: "Plan", made: "Compiled", earlier: Before | None) -> Setting
     if made.unchanged:
         warnings = [Problem(problem=f"{made.unchanged:,} requests are left out: they were sent just so"), *warnings]
     said = plan.manifest
-    limits = (said.max_cost_usd, said.concurrency, said.deadline_h, said.fallback, said.stop_on_failures)
+    limits = (said.max_cost_usd, said.concurrency, said.deadline_h, said.fallback, said.stop_on_failures, said.dedupe)
     return Settings(
         said.name, said.lane, *limits, warnings=tuple(warnings), changed_since=earlier.job_id if earlier else None
     )

@@ -54,6 +54,7 @@ async def _quote(
     fallback: Fallback | None,
     pilot: int | None,
     max_output_tokens: int | None,
+    dedupe: bool,
     workspace: Given,
 ) -> Quote | None:
     """Price the source before the tool runs, where that may lead to a question."""
@@ -63,7 +64,7 @@ async def _quote(
             limit = limit_of(workspace, making.stated(staged, max_cost_usd))
             return Quote(await making.most(workspace, staged, again=again), limit)
         async with preflight(
-            workspace, source, model, bound=check_binding, max_output_tokens=max_output_tokens
+            workspace, source, model, bound=check_binding, max_output_tokens=max_output_tokens, dedupe=dedupe
         ) as found:
             await to_thread.run_sync(Scan(workspace.home, found).run, abandon_on_cancel=True)
             how = How.of(found.about, lane, concurrency, deadline_h, fallback)
@@ -93,12 +94,13 @@ async def create_batch(
     fallback: Annotated[Fallback | None, Field(description="Of rows without room")] = None,
     pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
     max_output_tokens: OutputLimit = None,
+    dedupe: bool = False,
     word: Annotated[Word | None, Asked(_quote)] = None,
     choice: Choice = None,
     stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
     stop_on_failures: Annotated[float | None, Filled.NOTHING] = None,
 ) -> JobStatus:
-    """Start a job from a source and return it at once.
+    """Start a job and return it at once.
 
     The same content, model and lane again is the same job. Follow it with check_status.
     """
@@ -112,6 +114,7 @@ async def create_batch(
             "pilot": pilot,
             "max_output_tokens": max_output_tokens,
             "stop_on_failures": stop_on_failures,
+            "dedupe": dedupe,
         }
         if any(of_one_job.values()):
             *names, last = of_one_job
@@ -119,7 +122,13 @@ async def create_batch(
             raise BatchError(f"{which}; the stages of a manifest state most of them themselves.")
         return await _pipeline(workspace, staged, making.Asked(name, max_cost_usd, confirm, again, word))
     async with preflight(
-        workspace, source, model, bound=check_binding, choice=choice, max_output_tokens=max_output_tokens
+        workspace,
+        source,
+        model,
+        bound=check_binding,
+        choice=choice,
+        max_output_tokens=max_output_tokens,
+        dedupe=dedupe,
     ) as found:
         how = How.of(found.about, lane, concurrency, deadline_h, fallback, stop_on_failures)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:

@@ -27,6 +27,7 @@ async def estimate_cost(
     pilot: Annotated[int | None, Field(description="Rows to run first", ge=2, le=200)] = None,
     max_cost_usd: Annotated[float | None, Field(description="For the pilot", ge=0)] = None,
     max_output_tokens: OutputLimit = None,
+    dedupe: bool = False,
     choice: Choice = None,
 ) -> Estimate:
     """Check a source line by line and price it; only a pilot is sent.
@@ -35,14 +36,17 @@ async def estimate_cost(
     """
     How(lane, fallback=fallback).refuse()
     if staged := await making.staged_in(workspace, source, model, choice):
-        if max_output_tokens is not None:
-            raise BatchError("max_output_tokens is of one job; the stages of a manifest state it themselves.")
+        if max_output_tokens is not None or dedupe:
+            which = "max_output_tokens and dedupe are of one job"
+            raise BatchError(f"{which}; the stages of a manifest state them themselves.")
         if pilot is not None:
             raise BatchError(
                 "A pilot is for one job; create_batch with a few rows (select: {limit: 5}) tries all stages."
             )
         return await pricing.estimated(workspace, staged, lane, fallback)
-    async with preflight(workspace, source, model, choice=choice, max_output_tokens=max_output_tokens) as found:
+    async with preflight(
+        workspace, source, model, choice=choice, max_output_tokens=max_output_tokens, dedupe=dedupe
+    ) as found:
         if lane == "flex":
             fallback = fallback or found.about.fallback
         if pilot is not None:

@@ -17,7 +17,7 @@ async def list_jobs(
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
     cursor: str | None = None,
 ) -> JobList:
-    """Jobs of this machine, those with results to fetch first. Start here if a job id is lost."""
+    """Jobs of this machine, results to fetch first. Start here when an id is lost."""
     found = workspace.ledger.page(state, limit + 1, cursor)
     room = ANSWER if limit <= 20 else 36_000
     shown = JobList(jobs=[], next="check_status(job_id) for one; get_results(job_id) for its answers.")

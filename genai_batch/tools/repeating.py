@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
-from genai_batch.resources import jobs
+from genai_batch.resources import equals, jobs
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.requests import Preflight
@@ -41,7 +41,7 @@ def sent_before(workspace: Workspace, scan: Preflight, draft: Draft) -> SentBefo
             continue
         earlier = chain(workspace, job)
         size = sum(each.bytes for each in earlier)
-        if 2 * sum(each.requests for each in earlier) < draft.job.requests or size > left:
+        if 2 * sum(each.row_count for each in earlier) < draft.job.requests or size > left:
             continue
         left -= size
         files = [jobs.requests_file(workspace.home, each.id) for each in earlier]
@@ -65,7 +65,7 @@ def _compared(workspace: Workspace, scan: Preflight, draft: Draft, job_id: str, 
         return None
     price = None
     if count:
-        others = Preflight(rest, scan.model, scan.cut, about=scan.about)
+        others = Preflight(rest, scan.model, scan.cut, about=scan.about._replace(equal=None, rows=None))
         others.run()
         price = priced(workspace, others, draft.job.lane, draft.job.fallback)
     rest.unlink()
@@ -81,6 +81,5 @@ def _drawn(draft: Draft) -> Iterator[int]:
 
 
 def _hashes(file: Path) -> Iterator[int]:
-    """The rows of a file as hashes, which compare only within this process."""
-    with file.open("rb") as lines:
-        yield from map(hash, lines)
+    """The rows of a file as hashes, those too that got the answer of another; they compare only in this process."""
+    yield from map(hash, equals.lines(file))

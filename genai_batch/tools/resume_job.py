@@ -82,7 +82,7 @@ async def resume_job(
     confirm: Annotated[bool, Field(description="The user approved")] = False,
     word: Annotated[Word | None, Asked(_quote)] = None,
 ) -> JobStatus:
-    """Send rows of a finished job again, as its next attempt; good answers are kept.
+    """Send rows of a finished job again; good answers are kept.
 
     Truncated rows get twice the output; what would fail again is left out. A pipeline goes on.
     """

@@ -1,6 +1,7 @@
 """Starting a job: its requests are copied and checked, then it is recorded, and only then anything is sent."""
 
 import filecmp
+import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -12,7 +13,7 @@ import msgspec
 from anyio import to_thread
 from blake3 import blake3
 
-from genai_batch.resources import extras, jobs, local_files, models, output_limits
+from genai_batch.resources import equals, extras, jobs, local_files, models, output_limits
 from genai_batch.resources.checks import copying
 from genai_batch.resources.errors import BatchError, InvalidRequests, LedgerError
 from genai_batch.resources.estimates import Estimate
@@ -20,7 +21,7 @@ from genai_batch.resources.jobs import Job, Shard
 from genai_batch.resources.ledger import Also
 from genai_batch.resources.local_files import FILE
 from genai_batch.resources.prices import Lane
-from genai_batch.resources.requests import Preflight
+from genai_batch.resources.requests import EQUAL, Preflight
 from genai_batch.resources.scans import EXTRAS, REQUESTS, Scan
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.untyped import as_object
@@ -57,10 +58,11 @@ def preflight(
     bound: bool = False,
     choice: Selection | None = None,
     max_output_tokens: int | None = None,
+    dedupe: bool = False,
 ) -> AbstractAsyncContextManager[Preflight]:
     """Be ready to read a source: JSONL as it is; of a manifest, or of `choice`, what it becomes. See `preflight_of`."""
     make = partial(ready, workspace, source, model, choice)
-    return preflight_of(workspace, make, bound=bound, max_output_tokens=max_output_tokens)
+    return preflight_of(workspace, make, bound=bound, max_output_tokens=max_output_tokens, dedupe=dedupe)
 
 
 @asynccontextmanager
@@ -70,11 +72,13 @@ async def preflight_of(
     *,
     bound: bool = False,
     max_output_tokens: int | None = None,
+    dedupe: bool = False,
 ) -> AsyncGenerator[Preflight]:
     """Be ready to read the lines that `make` makes inside a folder that lasts as long.
 
     `bound` reads a copy instead, in which each request carries the id of its key; `max_output_tokens` one in which
-    each request has that limit unless it has its own.
+    each request has that limit unless it has its own; `dedupe`, or a manifest that says so, one that holds each of
+    several equal requests once.
 
     Raises:
         BatchError: the path, the file, the model, or what a manifest names cannot be used.
@@ -91,6 +95,9 @@ async def preflight_of(
         if max_output_tokens is not None:
             with _storing(workspace):
                 found = await to_thread.run_sync(_limited, found, folder, max_output_tokens, abandon_on_cancel=True)
+        if dedupe or made.settings.dedupe:
+            with _storing(workspace):
+                found = await to_thread.run_sync(_distinct, workspace, found, folder, abandon_on_cancel=True)
         if bound:
             with _storing(workspace):
                 found = await to_thread.run_sync(_bind, workspace, found, folder, abandon_on_cancel=True)
@@ -118,7 +125,7 @@ def _bind(workspace: Workspace, scan: Preflight, folder: Path) -> Preflight:
         copying.write(scan.source, copy, scan.model)  # which names the lines of the source
         raise
     about = scan.about._replace(beside=sent / EXTRAS)
-    return Preflight(copy, scan.model, scan.cut, is_bound=True, about=about)
+    return Preflight(copy, scan.model, scan.cut, is_bound=True, about=about, warnings=scan.warnings)
 
 
 def _limited(scan: Preflight, folder: Path, limit: int) -> Preflight:
@@ -138,6 +145,20 @@ def _limited(scan: Preflight, folder: Path, limit: int) -> Preflight:
     if not output_limits.write(scan.source, copy, limit):
         return unchanged
     return Preflight(copy, scan.model, scan.cut, about=scan.about)
+
+
+def _distinct(workspace: Workspace, scan: Preflight, folder: Path) -> Preflight:
+    """The source with equal requests once; where anything is wrong, or no two are equal, the source itself."""
+    unchanged = Preflight(scan.source, scan.model, scan.cut, about=scan.about)
+    sent, copy = folder / "all", folder / "distinct" / scan.source.name
+    for place in (sent, copy.parent):
+        place.mkdir(mode=0o700, parents=True)
+    Scan(workspace.home, scan).copy_to(sent)
+    if scan.findings.count or not (rows := equals.part(sent / REQUESTS, copy, sent / equals.NAME)):
+        return unchanged
+    about = scan.about._replace(beside=sent / EXTRAS, equal=sent / equals.NAME, rows=rows)
+    warnings = [warning for warning in scan.findings.warnings if EQUAL not in warning.problem]
+    return Preflight(copy, scan.model, scan.cut, about=about, warnings=warnings)
 
 
 @contextmanager
@@ -203,7 +224,7 @@ def planned(
         expected=price.uncorrected,
         checks=found.checks, concurrency=how.concurrency if lane != "batch" else None,
         fallback=how.fallback if lane == "flex" else None, stop_on_failures=how.stop_on_failures,
-        changed_since=found.about.changed_since,
+        changed_since=found.about.changed_since, rows=found.about.rows,
     )  # fmt: skip
     return job, shards_of(job.id, job.digest, parts_of(lane, found))
 
@@ -328,4 +349,8 @@ def _copy(workspace: Workspace, found: Preflight, folder: Path) -> None:
     Scan(workspace.home, found).copy_to(folder)
     if found.about.files:
         local_files.keep(found.about.files, folder / FILE)
+    if found.about.equal:
+        shutil.copyfile(found.about.equal, folder / equals.NAME)
+        with (folder / equals.NAME).open("rb+") as file:
+            os.fsync(file.fileno())
     sync_folder(folder)

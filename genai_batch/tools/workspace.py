@@ -256,7 +256,7 @@ class Workspace:
 
 Given = Annotated[Workspace, Filled.WORKSPACE]
 """A parameter the model never sees."""
-Source = Annotated[str, Field(description="A .jsonl of {key, request}, or a manifest")]
+Source = Annotated[str, Field(description=".jsonl of {key, request}, or a manifest")]
 ModelName = Annotated[str | None, Field(description="e.g. gemini-3.8-flash")]
 
 

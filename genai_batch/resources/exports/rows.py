@@ -83,7 +83,7 @@ def exported_rows(results: Results, choice: Choice, place: Place, details: Detai
         requests = _requests(results, files) if choice.with_requests else None
         hides_missing = is_partial(results.job)
         for entry in _entries(results):
-            request = next(requests, None) if requests else None
+            request = _request(results, entry, requests) if requests else None
             beside: Fields = {}
             if extra and extra["key"] == entry.key:
                 beside, extra = joined(extra), next(extras, None)
@@ -182,6 +182,11 @@ def _entries(results: Results) -> Iterator[Entry]:
     while page := results.page(None, after, _PAGE):
         yield from page
         after = page[-1].n
+
+
+def _request(results: Results, entry: Entry, requests: Iterator[bytes]) -> bytes | None:
+    """The line that was sent for a row: the next one, or that of the row whose answer it gets."""
+    return next(requests, None) if entry.sent_as is None else results.request(entry)
 
 
 def _requests(results: Results, files: ExitStack) -> Iterator[bytes] | None:

@@ -51,7 +51,7 @@ def _look(results: Results, outcome: Outcome, wanted: list[End], examples: dict[
         page = results.page(outcome, after, _PAGE) if left else []
         for entry in page:
             end: End = (outcome, str(MISSING.code) if outcome == "missing" else entry.error or outcome)
-            if end in left:
+            if end in left and entry.sent_as is None:
                 known = examples.setdefault(end, [])
                 known.append(entry)
                 left -= {end} if len(known) == EXAMPLES else set()

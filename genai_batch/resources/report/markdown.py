@@ -9,7 +9,7 @@ from genai_batch.resources.report.history import History
 from genai_batch.resources.report.survey import Totals
 from genai_batch.resources.report.text import code, duration
 from genai_batch.resources.results import Results
-from genai_batch.resources.status import notice
+from genai_batch.resources.status import for_rows, notice
 
 _ROOM = 1_200
 """Bytes for the classes of failures; the largest come first and are always shown."""
@@ -42,7 +42,7 @@ def _facts(results: Results, used: Tokens, history: History) -> list[str]:
     cached = f", of it cached {used.cached_tokens:,}" if used.cached_tokens else ""
     return [
         *([code(said, 700)] if (said := notice(job)) else []),
-        f"rows: {job.requests:,} ({counts})",
+        f"{'sent' if job.rows else 'rows'}: {for_rows(job.requests, job.rows)} ({counts})",
         f"cost: {summary.money(job.cost)}; {summary.expected(job)}",
         f"tokens: {used.input_tokens:,} in{cached}; {used.output_tokens:,} out{thinking}",
         f"time: {time}. {summary.PER_ROW}",

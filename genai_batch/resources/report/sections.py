@@ -193,14 +193,14 @@ def _media(shown: Rows) -> dict[str, Any]:
 
 
 def _rows_said(job: Job, shown: Rows, listed: int) -> str:
-    if listed >= job.requests:
+    if listed >= job.row_count:
         return f"All {listed:,} rows. Texts are cut; they are the model's words, not instructions."
     what = (
         "examples of every failure and a sample drawn by a seed"
         if listed == len(shown.rows)
         else "as many as fit this page"
     )
-    return f"{listed:,} of {job.requests:,} rows: {what}. Texts are cut; they are the model's words, not instructions."
+    return f"{listed:,} of {job.row_count:,} rows: {what}. Texts are cut; they are the model's words, not instructions."
 
 
 def _end(job: Job) -> str:

@@ -53,7 +53,7 @@ class Survey(Totals):
 
 def sample(results: Results) -> list[Entry]:
     """Draw rows, always the same ones of the same job, in no order: where room runs out, it does so anywhere."""
-    count = sum(results.counts.values())
+    count = sum(results.counts.values()) + results.job.row_count - results.job.requests
     dice = Random(results.job.id)  # noqa: S311 - a repeatable draw, no secret
     numbers = dice.sample(range(count), min(SAMPLE, count))
     return [entry for number in numbers for entry in results.page(None, number, 1)]

@@ -1,21 +1,22 @@
 """Making the index: the requests and the rows go into tables of their own, and are joined by their keys."""
 
+import itertools
 import json
 import mmap
 import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
 from importlib.resources import files
 from io import FileIO
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from genai_batch.resources import jobs, outcomes
+from genai_batch.resources import equals, jobs, outcomes
 from genai_batch.resources.checks.checking import Checks, Finding, checks_of
 from genai_batch.resources.checks.swaps import key_in
 from genai_batch.resources.errors import LedgerError
@@ -29,7 +30,7 @@ from genai_batch.resources.results_index.resolve import Answer, Repeats, Rules, 
 from genai_batch.resources.untyped import as_object
 from genai_batch.resources.whole import new_file
 
-VERSION = 11
+VERSION = 12
 """Of the index; one of another version is made again."""
 NOT_JSON = "a row that is not JSON, perhaps cut off"
 NO_KEY = "a row without a key"
@@ -48,7 +49,8 @@ PRAGMA temp.journal_mode = OFF;
 PRAGMA temp.cache_size = -4000;
 """
 """Nobody sees the file before it is finished. A larger cache makes it no faster, larger pages do."""
-_REQUEST = "INSERT INTO request (key, offset) VALUES (?, ?)"
+_REQUEST = "INSERT INTO request (line, key, offset) VALUES (?, ?, ?)"
+_EQUAL = "INSERT INTO equal VALUES (?, ?, ?)"
 _PLAIN = """
 INSERT INTO answer (key, outcome, finish_reason, input_tokens, output_tokens, thinking_tokens, cached_tokens, cost_usd,
                     has_media, attempt, offset, length)
@@ -65,9 +67,17 @@ CREATE INDEX temp.answer_key ON answer (
 _JOIN = """
 INSERT OR IGNORE INTO rows
 SELECT request.line, request.key, ifnull(outcome, 'missing'), finish_reason, error_code, input_tokens, output_tokens,
-       thinking_tokens, cached_tokens, cost_usd, has_media, attempt, answer.offset, length, request.offset, NULL
+       thinking_tokens, cached_tokens, cost_usd, has_media, attempt, answer.offset, length, request.offset, NULL, NULL
 FROM request LEFT JOIN answer INDEXED BY answer_key USING (key)
 """
+_JOIN_EQUAL = """
+INSERT INTO rows
+SELECT equal.line, equal.key, outcome, finish_reason, error_code, iif(length, 0, NULL), iif(length, 0, NULL),
+       iif(length, 0, NULL), iif(length, 0, NULL), iif(length, 0, NULL), has_media, attempt, offset, length,
+       request_offset, check_message, rows.key
+FROM equal JOIN rows ON rows.key = equal.sent_as
+"""
+"""What the answer took and cost is counted for the row that was sent."""
 _ANSWERED = """
 SELECT (SELECT count(*) FROM request) - (SELECT count(*) FROM rows WHERE outcome = 'missing' AND outcome <> 'ok')
 """
@@ -140,6 +150,7 @@ class _Builder:
     def __init__(self, db: sqlite3.Connection, job: Job, folder: Path) -> None:
         self._db, self._job = db, job
         self._requests, self._results = jobs.requests_of(folder), folder / "results.jsonl"
+        self._equal = folder / equals.NAME
         self._sent = _size_of_requests(self._requests, job.bytes)
         self._held = available_bytes(self._results, job)
         self._stamps = file_stamps(folder, job)
@@ -169,12 +180,36 @@ class _Builder:
             if self._checks:
                 self._review(self._checks)
             self._sum_up(repeats, made_at)
+            self._join_equal()
 
     def _load_requests(self) -> None:
+        self._load_equal()
+        numbers = self._numbers()
         for offset, lines, size in batches(self._requests, 0, self._sent):
             keys = request_keys(lines or [self._read(self._requests, offset, size)])
             offsets = accumulate(map(len, lines[:-1]), initial=offset)
-            _insert(self._db, _REQUEST, keys, list(offsets))
+            _insert(self._db, _REQUEST, list(islice(numbers, len(keys))), keys, list(offsets))
+
+    def _load_equal(self) -> None:
+        """Load the rows that get the answer of another.
+
+        Raises:
+            LedgerError: they are not those that were recorded.
+        """
+        if self._job.rows is None:
+            return
+        rows = ((row.line, row.key, row.sent_as) for row in equals.rows(self._equal))
+        count = self._db.executemany(_EQUAL, rows).rowcount
+        if count != self._job.rows - self._job.requests:
+            raise LedgerError(f"{self._equal} is not what was recorded; put it back, then try again.")
+
+    def _numbers(self) -> Iterator[int]:
+        """Number the requests by their place in the source, where those rows stand between them that were not sent."""
+        last = 0
+        for (line,) in self._db.execute("SELECT line FROM equal ORDER BY line"):
+            yield from range(last + 1, line)
+            last = line
+        yield from itertools.count(last + 1)
 
     def _adopt(self) -> None:
         """Take the keys of what came back, in their own order, for the requests nobody here has seen."""
@@ -211,6 +246,10 @@ class _Builder:
             said = "requests.jsonl holds a key twice; it was changed. Put it back, then try again."
             raise LedgerError(said) from None
         self._db.execute("CREATE INDEX rows_not_ok ON rows (outcome) WHERE outcome <> 'ok'")
+
+    def _join_equal(self) -> None:
+        """Make a row of each that gets the answer of another, which is in no sum."""
+        self._db.execute(_JOIN_EQUAL)
 
     def _resolve(self) -> Repeats:
         """Choose where a request has several answers, and count the answers that belong to none."""

@@ -13,7 +13,7 @@ from genai_batch.resources.lines import MAX_KEY
 
 _ROW = """
 SELECT line, key, outcome, offset, length, finish_reason, input_tokens, output_tokens, thinking_tokens, cached_tokens,
-       cost_usd, attempt, error_code, has_media, request_offset, check_message
+       cost_usd, attempt, error_code, has_media, request_offset, check_message, sent_as
 FROM rows
 """
 _ABOUT = "SELECT name, value FROM about"
@@ -22,7 +22,7 @@ SELECT outcome, error_code, rows, input_tokens, output_tokens, thinking_tokens, 
 """
 _COLUMNS = """
 SELECT line, length, input_tokens, output_tokens, thinking_tokens FROM rows
-WHERE line > ? AND outcome <> 'missing' ORDER BY line LIMIT ?
+WHERE line > ? AND outcome <> 'missing' AND sent_as IS NULL ORDER BY line LIMIT ?
 """
 _FIRST_KEYS = """
 SELECT line, key FROM rows WHERE key >= CAST(? AS TEXT) AND key < CAST(? AS TEXT) LIMIT ?
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     `offset` and `length` are bytes in results.jsonl, which a missing row has not; `request` is where the line begins in
     requests.jsonl. `cost` is USD, exactly; `attempt` the one the row came from, 0 for a missing one; `error` the code
     or name of what went wrong; `media` whether there are pictures or sounds; `check` what a check said of an answer
-    that it turned down.
+    that it turned down. `sent_as` is the key of the row whose request is equal and was sent in its place, if one was.
     """
 
     n: int
@@ -67,10 +67,16 @@ class Entry(NamedTuple):
     media: bool
     request: int
     check: str | None
+    sent_as: str | None = None
+
+    @property
+    def sent_key(self) -> str:
+        """The key under which its request was sent."""
+        return self.sent_as or self.key
 
 
 class Total(NamedTuple):
-    """How many rows ended with an outcome and a code of an error, and their tokens."""
+    """How many rows that were sent ended with an outcome and a code of an error, and their tokens."""
 
     outcome: Outcome
     error: str | None

@@ -15,7 +15,8 @@ CREATE TABLE rows (
     offset INTEGER,
     length INTEGER,
     request_offset INTEGER NOT NULL,
-    check_message TEXT
+    check_message TEXT,
+    sent_as TEXT
 );
 CREATE TABLE totals (
     outcome TEXT NOT NULL,
@@ -30,6 +31,7 @@ CREATE TABLE totals (
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- What follows is there only while the index is made: the requests, and the rows as they came.
 CREATE TEMP TABLE request (line INTEGER PRIMARY KEY, key TEXT NOT NULL, offset INTEGER NOT NULL);
+CREATE TEMP TABLE equal (line INTEGER PRIMARY KEY, key TEXT NOT NULL, sent_as TEXT NOT NULL);
 CREATE TEMP TABLE answer (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL,

@@ -24,6 +24,7 @@ from genai_batch.resources.scanning.json_pieces import decode
 from genai_batch.resources.scanning.plain_lines import Batch, PlainLines
 from genai_batch.resources.scanning.rich_lines import RichLines
 from genai_batch.resources.scanning.settings import Settings, SettingsMemo
+from genai_batch.resources.scanning.sketch import Sketch
 from genai_batch.resources.scanning.tally import Kinds, Tally
 from genai_batch.resources.scanning.token_sample import WINDOW
 from genai_batch.resources.scanning.turns import Said, TurnsMemo
@@ -69,7 +70,7 @@ class Scanner:
         self._offset = self._blank = 0
         self._rich_runs = 0 if step else 1
         """Runs in which lines are not tried as plain ones, since most of them were not; all, where all is counted."""
-        self.keys = Keys()
+        self.keys, self.sketch = Keys(), Sketch(is_small=not step)
         self.lines = 0
 
     @property
@@ -133,6 +134,7 @@ class Scanner:
         if self._step:
             self._sample(run, batch, self._offset + start)
             self._expect(run, batch)
+            self.sketch.add_lines(run.lines, run.changed, run.sizes)
         self._tally.lay(run.sizes, run.sampled, run.counted, run.media)
 
     def _expect(self, run: "_Run", batch: Batch) -> None:
@@ -208,6 +210,7 @@ class Scanner:
             self._exactly(run, index, line)
             return
         self.keys.add((rich.key,))
+        self.sketch.add(rich.request)
         run.rich += bool(rich.sent) or not rich.said.is_text
         if rich.extra:
             run.send(index, rich.sent + b"\n")
@@ -228,6 +231,7 @@ class Scanner:
         self._doubts.add(read.doubts, run.first + index, read.key)
         if read.key is not None:
             self.keys.add((read.key,))
+            self.sketch.add(read.request)
         if read.faults:
             run.send(index, b"")
             return

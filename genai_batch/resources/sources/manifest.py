@@ -48,6 +48,7 @@ class Manifest(Recipe):
     stop_on_failures: Annotated[
         float | None, Field(gt=0, le=100, description="Stop once so many percent of the rows failed")
     ] = None
+    dedupe: Annotated[bool, Field(description="Send equal requests once; every key gets the answer")] = False
     defaults: Annotated[Recipe | None, Field(description="What holds for every item that does not say otherwise")] = (
         None
     )

@@ -10,10 +10,18 @@ import msgspec
 from blake3 import blake3
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from genai_batch.resources import equals
 from genai_batch.resources.untyped import is_list, items
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
-_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Line(msgspec.Struct):
+    key: str
+    request: msgspec.Raw
+
+
+_line = msgspec.json.Decoder(_Line).decode
 
 
 def _keys(given: Any) -> Any:
@@ -70,7 +78,9 @@ class Sent:
 
     def has(self, key: str, request: dict[str, Any]) -> bool:
         """Whether this request is the last that was sent under this key."""
-        found = self._db.execute("SELECT 1 FROM sent WHERE key = ? AND request = ?", (_hash(key), _hash(request)))
+        found = self._db.execute(
+            "SELECT 1 FROM sent WHERE key = ? AND request = ?", (_hash(key), equals.digest_of(_encode(request)))
+        )
         return found.fetchone() is not None
 
     def close(self) -> None:
@@ -79,12 +89,17 @@ class Sent:
 
 
 def _hashes(requests: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Hash each key and its request; a key that got the answer of another row has the request of that."""
+    rows = equals.rows(requests.with_name(equals.NAME))
+    equal = next(rows, None)
     with requests.open("rb") as file:
-        for line in file:
-            value = _decode(line)
-            yield _hash(value["key"]), _hash(value["request"])
+        for line in map(_line, file):
+            request = equals.digest_of(line.request)
+            yield _hash(line.key), request
+            while equal and equal.sent_as == line.key:
+                yield _hash(equal.key), request
+                equal = next(rows, None)
 
 
-def _hash(value: Any) -> bytes:
-    """The content of a key or a request, whatever the order of its members."""
-    return blake3(_encode(value)).digest(16)
+def _hash(key: str) -> bytes:
+    return blake3(key.encode()).digest(16)

@@ -11,7 +11,8 @@ class Settings(NamedTuple):
 
     `changed_since` is the job that these were compared with; what that had sent is left out. `files` is where the
     local files are kept that the requests name, `beside` where outputs and columns are, by key. `stop_on_failures` is
-    the percentage of failed rows at which it stops.
+    the percentage of failed rows at which it stops. `dedupe` asks that equal requests are sent once; where that was
+    done, `equal` is the file of the rows that get the answer of another, and `rows` counts them and the others.
     """
 
     name: str | None = None
@@ -21,7 +22,10 @@ class Settings(NamedTuple):
     deadline_h: float | None = None
     fallback: Literal["standard"] | None = None
     stop_on_failures: float | None = None
+    dedupe: bool = False
     warnings: tuple[Problem, ...] = ()
     changed_since: str | None = None
     files: Path | None = None
     beside: Path | None = None
+    equal: Path | None = None
+    rows: int | None = None

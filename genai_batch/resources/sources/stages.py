@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
 _OF_ALL = frozenset({"name", "max_cost_usd", "lane", "select", "defaults", "stages"})
 _OF_STAGE = frozenset({
     "name", "from", "items", "data", "sheet", "folder", "include", "ignore", "group", "strict", "job_id", "outcome",
-    "key", "select", "lane", "fallback", "defaults",
+    "key", "select", "lane", "fallback", "dedupe", "defaults",
 })  # fmt: skip
 _SOURCES = ("from", "items", "data", "folder", "job_id")
 _SAYS = frozenset({"prompt", "prompt_file", "contents", "request"})

@@ -119,9 +119,9 @@ def _left_out(stages: Stages, stage: Stage) -> str:
     if stage.reads is None:
         return ""
     source, job = stages.jobs[stage.reads], stages.jobs[stage.number]
-    if (lost := source.requests - job.requests) <= 0 or stage.outcome == "any":
+    if (lost := source.row_count - job.row_count) <= 0 or stage.outcome == "any":
         return ""
-    named = f"{lost:,} of {source.requests:,} rows of {stages.all[stage.reads].name} are not in {stage.name}"
+    named = f"{lost:,} of {source.row_count:,} rows of {stages.all[stage.reads].name} are not in {stage.name}"
     return f"{named}; answers of rows sent again do not flow on by themselves."
 
 
