@@ -5,26 +5,76 @@ those that it names, and not all that were made of a source: keys like `1` or `r
 and a source that was edited or moved could not be told from another.
 """
 
-from collections.abc import Generator
+from array import array
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from genai_batch.resources import jobs
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.results import Results, read_results
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.tools.workspace import Workspace
 
 _MOST = 200
 """Jobs that are compared with."""
+_PAGE = 1_000
+
+
+class SentRows:
+    """The requests of one job that were answered or are under way; those of a job that was cancelled may be neither."""
+
+    def __init__(self, workspace: Workspace, job: Job) -> None:
+        """Look up which rows were never answered."""
+        self.job, self._requests = job, jobs.requests_file(workspace.home, job.id)
+        self._unsent = _unsent(workspace, job)
+
+    @property
+    def count(self) -> int:
+        """The number of requests."""
+        return self.job.requests - len(self._unsent)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Read the lines of the requests."""
+        unsent = iter(self._unsent)
+        skipped = next(unsent, None)
+        with self._requests.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if number == skipped:
+                    skipped = next(unsent, None)
+                else:
+                    yield line
+
+
+def _unsent(workspace: Workspace, job: Job) -> "array[int]":
+    """List the rows, by their numbers, that have no answer and for which none is under way."""
+    is_first = not job.is_over and not job.attempt
+    if is_first or (job.is_over and job.counts is not None and not job.counts.get("missing")):
+        return array("q")
+    latest = jobs.requests_file(workspace.home, job.id, job.attempt)
+    under_way: set[str] = set()
+    if not job.is_over and latest.exists():
+        with latest.open("rb") as lines:
+            under_way.update(msgspec.json.decode(line)["key"] for line in lines)
+
+    def missing(results: Results) -> "array[int]":
+        numbers, after = array("q"), 0
+        while page := results.page("missing", after, _PAGE):
+            numbers.extend(entry.n for entry in page if entry.key not in under_way)
+            after = page[-1].n
+        return numbers
+
+    return read_results(workspace.home, job, missing)
 
 
 class Before(NamedTuple):
-    """The requests of earlier jobs that are compared with, the latest first; `job_id` is the latest."""
+    """The rows of earlier jobs that are compared with, the latest first; `job_id` is the latest."""
 
     job_id: str
-    requests: tuple[Path, ...]
+    rows: tuple[SentRows, ...]
 
 
 async def before(workspace: Workspace, selection: Selection, model: str | None) -> Before | None:
@@ -41,7 +91,7 @@ async def before(workspace: Workspace, selection: Selection, model: str | None) 
     if model is not None and model.removeprefix("models/") != job.model:
         return None
     earlier = chain(workspace, job)
-    return Before(job.id, tuple(jobs.requests_file(workspace.home, each.id) for each in earlier))
+    return Before(job.id, tuple(SentRows(workspace, each) for each in earlier))
 
 
 def chain(workspace: Workspace, job: Job) -> list[Job]:
@@ -68,8 +118,8 @@ def sent(before: Before | None) -> Generator[Sent | None]:
     if before is None:
         yield None
         return
-    found = Sent(before.requests)
+    rows = Sent(before.rows)
     try:
-        yield found
+        yield rows
     finally:
-        found.close()
+        rows.close()

@@ -122,6 +122,7 @@ class Compiler:
             if rows == 1 and beside is not None and (types := self._supply.types()):
                 beside.write(extras.header({_apart(name): kind for name, kind in types.items()}))
             made.put(target, beside)
+        self._report_moved(sent.moved if sent else 0)
         self._tell_overwritten()
         self._taken.close()
         self._cells.report(self.found)
@@ -272,6 +273,13 @@ class Compiler:
                 f"output {brief(name, 80)!r} is a file that is read here{more}: written beside the manifest, it is lost"
             )
             self.found.warn(said, "have the results written to a folder of their own")
+
+    def _report_moved(self, rows: int) -> None:
+        if not rows:
+            return
+        problem = f"{rows:,} requests were sent under another number of a row, since the rows have no keys"
+        loss = "in a table of results, new answers take the place of earlier ones with the same number"
+        self.found.warn(f"{problem}; {loss}", "name a column as key, or write to a new folder")
 
     def _report_encrypted(self) -> None:
         if not self._encrypted:
