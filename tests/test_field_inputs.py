@@ -839,3 +839,141 @@ def test_given_any_names_of_columns_then_each_fills_a_template(columns: dict[str
             assert templates.text(f"{{{{ _row[{quoted}] }}}}", columns) == value
         if "{" not in name and "}" not in name and "|" not in name and name not in ("true", "false", "none"):
             assert templates.text(f"{{{{ {name} }}}}", columns) == value, name
+
+
+def of_item(**fields: Any) -> str:
+    """A manifest with one item."""
+    return json.dumps({"items": [{"id": "a", "prompt": "x", **fields}]})
+
+
+SETTINGS = {
+    "a config with a misspelled member, then that is a problem": Given(
+        "a.json",
+        of_item(config={"temprature": 0.2, "maxOutputTokens": 50}),
+        {},
+        "'temprature' in config is no setting of a request Fix: did you mean 'temperature'?",
+    ),
+    "a config with a member of the SDK only, then that is a problem": Given(
+        "a.json", of_item(config={"max_output_tokens": 50, "http_options": {}}), {}, "'http_options' in config"
+    ),
+    "a config with another API's name, then Gemini's is told": Given(
+        "a.json",
+        of_item(config={"max_completion_tokens": 5}),
+        {},
+        "in config is no setting of a request Fix: write max",
+    ),
+    "a slip in a config of defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"config": {"topp": 1}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'topp' in config",
+    ),
+    "a slip in a config of the manifest, then that is a problem": Given(
+        "a.json", '{"config": {"topk": 1}, "items": [{"id": "a", "prompt": "x"}]}', {}, "'topk' in config"
+    ),
+    "a config that is a text, then it is a column": Given("a.json", of_item(config="fast"), {}, {"a": "x"}, "-"),
+    "a setting twice in an item, then that is a problem": Given(
+        "a.json",
+        of_item(temperature=0.3, max_tokens=500, generationConfig={"temperature": 1, "maxOutputTokens": 100}),
+        {},
+        "sets temperature twice, to 0.3 and to 1; keep one of them",
+    ),
+    "a setting twice that is the same, then nothing is said": Given(
+        "a.json", of_item(temperature=1, generationConfig={"temperature": 1.0}), {}, {"a": "x"}, "-"
+    ),
+    "a voice twice, then that is a problem": Given(
+        "a.json",
+        of_item(voice="Kore", speechConfig={"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Puck"}}}),
+        {},
+        "twice, to Kore and to Puck",
+    ),
+    "a setting twice in defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"max_tokens": 5, "maxOutputTokens": 6}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'maxOutputTokens' says again",
+    ),
+    "a setting of the manifest that defaults set otherwise, then that is a problem": Given(
+        "a.json",
+        '{"temperature": 0.2, "defaults": {"config": {"temperature": 0.9}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "'temperature' is set in defaults too, to something else",
+    ),
+    "a form and a type of the answer that differ, then that is a problem": Given(
+        "a.json",
+        of_item(response_format="json", response_mime_type="text/plain"),
+        {},
+        "sets response_mime_type twice",
+    ),
+    "a setting beside a whole request, then that is a problem": Given(
+        "a.json",
+        '{"items": [{"id": "a", "request": {"contents": []}, "temperature": 1}]}',
+        {},
+        "has a request and 'temperature' beside it",
+    ),
+    "a form of the answer that no API has, then that is a problem": Given(
+        "a.json", of_item(response_format="xml"), {}, "response_format 'xml' is no form of an answer"
+    ),
+    "a message column that a template uses, then nothing is said": Given(
+        "a.json",
+        '{"prompt": "See {{ messages }}", "items": [{"id": "a", "messages": "x"}]}',
+        {},
+        {"a": "See x"},
+        "-",
+    ),
+}
+BUILDS.update(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "native"),
+    [
+        ("max_completion_tokens", 5, "write max_output_tokens"),
+        ("reasoning_effort", "low", "write thinking_level: low"),
+        ("params", {"temperature": 1}, "write its members beside the prompt"),
+        ("parameters", {"maxOutputTokens": 1}, "write its members beside the prompt"),
+        ("thinking", {"budget": 1}, "or thinking_budget"),
+        ("google_search", True, "write tools: [{google_search: {}}]"),
+        ("instructions", "Be brief.", "write system"),
+        ("systemMessage", "Be brief.", "write system"),
+        ("messages", [], "write prompt, or contents"),
+        ("top_logprobs", 3, "write response_logprobs: true"),
+        ("tool_choice", "auto", "write tool_config"),
+    ],
+)
+async def test_given_a_setting_under_the_name_of_another_api_then_geminis_name_is_told(
+    world: World, field: str, value: Any, native: str
+) -> None:
+    put(world, {"a.json": of_item(**{field: value})})
+    async with world.client() as client:
+        told = await call(client, "build_requests", data="a.json", output_path="a.jsonl")
+    (warning,) = [each for each in told["warnings"] if "is kept beside the answer" in each["problem"]]
+    assert field in warning["problem"]
+    assert native in warning["fix"]
+
+
+@pytest.mark.parametrize(
+    ("value", "settings"),
+    [
+        ("json", {"responseMimeType": "application/json"}),
+        ({"type": "json_object"}, {"responseMimeType": "application/json"}),
+        ({"type": "text"}, None),
+        (
+            {"type": "json_schema", "json_schema": STRICT},
+            {"responseMimeType": "application/json", "responseSchema": SCHEMA},
+        ),
+        ({"text": {"mimeType": "text/plain"}}, {"responseFormat": {"text": {"mimeType": "text/plain"}}}),
+    ],
+)
+async def test_given_a_form_of_the_answer_then_it_is_geminis(world: World, value: Any, settings: Any) -> None:
+    put(world, {"a.json": of_item(response_format=value)})
+    async with world.client() as client:
+        (only,) = await built(client, world, data="a.json")
+    assert only["request"].get("generationConfig") == settings
+
+
+async def test_given_variants_and_a_seed_of_geminis_then_each_has_its_own(world: World) -> None:
+    put(world, {"a.json": of_item(count=2, generationConfig={"seed": 5})})
+    async with world.client() as client:
+        rows = await built(client, world, data="a.json")
+    assert [each["request"]["generationConfig"]["seed"] for each in rows] == [5, 6]

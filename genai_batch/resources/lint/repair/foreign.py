@@ -129,7 +129,7 @@ def _chat(reader: _Reader) -> list[Object]:
     settings = reader.settings()
     if (stop := reader.take("stop")) is not None:
         settings["stopSequences"] = stop if is_list(stop) else [stop]
-    _answer_format(as_object(reader.take("response_format")), settings)
+    answer_format(as_object(reader.take("response_format")), settings)
     _effort(reader.take("reasoning_effort"), settings, reader)
     request = _request(as_list(reader.take("messages")), reader, settings)
     _functions(reader, request)
@@ -139,7 +139,7 @@ def _chat(reader: _Reader) -> list[Object]:
 def _responses(reader: _Reader) -> list[Object]:
     """A call of OpenAI's responses."""
     settings = reader.settings()
-    _answer_format(as_object(as_object(reader.take("text")).get("format")), settings)
+    answer_format(as_object(as_object(reader.take("text")).get("format")), settings)
     _effort(as_object(reader.take("reasoning")).get("effort"), settings, reader)
     field = reader.take("input")
     turns = [{"role": "user", "content": field}] if isinstance(field, str) else as_list(field)
@@ -307,7 +307,7 @@ def _result(field: Any, content: Any, names: Mapping[str, str]) -> Object:
     return {"functionResponse": {"name": names.get(str(field), str(field)), "response": {"result": text}}}
 
 
-def _answer_format(field: Object, settings: Object) -> None:
+def answer_format(field: Object, settings: Object) -> None:
     """The form of an answer: text, JSON, or JSON of a schema."""
     if field.get("type") in ("json_object", "json_schema"):
         settings["responseMimeType"] = "application/json"
