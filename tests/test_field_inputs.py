@@ -107,6 +107,60 @@ SPREADSHEETS = {
         {"prompt": "{{ x }}"},
         {"1": "What is #N/A?"},
     ),
+    "an error value of any program or language in a CSV, then it is empty": Given(
+        "a.csv",
+        'id,x\n1,#ERROR!\n2,Err:502\n3,#NV\n4,#FIELD!\n5," #N/A "\n6,#¿NOMBRE?\n7,Err:late\n8,#NVA\n',
+        {"prompt": "x{{ x }}"},
+        {"1": "x", "2": "x", "3": "x", "4": "x", "5": "x", "6": "x", "7": "xErr:late", "8": "x#NVA"},
+        "cells with an error like #N/A: 6, the first in column 'x'",
+    ),
+    "an error value in a text cell, then it is empty, and that is said": Given(
+        "a.xlsx",
+        sheet([["id", "x"], *enumerate(["#ERROR!", "Err:502", "#NV", " #N/A ", "#WERT!", "What is #N/A?"])]),
+        {"prompt": "x{{ x }}"},
+        {"0": "x", "1": "x", "2": "x", "3": "x", "4": "x", "5": "xWhat is #N/A?"},
+        "cells with an error like #N/A: 5, the first in column 'x'",
+    ),
+    "signs as .xlsx writes them, then they are read": Given(
+        "a.xlsx",
+        sheet([["id", "a_x000D_b"], [1, "one_x000D_\ntwo"], [2, "_x005F_x0041_ _xD83D__xDE00_ _xyz_ _x41_"]]),
+        {"prompt": "{{ row['a\\rb'] }}"},
+        {"1": "one\r\ntwo", "2": "_x0041_ 😀 _xyz_ _x41_"},
+    ),
+    "a range merged over columns, then it holds for each": Given(
+        "a.xlsx",
+        sheet([["id", "x", "y"], [1, "a", None], [2, "b", "c"]], ("B2:C2",)),
+        {"prompt": "{{ x }}{{ y }}"},
+        {"1": "aa", "2": "bc"},
+        "merged range: 1, the first in column 'y'",
+    ),
+    "a range merged over rows and columns, then it holds for all cells": Given(
+        "a.xlsx",
+        sheet([["x", "y", "z"], ["a", None, 1], [None, None, 2], [None, None, 3], [None, None, 4]], ("A2:B4",)),
+        {"prompt": "p{{ x }}{{ y }}", "fields": {"key": "z"}},
+        {"1": "paa", "2": "paa", "3": "paa", "4": "p"},
+        "merged range: 5",
+    ),
+    "a range merged beyond the columns that have names, then it ends with them": Given(
+        "a.xlsx",
+        sheet([["id", "x"], [1, "a"], [2, "b"]], ("B2:F3",)),
+        {"prompt": "{{ x }}"},
+        {"1": "a", "2": "a"},
+    ),
+    "several sheets and no choice, then it is said which is read": Given(
+        "a.xlsx",
+        sheet(LIST, more=("Prices", "Notes")),
+        {"prompt": "{{ name }}"},
+        {"1": "Mug", "2": "Cup"},
+        "the sheet 'Sheet' is read, and not 'Prices', 'Notes'",
+    ),
+    "several sheets and a choice, then nothing is said": Given(
+        "a.xlsx",
+        sheet(LIST, more=("Prices",)),
+        {"prompt": "{{ name }}", "fields": {"sheet": "Sheet"}},
+        {"1": "Mug", "2": "Cup"},
+        "-",
+    ),
     "a key with zeros before it in a sheet, then it keeps them": Given(
         "a.xlsx", sheet([["sku", "x"], ["00007", "a"]]), {"prompt": "{{ x }}", "fields": {"key": "sku"}}, {"00007": "a"}
     ),
@@ -977,3 +1031,12 @@ async def test_given_variants_and_a_seed_of_geminis_then_each_has_its_own(world:
     async with world.client() as client:
         rows = await built(client, world, data="a.json")
     assert [each["request"]["generationConfig"]["seed"] for each in rows] == [5, 6]
+
+
+async def test_given_a_pipe_in_a_folder_then_it_is_left_out_and_named(world: World) -> None:
+    put(world, {"f/a.txt": "hi"})
+    os.mkfifo(world.work / "f" / "pipe.txt")
+    async with world.client() as client:
+        told = await call(client, "build_requests", folder="f", prompt="Read.", output_path="a.jsonl")
+    assert told["requests"] == 1
+    assert "'pipe.txt' is a pipe, a socket or a device, and no file; it is left out" in str(told["warnings"])
