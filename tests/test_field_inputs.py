@@ -977,6 +977,34 @@ SETTINGS = {
     ),
 }
 BUILDS.update(SETTINGS)
+WRITTEN = {
+    "{{ row.size }}": "",
+    "{{ row.size | upper }}": "",
+    "{{ row.get('size') }}": "",
+    "{{ size ~ name }}": "Mug",
+    "{{ (size ~ name) | upper }}": "MUG",
+    "{{ name + size }}": "Mug",
+    "{{ size if name else 1 }}": "",
+    "{{ [name, size] | join(',') }}": "Mug,",
+    "{{ size.upper() }}": "",
+    "{{ row['size'] }}": "",
+}
+UNWRITTEN = (
+    "{{ row.size | default('-', true) }}",
+    "{% if row.size %}{{ row.size }}{% endif %}",
+    "{% if row['size'] %}{{ size }}{% endif %}",
+    "{{ row.size if row.size else 1 }}",
+    "{{ size or 'plain' }}",
+    "{{ name ~ (size | default('x', true)) }}",
+)
+
+
+@pytest.mark.parametrize("template", [*WRITTEN, *UNWRITTEN])
+def test_given_an_empty_cell_in_an_expression_then_it_counts_where_it_is_written(template: str) -> None:
+    templates = Templates()
+    text = templates.text(template, {"name": "Mug", "size": ""})
+    assert templates.empty == ({"size"} if template in WRITTEN else set())
+    assert text == WRITTEN.get(template, text)
 
 
 @pytest.mark.parametrize(

@@ -217,29 +217,51 @@ def _blobs_in(value: Any) -> list[Blob]:
 
 def _written(tree: nodes.Template) -> Iterator[str]:
     """The columns whose cells a template writes as they are, without asking first whether they hold anything."""
-    asked = {
-        name.name
-        for condition in tree.find_all((nodes.If, nodes.CondExpr))
-        for name in (condition.test, *condition.test.find_all(nodes.Name))
-        if isinstance(name, nodes.Name)
-    }
+    conditions = [condition.test for condition in tree.find_all((nodes.If, nodes.CondExpr))]
+    expressions = [part for test in conditions for part in (test, *test.find_all(nodes.Expr))]
+    asked = {_column(expression) for expression in expressions}
     for output in tree.find_all(nodes.Output):
         for node in output.nodes:
-            if (name := _column_of(node)) is not None and name not in asked:
-                yield name
+            yield from (name for name in _columns_in(node) if name not in asked)
 
 
-def _column_of(node: nodes.Node | None) -> str | None:
-    """The column that an expression is, filters aside; None where it has a default or is something else."""
-    while isinstance(node, nodes.Filter):
-        if node.name in ("default", "d"):
-            return None
-        node = node.node
+def _columns_in(node: nodes.Node | None) -> Iterator[str]:
+    """The columns whose cells become part of the text of an expression; one with a default does not count."""
+    if (name := _column(node)) is not None:
+        yield name
+        return
+    parts: list[nodes.Node | None] = []
+    if isinstance(node, nodes.Filter) and node.name not in ("default", "d"):
+        parts = [node.node]
+    elif isinstance(node, nodes.Concat | nodes.List):
+        parts = [*(node.nodes if isinstance(node, nodes.Concat) else node.items)]
+    elif isinstance(node, nodes.Add):
+        parts = [node.left, node.right]
+    elif isinstance(node, nodes.CondExpr):
+        parts = [node.expr1, node.expr2]
+    elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
+        parts = [node.node.node]
+    for part in parts:
+        yield from _columns_in(part)
+
+
+def _column(node: nodes.Node | None) -> str | None:
+    """The column that an expression is: `name`, `row.name`, `row["name"]` or `row.get("name")`; None for any other."""
     if isinstance(node, nodes.Name):
         return node.name
-    if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name) and isinstance(node.arg, nodes.Const):
-        return str(node.arg.value) if node.node.name.rstrip("_") in ("row", ROW) else None
-    return None
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr == "get":
+        return _constant(node.args[0]) if _is_row(node.node.node) and len(node.args) == 1 else None
+    if isinstance(node, nodes.Getattr) and _is_row(node.node):
+        return node.attr
+    return _constant(node.arg) if isinstance(node, nodes.Getitem) and _is_row(node.node) else None
+
+
+def _is_row(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name.rstrip("_") in ("row", ROW)
+
+
+def _constant(node: nodes.Node | None) -> str | None:
+    return str(node.value) if isinstance(node, nodes.Const) else None
 
 
 def _undefined(error: UndefinedError, columns: Mapping[str, Any]) -> TemplateFault:
