@@ -380,6 +380,145 @@ ENDS = {
 BUILDS = {**SPREADSHEETS, **PARQUET, **NAMES, **CELLS, **BRACES, **PROMPTS, **ENDS}
 
 
+def of_item(**fields: Any) -> str:
+    """A manifest with one item."""
+    return json.dumps({"items": [{"id": "a", "prompt": "x", **fields}]})
+
+
+SETTINGS = {
+    "a config with a misspelled member, then that is a problem": Given(
+        "a.json",
+        of_item(config={"temprature": 0.2, "maxOutputTokens": 50}),
+        {},
+        "'temprature' in config is no setting of a request Fix: did you mean 'temperature'?",
+    ),
+    "a config with a member of the SDK only, then that is a problem": Given(
+        "a.json", of_item(config={"max_output_tokens": 50, "http_options": {}}), {}, "'http_options' in config"
+    ),
+    "a config with another API's name, then Gemini's is told": Given(
+        "a.json",
+        of_item(config={"max_completion_tokens": 5}),
+        {},
+        "in config is no setting of a request Fix: write max",
+    ),
+    "a slip in a config of defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"config": {"topp": 1}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'topp' in config",
+    ),
+    "a slip in a config of the manifest, then that is a problem": Given(
+        "a.json", '{"config": {"topk": 1}, "items": [{"id": "a", "prompt": "x"}]}', {}, "'topk' in config"
+    ),
+    "a config that is a text, then it is a column": Given("a.json", of_item(config="fast"), {}, {"a": "x"}, "-"),
+    "a setting twice in an item, then that is a problem": Given(
+        "a.json",
+        of_item(temperature=0.3, max_tokens=500, generationConfig={"temperature": 1, "maxOutputTokens": 100}),
+        {},
+        "sets temperature twice, to 0.3 and to 1; keep one of them",
+    ),
+    "a setting twice that is the same, then nothing is said": Given(
+        "a.json", of_item(temperature=1, generationConfig={"temperature": 1.0}), {}, {"a": "x"}, "-"
+    ),
+    "a voice twice, then that is a problem": Given(
+        "a.json",
+        of_item(voice="Kore", speechConfig={"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Puck"}}}),
+        {},
+        "twice, to Kore and to Puck",
+    ),
+    "a setting twice in defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"max_tokens": 5, "maxOutputTokens": 6}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'maxOutputTokens' says again",
+    ),
+    "a setting of the manifest that defaults set otherwise, then that is a problem": Given(
+        "a.json",
+        '{"temperature": 0.2, "defaults": {"config": {"temperature": 0.9}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "'temperature' is set in defaults too, to something else",
+    ),
+    "a form and a type of the answer that differ, then that is a problem": Given(
+        "a.json",
+        of_item(response_format="json", response_mime_type="text/plain"),
+        {},
+        "sets response_mime_type twice",
+    ),
+    "a setting beside a whole request, then that is a problem": Given(
+        "a.json",
+        '{"items": [{"id": "a", "request": {"contents": []}, "temperature": 1}]}',
+        {},
+        "has a request and 'temperature' beside it",
+    ),
+    "a form of the answer that no API has, then that is a problem": Given(
+        "a.json", of_item(response_format="xml"), {}, "response_format 'xml' is no form of an answer"
+    ),
+    "a message column that a template uses, then nothing is said": Given(
+        "a.json",
+        '{"prompt": "See {{ messages }}", "items": [{"id": "a", "messages": "x"}]}',
+        {},
+        {"a": "See x"},
+        "-",
+    ),
+}
+BUILDS.update(SETTINGS)
+MIXED = parquet(
+    "SELECT 1 AS id, {'bytes': ?::BLOB, 'path': 'a.png'} AS image UNION ALL "
+    "SELECT 2, {'bytes': NULL, 'path': 'cup.png'} ORDER BY 1",
+    PNG,
+)
+PICTURES = {
+    "an empty list of pictures, then its row is named": Given(
+        "a.jsonl",
+        '{"id": "1", "imgs": []}\n{"id": "2", "imgs": ["cup.png", null, "cup.png"]}\n',
+        {"prompt": "Look", "fields": {"images": ["{{ imgs }}"]}},
+        {"1": "Look", "2": "Look"},
+        "1 row has no file where the template names one: row 1 (key '1')",
+        {"cup.png": PNG},
+    ),
+    "a list with an empty name, then its row is named": Given(
+        "a.jsonl",
+        '{"id": "1", "imgs": ["", null]}\n',
+        {"prompt": "Look", "fields": {"images": ["{{ imgs }}"]}},
+        {"1": "Look"},
+        "1 row has no file",
+    ),
+    "a path of a file with bytes and of one without, then both are written": Given(
+        "a.parquet",
+        MIXED,
+        {"prompt": "{{ image.path }} {{ image['path'] }}"},
+        {"1": "a.png a.png", "2": "cup.png cup.png"},
+    ),
+    "a row as JSON with a path without bytes, then it is a text": Given(
+        "a.parquet",
+        parquet("SELECT 1 AS id, {'bytes': NULL::BLOB, 'path': 'cup.png'} AS image"),
+        {"prompt": "{{ [image] | tojson }} {{ [image] }}"},
+        {"1": '["cup.png"] ["cup.png"]'},
+    ),
+    "the bytes of a file in a text, then the column is named": Given(
+        "a.parquet",
+        HOSTED,
+        {"prompt": "See {{ image.bytes }}"},
+        "the column 'image' holds bytes, which no text can hold",
+    ),
+    "a member that no file has, then the column is named": Given(
+        "a.parquet", HOSTED, {"prompt": "See {{ image.content }}"}, "in the column 'image', and 'content' is neither"
+    ),
+    "the bytes of a file without any, then its row is named": Given(
+        "a.parquet",
+        MIXED,
+        {"prompt": "Look", "fields": {"images": ["{{ image.bytes }}"]}},
+        {"1": "Look", "2": "Look"},
+        "1 row has no file where the template names one: row 2",
+    ),
+    "standard input as data of a manifest, then it is said": Given(
+        "a.yaml", "data: '-'\nprompt: x\n", {}, "data '-' is standard input, which a manifest cannot name"
+    ),
+    "a table without an ending, then that is said": Given("a", "id\n1\n", {"prompt": "x"}, "its name has no ending"),
+}
+BUILDS.update(PICTURES)
+
+
 @pytest.mark.parametrize("name", BUILDS)
 async def test_given_a_table_or_a_manifest_then(world: World, name: str) -> None:
     case = BUILDS[name]
@@ -401,6 +540,8 @@ async def test_given_a_table_or_a_manifest_then(world: World, name: str) -> None
 @pytest.mark.parametrize(
     ("content", "field", "kinds"),
     [
+        (HOSTED, "{{ image.bytes }}", ["image/png"]),
+        (LISTED, "{{ pages[1].bytes }}", ["image/jpeg"]),
         (HOSTED, "{{ image }}", ["image/png"]),
         (LISTED, "{{ pages }}", ["image/png", "image/jpeg"]),
         (BARE, '{{ row["scan"] }}', ["image/jpeg"]),
@@ -821,6 +962,13 @@ async def test_given_a_pipe_then_it_is_a_source_of_any_kind(world: World, source
     assert "can be sent: 1" in command(world, "estimate", source, stdin=made).stdout
     table = command(world, "build", source, "--prompt", "{{ x }}", "--output", "a.jsonl", stdin=b"id,x\n1,a\n2,b\n")
     assert "wrote   2 requests" in table.stdout
+    items = json.dumps({"model": MODEL, "items": [{"id": "a", "prompt": "hi"}]}).encode()
+    assert "can be sent: 1" in command(world, "estimate", source, stdin=items).stdout
+    assert "can be sent: 1" in command(world, "estimate", source, stdin=items + b"\n").stdout
+    told = command(
+        world, "build", "--set", f"data={source}", "--prompt", "{{ x }}", "--output", "b.jsonl", stdin=b"x\n1\n"
+    )
+    assert told.returncode == 0, told.stderr
 
 
 async def test_given_nothing_at_the_other_side_of_a_pipe_then_no_command_hangs(world: World) -> None:
@@ -895,88 +1043,6 @@ def test_given_any_names_of_columns_then_each_fills_a_template(columns: dict[str
             assert templates.text(f"{{{{ {name} }}}}", columns) == value, name
 
 
-def of_item(**fields: Any) -> str:
-    """A manifest with one item."""
-    return json.dumps({"items": [{"id": "a", "prompt": "x", **fields}]})
-
-
-SETTINGS = {
-    "a config with a misspelled member, then that is a problem": Given(
-        "a.json",
-        of_item(config={"temprature": 0.2, "maxOutputTokens": 50}),
-        {},
-        "'temprature' in config is no setting of a request Fix: did you mean 'temperature'?",
-    ),
-    "a config with a member of the SDK only, then that is a problem": Given(
-        "a.json", of_item(config={"max_output_tokens": 50, "http_options": {}}), {}, "'http_options' in config"
-    ),
-    "a config with another API's name, then Gemini's is told": Given(
-        "a.json",
-        of_item(config={"max_completion_tokens": 5}),
-        {},
-        "in config is no setting of a request Fix: write max",
-    ),
-    "a slip in a config of defaults, then that is a problem": Given(
-        "a.json",
-        '{"defaults": {"config": {"topp": 1}}, "items": [{"id": "a", "prompt": "x"}]}',
-        {},
-        "defaults: 'topp' in config",
-    ),
-    "a slip in a config of the manifest, then that is a problem": Given(
-        "a.json", '{"config": {"topk": 1}, "items": [{"id": "a", "prompt": "x"}]}', {}, "'topk' in config"
-    ),
-    "a config that is a text, then it is a column": Given("a.json", of_item(config="fast"), {}, {"a": "x"}, "-"),
-    "a setting twice in an item, then that is a problem": Given(
-        "a.json",
-        of_item(temperature=0.3, max_tokens=500, generationConfig={"temperature": 1, "maxOutputTokens": 100}),
-        {},
-        "sets temperature twice, to 0.3 and to 1; keep one of them",
-    ),
-    "a setting twice that is the same, then nothing is said": Given(
-        "a.json", of_item(temperature=1, generationConfig={"temperature": 1.0}), {}, {"a": "x"}, "-"
-    ),
-    "a voice twice, then that is a problem": Given(
-        "a.json",
-        of_item(voice="Kore", speechConfig={"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Puck"}}}),
-        {},
-        "twice, to Kore and to Puck",
-    ),
-    "a setting twice in defaults, then that is a problem": Given(
-        "a.json",
-        '{"defaults": {"max_tokens": 5, "maxOutputTokens": 6}, "items": [{"id": "a", "prompt": "x"}]}',
-        {},
-        "defaults: 'maxOutputTokens' says again",
-    ),
-    "a setting of the manifest that defaults set otherwise, then that is a problem": Given(
-        "a.json",
-        '{"temperature": 0.2, "defaults": {"config": {"temperature": 0.9}}, "items": [{"id": "a", "prompt": "x"}]}',
-        {},
-        "'temperature' is set in defaults too, to something else",
-    ),
-    "a form and a type of the answer that differ, then that is a problem": Given(
-        "a.json",
-        of_item(response_format="json", response_mime_type="text/plain"),
-        {},
-        "sets response_mime_type twice",
-    ),
-    "a setting beside a whole request, then that is a problem": Given(
-        "a.json",
-        '{"items": [{"id": "a", "request": {"contents": []}, "temperature": 1}]}',
-        {},
-        "has a request and 'temperature' beside it",
-    ),
-    "a form of the answer that no API has, then that is a problem": Given(
-        "a.json", of_item(response_format="xml"), {}, "response_format 'xml' is no form of an answer"
-    ),
-    "a message column that a template uses, then nothing is said": Given(
-        "a.json",
-        '{"prompt": "See {{ messages }}", "items": [{"id": "a", "messages": "x"}]}',
-        {},
-        {"a": "See x"},
-        "-",
-    ),
-}
-BUILDS.update(SETTINGS)
 WRITTEN = {
     "{{ row.size }}": "",
     "{{ row.size | upper }}": "",

@@ -34,6 +34,27 @@ class Blob:
     def __str__(self) -> str:
         raise BytesInText(self.column)
 
+    @property
+    def bytes(self) -> "Blob":
+        """The same, as a template names a struct of bytes and a path."""
+        return self
+
+
+class FilePath(str):
+    """The path in a struct of bytes and a path that has no bytes, named in a template as the path of a `Blob` is."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """The path itself."""
+        return str(self)
+
+    @property
+    def bytes(self) -> None:
+        """Nothing: the bytes are in the file."""
+        return None
+
 
 _OF_BLOB = frozenset({"bytes", "path", "sampling_rate"})
 
@@ -50,13 +71,13 @@ def with_blobs(value: Any, column: str) -> Any:
     if value.keys() <= _OF_BLOB and isinstance(content, bytes):
         return Blob(column, content, path if isinstance(path, str) else None)
     if value.keys() <= _OF_BLOB and {"bytes", "path"} <= value.keys():
-        return path
+        return FilePath(path) if isinstance(path, str) else path
     return {str(name): with_blobs(each, column) for name, each in value.items()}
 
 
 def without_blobs(value: Any) -> Any:
     """The same value as JSON can hold it: a `Blob` is the path of its file, or nothing."""
-    if isinstance(value, Blob):
+    if isinstance(value, Blob | FilePath):
         return value.path
     if is_list(value):
         return [without_blobs(each) for each in value]

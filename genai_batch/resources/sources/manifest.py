@@ -185,6 +185,9 @@ def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
     if len(sources) != 1:
         said = f"has {' and '.join(sources)}" if sources else "has no items"
         found.problem(said, "give one of items, data, folder and job_id")
+    if ours.get("data") in lines.STDIN:
+        message = f"data {ours['data']!r} is standard input, which a manifest cannot name"
+        found.problem(message, "name a file; or pipe the table into `genai-batch build - --prompt '…' --output FILE`")
     if "items" in sources and (not is_list(ours["items"]) or not ours["items"]):
         found.problem("items is empty or no list", "write a list of {id, prompt, …}")
     texts = {name: value for name, value in ours.items() if name not in ("items", "defaults", *FIELDS)}

@@ -37,7 +37,8 @@ def rows(path: Path, sheet: str | None = None, found: Findings | None = None) ->
     read = _READERS.get(path.suffix.lower())
     if read is None:
         fix = f"use {', '.join(sorted(_READERS))}"
-        raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({path.suffix})", fix=fix)])
+        ending = path.suffix or "its name has no ending"
+        raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({ending})", fix=fix)])
     need_file(path)
     try:
         for number, cells in enumerate(read(path, sheet, found or Findings()), 1):

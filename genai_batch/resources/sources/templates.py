@@ -12,7 +12,7 @@ from jinja2.meta import find_undeclared_variables
 from genai_batch.resources.answers import brief
 from genai_batch.resources.sources.cells import Blob, BytesInText, is_empty
 from genai_batch.resources.sources.column_names import KEY, ROW, VARIANT, AmbiguousName, ColumnNames
-from genai_batch.resources.sources.fence import FILTERS, MOST_TEXT, Fenced, check
+from genai_batch.resources.sources.fence import BLOB_MEMBERS, FILTERS, MOST_TEXT, Fenced, check
 from genai_batch.resources.untyped import is_list, is_object
 
 MOST_TEMPLATE = 200_000
@@ -20,6 +20,8 @@ MOST_TEMPLATE = 200_000
 _SHOWN = 12
 _REMEMBERED = 10_000
 _NAME_ALONE = re.compile(r"\{\{-?\s*[^{}|\"']+?(?=-?\}\}|\|)")
+_AND = "\0and\0"
+"""What stands between the files of one cell."""
 _BLOB_NAME = re.compile("\0blob\\d+\0")
 
 
@@ -103,7 +105,7 @@ class Templates:
             text = self.text(template, columns)
         finally:
             self._attached, self.empty = None, empty
-        return _BLOB_NAME.findall(text) or [text]
+        return [name for part in text.split(_AND) for name in _BLOB_NAME.findall(part) or [part]]
 
     def text(self, template: str, columns: Mapping[str, Any]) -> str:
         """Fill one template.
@@ -169,10 +171,8 @@ class Templates:
         """An empty cell is an empty text; a table or list is shown as JSON; bytes are only attached."""
         if value is None:
             return ""
-        if self._attached is not None and (blobs := _blobs_in(value)):
-            self._attached += blobs
-            first = len(self._attached) - len(blobs)
-            return "".join(blob_name(first + number) for number in range(len(blobs)))
+        if self._attached is not None and (is_list(value) or isinstance(value, Blob)):
+            return _AND.join(self._names(value, self._attached))
         if isinstance(value, Blob):
             raise BytesInText(value.column)
         if isinstance(value, dict | list | tuple):
@@ -180,8 +180,19 @@ class Templates:
 
             if blobs := _blobs_in(value):
                 raise BytesInText(blobs[0].column)
-            return msgspec.json.encode(value).decode()
+            return msgspec.json.encode(value, enc_hook=str).decode()
         return value
+
+    def _names(self, value: Any, blobs: list[Blob]) -> Iterator[str]:
+        """Name the files of a cell that holds a list of them, or bytes, which are added to `blobs`."""
+        if isinstance(value, Blob):
+            blobs.append(value)
+            yield blob_name(len(blobs) - 1)
+        elif is_list(value):
+            for member in value:
+                yield from self._names(member, blobs)
+        elif not is_empty(value):
+            yield str(self._shown(value))
 
     def _compiled(self, template: str) -> _Compiled:
         if len(template) > MOST_TEMPLATE:
@@ -266,6 +277,8 @@ def _constant(node: nodes.Node | None) -> str | None:
 
 def _undefined(error: UndefinedError, columns: Mapping[str, Any]) -> TemplateFault:
     said = str(error.message or "a name is undefined")
+    if said.startswith(BLOB_MEMBERS):
+        return TemplateFault(said, "name .bytes in images or files, and .path in a text")
     name = said.split("'")[1] if said.count("'") > 1 else ""
     shown = [column for column in columns if column not in (KEY, VARIANT)]
     near = get_close_matches(name, shown, 1)
