@@ -511,6 +511,42 @@ PICTURES = {
         {"1": "Look", "2": "Look"},
         "1 row has no file where the template names one: row 2",
     ),
+    "a list of templates without quotes, then each is to be quoted": Given(
+        "a.yaml",
+        "data: t.csv\nprompt: x\nimages: [{{ v }}, cup.png]\n",
+        {},
+        "put it in quotes: images: ['{{ v }}', cup.png]",
+    ),
+    "NaN in an array, then null is advised": Given(
+        "a.json", '[{"id": 1, "x": NaN}]', {"prompt": "{{ x }}"}, "holds NaN, which is not JSON Fix: write null"
+    ),
+    "Infinity in a manifest, then that is named": Given(
+        "a.json",
+        '{"items": [{"id": "a", "prompt": "x", "temperature": Infinity}]}',
+        {},
+        "holds Infinity, which is not JSON Fix: write null",
+    ),
+    "a key with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,my name\n1,Mug\n",
+        {"prompt": "x", "fields": {"key": "{my name}"}},
+        "key '{my name}' is no template Fix: write key: '{{ my name }}'",
+    ),
+    "an output with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,name\n1,Mug\n2,Cup\n",
+        {"prompt": "{{ name }}", "fields": {"output": "{name}.md"}},
+        "output: '{name}' is no place that is filled Fix: write {{ name }}",
+    ),
+    "a picture with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,name\n1,Mug\n",
+        {"prompt": "{{ name }}", "fields": {"images": ["${name}.png"]}},
+        "images: '${name}' is no place that is filled",
+    ),
+    "a path with braces that names no column, then it is a path": Given(
+        "a.csv", "id,name\n1,Mug\n", {"prompt": "{{ name }}", "fields": {"output": "{a}-{{ name }}.md"}}, {"1": "Mug"}
+    ),
     "standard input as data of a manifest, then it is said": Given(
         "a.yaml", "data: '-'\nprompt: x\n", {}, "data '-' is standard input, which a manifest cannot name"
     ),
@@ -663,6 +699,11 @@ CONVERTED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             },
         },
     ),
+    "a tier and whether it is stored": (
+        chat(service_tier="flex", store=False),
+        {"contents": HI, "serviceTier": "flex", "store": False},
+    ),
+    "the usual tier": (chat(service_tier="default"), {"contents": HI}),
     "a schema": (
         chat(response_format={"type": "json_schema", "json_schema": STRICT}),
         {"contents": HI, "generationConfig": {"responseMimeType": "application/json", "responseSchema": SCHEMA}},
@@ -1134,3 +1175,21 @@ async def test_given_a_pipe_in_a_folder_then_it_is_left_out_and_named(world: Wor
         told = await call(client, "build_requests", folder="f", prompt="Read.", output_path="a.jsonl")
     assert told["requests"] == 1
     assert "'pipe.txt' is a pipe, a socket or a device, and no file; it is left out" in str(told["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "fix"),
+    [
+        ({"messages": [{"role": "user", "content": "hi"}]}, "is a chat as OpenAI has it", '"custom_id"'),
+        ({"id": "1", "prompt": "hi"}, "is a row of a table", "build FILE --prompt '{{ prompt }}'"),
+        ({"key": "1", "question": "hi?"}, "is a row of a table", "build FILE --prompt '{{ question }}'"),
+    ],
+)
+async def test_given_lines_that_are_no_requests_then_it_is_told_what_makes_requests_of_them(
+    world: World, line: dict[str, Any], problem: str, fix: str
+) -> None:
+    source = world.write("a.jsonl", [line])
+    async with world.client() as client:
+        (told,) = (await call(client, "estimate_cost", source=source, model=MODEL))["problems"]
+    assert problem in told["problem"]
+    assert fix in told["fix"]

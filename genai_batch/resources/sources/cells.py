@@ -1,5 +1,6 @@
 """A cell as plain JSON: dates as ISO text, whole numbers whole, and nothing that JSON has no word for."""
 
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -13,6 +14,17 @@ class Bad(NamedTuple):
 
     problem: str
     fix: str
+
+
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
+NULL = "write null; of pandas, df.to_json(…) does"
+
+
+def not_a_number(text: bytes) -> Bad | None:
+    """What is wrong with JSON in which a number is none, as some libraries write it."""
+    if match := _NOT_A_NUMBER.search(text):
+        return Bad(f"holds {match[1].decode()}, which is not JSON", NULL)
+    return None
 
 
 class BytesInText(ValueError):
