@@ -31,7 +31,8 @@ _TRANSLATED = (
 )
 _NAMES = frozenset([*_ENGLISH.split(), *_TRANSLATED.split()])
 _NUMBERED = re.compile(r"(?:Err|Fehler|Ошибка) ?: ?5\d\d")
-_SIGNS = ("#", ":")
+_LONGEST = 80
+"""Characters of a cell with an error value and blanks around it; longer ones are texts."""
 
 
 def is_error(text: str) -> bool:
@@ -42,5 +43,8 @@ def is_error(text: str) -> bool:
 
 def errors_in(cells: Iterable[object]) -> list[int]:
     """List the places of error values among the cells of a row."""
-    texts = [(place, cell) for place, cell in enumerate(cells) if isinstance(cell, str)]
-    return [place for place, text in texts if len(text) < 40 and any(map(text.__contains__, _SIGNS)) and is_error(text)]
+    return [
+        place
+        for place, cell in enumerate(cells)
+        if isinstance(cell, str) and ("#" in cell or ":" in cell) and len(cell) < _LONGEST and is_error(cell)
+    ]
