@@ -1,7 +1,7 @@
 """Files as people bring them, made for a test: spreadsheets, Parquet, PDF."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,15 +13,22 @@ import openpyxl
 
 from tests.built import picture
 
-Rows = list[list[Any]]
+Rows = Sequence[Sequence[Any]]
 
 
-def sheet(rows: Rows, merged: tuple[str, ...] = (), edit: Callable[[bytes], bytes] = lambda xml: xml) -> bytes:
-    """An Excel file with these rows and merged ranges; `edit` changes the XML of its sheet."""
+def sheet(
+    rows: Rows,
+    merged: tuple[str, ...] = (),
+    edit: Callable[[bytes], bytes] = lambda xml: xml,
+    more: tuple[str, ...] = (),
+) -> bytes:
+    """An Excel file with these rows and merged ranges; `edit` changes the XML of its sheet, `more` names other ones."""
     book = openpyxl.Workbook()
     page: Any = book.worksheets[0]
     for row in rows:
         page.append(row)
+    for title in more:
+        book.create_sheet(title)
     for cells in merged:
         page.merge_cells(cells)
     plain, edited = BytesIO(), BytesIO()

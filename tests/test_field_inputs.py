@@ -107,6 +107,60 @@ SPREADSHEETS = {
         {"prompt": "{{ x }}"},
         {"1": "What is #N/A?"},
     ),
+    "an error value of any program or language in a CSV, then it is empty": Given(
+        "a.csv",
+        'id,x\n1,#ERROR!\n2,Err:502\n3,#NV\n4,#FIELD!\n5," #N/A "\n6,#¿NOMBRE?\n7,Err:late\n8,#NVA\n',
+        {"prompt": "x{{ x }}"},
+        {"1": "x", "2": "x", "3": "x", "4": "x", "5": "x", "6": "x", "7": "xErr:late", "8": "x#NVA"},
+        "cells with an error like #N/A: 6, the first in column 'x'",
+    ),
+    "an error value in a text cell, then it is empty, and that is said": Given(
+        "a.xlsx",
+        sheet([["id", "x"], *enumerate(["#ERROR!", "Err:502", "#NV", " #N/A ", "#WERT!", "What is #N/A?"])]),
+        {"prompt": "x{{ x }}"},
+        {"0": "x", "1": "x", "2": "x", "3": "x", "4": "x", "5": "xWhat is #N/A?"},
+        "cells with an error like #N/A: 5, the first in column 'x'",
+    ),
+    "signs as .xlsx writes them, then they are read": Given(
+        "a.xlsx",
+        sheet([["id", "a_x000D_b"], [1, "one_x000D_\ntwo"], [2, "_x005F_x0041_ _xD83D__xDE00_ _xyz_ _x41_"]]),
+        {"prompt": "{{ row['a\\rb'] }}"},
+        {"1": "one\r\ntwo", "2": "_x0041_ 😀 _xyz_ _x41_"},
+    ),
+    "a range merged over columns, then it holds for each": Given(
+        "a.xlsx",
+        sheet([["id", "x", "y"], [1, "a", None], [2, "b", "c"]], ("B2:C2",)),
+        {"prompt": "{{ x }}{{ y }}"},
+        {"1": "aa", "2": "bc"},
+        "merged range: 1, the first in column 'y'",
+    ),
+    "a range merged over rows and columns, then it holds for all cells": Given(
+        "a.xlsx",
+        sheet([["x", "y", "z"], ["a", None, 1], [None, None, 2], [None, None, 3], [None, None, 4]], ("A2:B4",)),
+        {"prompt": "p{{ x }}{{ y }}", "fields": {"key": "z"}},
+        {"1": "paa", "2": "paa", "3": "paa", "4": "p"},
+        "merged range: 5",
+    ),
+    "a range merged beyond the columns that have names, then it ends with them": Given(
+        "a.xlsx",
+        sheet([["id", "x"], [1, "a"], [2, "b"]], ("B2:F3",)),
+        {"prompt": "{{ x }}"},
+        {"1": "a", "2": "a"},
+    ),
+    "several sheets and no choice, then it is said which is read": Given(
+        "a.xlsx",
+        sheet(LIST, more=("Prices", "Notes")),
+        {"prompt": "{{ name }}"},
+        {"1": "Mug", "2": "Cup"},
+        "the sheet 'Sheet' is read, and not 'Prices', 'Notes'",
+    ),
+    "several sheets and a choice, then nothing is said": Given(
+        "a.xlsx",
+        sheet(LIST, more=("Prices",)),
+        {"prompt": "{{ name }}", "fields": {"sheet": "Sheet"}},
+        {"1": "Mug", "2": "Cup"},
+        "-",
+    ),
     "a key with zeros before it in a sheet, then it keeps them": Given(
         "a.xlsx", sheet([["sku", "x"], ["00007", "a"]]), {"prompt": "{{ x }}", "fields": {"key": "sku"}}, {"00007": "a"}
     ),
@@ -326,6 +380,181 @@ ENDS = {
 BUILDS = {**SPREADSHEETS, **PARQUET, **NAMES, **CELLS, **BRACES, **PROMPTS, **ENDS}
 
 
+def of_item(**fields: Any) -> str:
+    """A manifest with one item."""
+    return json.dumps({"items": [{"id": "a", "prompt": "x", **fields}]})
+
+
+SETTINGS = {
+    "a config with a misspelled member, then that is a problem": Given(
+        "a.json",
+        of_item(config={"temprature": 0.2, "maxOutputTokens": 50}),
+        {},
+        "'temprature' in config is no setting of a request Fix: did you mean 'temperature'?",
+    ),
+    "a config with a member of the SDK only, then that is a problem": Given(
+        "a.json", of_item(config={"max_output_tokens": 50, "http_options": {}}), {}, "'http_options' in config"
+    ),
+    "a config with another API's name, then Gemini's is told": Given(
+        "a.json",
+        of_item(config={"max_completion_tokens": 5}),
+        {},
+        "in config is no setting of a request Fix: write max",
+    ),
+    "a slip in a config of defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"config": {"topp": 1}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'topp' in config",
+    ),
+    "a slip in a config of the manifest, then that is a problem": Given(
+        "a.json", '{"config": {"topk": 1}, "items": [{"id": "a", "prompt": "x"}]}', {}, "'topk' in config"
+    ),
+    "a config that is a text, then it is a column": Given("a.json", of_item(config="fast"), {}, {"a": "x"}, "-"),
+    "a setting twice in an item, then that is a problem": Given(
+        "a.json",
+        of_item(temperature=0.3, max_tokens=500, generationConfig={"temperature": 1, "maxOutputTokens": 100}),
+        {},
+        "sets temperature twice, to 0.3 and to 1; keep one of them",
+    ),
+    "a setting twice that is the same, then nothing is said": Given(
+        "a.json", of_item(temperature=1, generationConfig={"temperature": 1.0}), {}, {"a": "x"}, "-"
+    ),
+    "a voice twice, then that is a problem": Given(
+        "a.json",
+        of_item(voice="Kore", speechConfig={"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Puck"}}}),
+        {},
+        "twice, to Kore and to Puck",
+    ),
+    "a setting twice in defaults, then that is a problem": Given(
+        "a.json",
+        '{"defaults": {"max_tokens": 5, "maxOutputTokens": 6}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "defaults: 'maxOutputTokens' says again",
+    ),
+    "a setting of the manifest that defaults set otherwise, then that is a problem": Given(
+        "a.json",
+        '{"temperature": 0.2, "defaults": {"config": {"temperature": 0.9}}, "items": [{"id": "a", "prompt": "x"}]}',
+        {},
+        "'temperature' is set in defaults too, to something else",
+    ),
+    "a form and a type of the answer that differ, then that is a problem": Given(
+        "a.json",
+        of_item(response_format="json", response_mime_type="text/plain"),
+        {},
+        "sets response_mime_type twice",
+    ),
+    "a setting beside a whole request, then that is a problem": Given(
+        "a.json",
+        '{"items": [{"id": "a", "request": {"contents": []}, "temperature": 1}]}',
+        {},
+        "has a request and 'temperature' beside it",
+    ),
+    "a form of the answer that no API has, then that is a problem": Given(
+        "a.json", of_item(response_format="xml"), {}, "response_format 'xml' is no form of an answer"
+    ),
+    "a message column that a template uses, then nothing is said": Given(
+        "a.json",
+        '{"prompt": "See {{ messages }}", "items": [{"id": "a", "messages": "x"}]}',
+        {},
+        {"a": "See x"},
+        "-",
+    ),
+}
+BUILDS.update(SETTINGS)
+MIXED = parquet(
+    "SELECT 1 AS id, {'bytes': ?::BLOB, 'path': 'a.png'} AS image UNION ALL "
+    "SELECT 2, {'bytes': NULL, 'path': 'cup.png'} ORDER BY 1",
+    PNG,
+)
+PICTURES = {
+    "an empty list of pictures, then its row is named": Given(
+        "a.jsonl",
+        '{"id": "1", "imgs": []}\n{"id": "2", "imgs": ["cup.png", null, "cup.png"]}\n',
+        {"prompt": "Look", "fields": {"images": ["{{ imgs }}"]}},
+        {"1": "Look", "2": "Look"},
+        "1 row has no file where the template names one: row 1 (key '1')",
+        {"cup.png": PNG},
+    ),
+    "a list with an empty name, then its row is named": Given(
+        "a.jsonl",
+        '{"id": "1", "imgs": ["", null]}\n',
+        {"prompt": "Look", "fields": {"images": ["{{ imgs }}"]}},
+        {"1": "Look"},
+        "1 row has no file",
+    ),
+    "a path of a file with bytes and of one without, then both are written": Given(
+        "a.parquet",
+        MIXED,
+        {"prompt": "{{ image.path }} {{ image['path'] }}"},
+        {"1": "a.png a.png", "2": "cup.png cup.png"},
+    ),
+    "a row as JSON with a path without bytes, then it is a text": Given(
+        "a.parquet",
+        parquet("SELECT 1 AS id, {'bytes': NULL::BLOB, 'path': 'cup.png'} AS image"),
+        {"prompt": "{{ [image] | tojson }} {{ [image] }}"},
+        {"1": '["cup.png"] ["cup.png"]'},
+    ),
+    "the bytes of a file in a text, then the column is named": Given(
+        "a.parquet",
+        HOSTED,
+        {"prompt": "See {{ image.bytes }}"},
+        "the column 'image' holds bytes, which no text can hold",
+    ),
+    "a member that no file has, then the column is named": Given(
+        "a.parquet", HOSTED, {"prompt": "See {{ image.content }}"}, "in the column 'image', and 'content' is neither"
+    ),
+    "the bytes of a file without any, then its row is named": Given(
+        "a.parquet",
+        MIXED,
+        {"prompt": "Look", "fields": {"images": ["{{ image.bytes }}"]}},
+        {"1": "Look", "2": "Look"},
+        "1 row has no file where the template names one: row 2",
+    ),
+    "a list of templates without quotes, then each is to be quoted": Given(
+        "a.yaml",
+        "data: t.csv\nprompt: x\nimages: [{{ v }}, cup.png]\n",
+        {},
+        "put it in quotes: images: ['{{ v }}', cup.png]",
+    ),
+    "NaN in an array, then null is advised": Given(
+        "a.json", '[{"id": 1, "x": NaN}]', {"prompt": "{{ x }}"}, "holds NaN, which is not JSON Fix: write null"
+    ),
+    "Infinity in a manifest, then that is named": Given(
+        "a.json",
+        '{"items": [{"id": "a", "prompt": "x", "temperature": Infinity}]}',
+        {},
+        "holds Infinity, which is not JSON Fix: write null",
+    ),
+    "a key with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,my name\n1,Mug\n",
+        {"prompt": "x", "fields": {"key": "{my name}"}},
+        "key '{my name}' is no template Fix: write key: '{{ my name }}'",
+    ),
+    "an output with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,name\n1,Mug\n2,Cup\n",
+        {"prompt": "{{ name }}", "fields": {"output": "{name}.md"}},
+        "output: '{name}' is no place that is filled Fix: write {{ name }}",
+    ),
+    "a picture with one pair of braces, then two are advised": Given(
+        "a.csv",
+        "id,name\n1,Mug\n",
+        {"prompt": "{{ name }}", "fields": {"images": ["${name}.png"]}},
+        "images: '${name}' is no place that is filled",
+    ),
+    "a path with braces that names no column, then it is a path": Given(
+        "a.csv", "id,name\n1,Mug\n", {"prompt": "{{ name }}", "fields": {"output": "{a}-{{ name }}.md"}}, {"1": "Mug"}
+    ),
+    "standard input as data of a manifest, then it is said": Given(
+        "a.yaml", "data: '-'\nprompt: x\n", {}, "data '-' is standard input, which a manifest cannot name"
+    ),
+    "a table without an ending, then that is said": Given("a", "id\n1\n", {"prompt": "x"}, "its name has no ending"),
+}
+BUILDS.update(PICTURES)
+
+
 @pytest.mark.parametrize("name", BUILDS)
 async def test_given_a_table_or_a_manifest_then(world: World, name: str) -> None:
     case = BUILDS[name]
@@ -347,6 +576,8 @@ async def test_given_a_table_or_a_manifest_then(world: World, name: str) -> None
 @pytest.mark.parametrize(
     ("content", "field", "kinds"),
     [
+        (HOSTED, "{{ image.bytes }}", ["image/png"]),
+        (LISTED, "{{ pages[1].bytes }}", ["image/jpeg"]),
         (HOSTED, "{{ image }}", ["image/png"]),
         (LISTED, "{{ pages }}", ["image/png", "image/jpeg"]),
         (BARE, '{{ row["scan"] }}', ["image/jpeg"]),
@@ -468,6 +699,11 @@ CONVERTED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             },
         },
     ),
+    "a tier and whether it is stored": (
+        chat(service_tier="flex", store=False),
+        {"contents": HI, "serviceTier": "flex", "store": False},
+    ),
+    "the usual tier": (chat(service_tier="default"), {"contents": HI}),
     "a schema": (
         chat(response_format={"type": "json_schema", "json_schema": STRICT}),
         {"contents": HI, "generationConfig": {"responseMimeType": "application/json", "responseSchema": SCHEMA}},
@@ -767,6 +1003,13 @@ async def test_given_a_pipe_then_it_is_a_source_of_any_kind(world: World, source
     assert "can be sent: 1" in command(world, "estimate", source, stdin=made).stdout
     table = command(world, "build", source, "--prompt", "{{ x }}", "--output", "a.jsonl", stdin=b"id,x\n1,a\n2,b\n")
     assert "wrote   2 requests" in table.stdout
+    items = json.dumps({"model": MODEL, "items": [{"id": "a", "prompt": "hi"}]}).encode()
+    assert "can be sent: 1" in command(world, "estimate", source, stdin=items).stdout
+    assert "can be sent: 1" in command(world, "estimate", source, stdin=items + b"\n").stdout
+    told = command(
+        world, "build", "--set", f"data={source}", "--prompt", "{{ x }}", "--output", "b.jsonl", stdin=b"x\n1\n"
+    )
+    assert told.returncode == 0, told.stderr
 
 
 async def test_given_nothing_at_the_other_side_of_a_pipe_then_no_command_hangs(world: World) -> None:
@@ -839,3 +1082,114 @@ def test_given_any_names_of_columns_then_each_fills_a_template(columns: dict[str
             assert templates.text(f"{{{{ _row[{quoted}] }}}}", columns) == value
         if "{" not in name and "}" not in name and "|" not in name and name not in ("true", "false", "none"):
             assert templates.text(f"{{{{ {name} }}}}", columns) == value, name
+
+
+WRITTEN = {
+    "{{ row.size }}": "",
+    "{{ row.size | upper }}": "",
+    "{{ row.get('size') }}": "",
+    "{{ size ~ name }}": "Mug",
+    "{{ (size ~ name) | upper }}": "MUG",
+    "{{ name + size }}": "Mug",
+    "{{ size if name else 1 }}": "",
+    "{{ [name, size] | join(',') }}": "Mug,",
+    "{{ size.upper() }}": "",
+    "{{ row['size'] }}": "",
+}
+UNWRITTEN = (
+    "{{ row.size | default('-', true) }}",
+    "{% if row.size %}{{ row.size }}{% endif %}",
+    "{% if row['size'] %}{{ size }}{% endif %}",
+    "{{ row.size if row.size else 1 }}",
+    "{{ size or 'plain' }}",
+    "{{ name ~ (size | default('x', true)) }}",
+)
+
+
+@pytest.mark.parametrize("template", [*WRITTEN, *UNWRITTEN])
+def test_given_an_empty_cell_in_an_expression_then_it_counts_where_it_is_written(template: str) -> None:
+    templates = Templates()
+    text = templates.text(template, {"name": "Mug", "size": ""})
+    assert templates.empty == ({"size"} if template in WRITTEN else set())
+    assert text == WRITTEN.get(template, text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "native"),
+    [
+        ("max_completion_tokens", 5, "write max_output_tokens"),
+        ("reasoning_effort", "low", "write thinking_level: low"),
+        ("params", {"temperature": 1}, "write its members beside the prompt"),
+        ("parameters", {"maxOutputTokens": 1}, "write its members beside the prompt"),
+        ("thinking", {"budget": 1}, "or thinking_budget"),
+        ("google_search", True, "write tools: [{google_search: {}}]"),
+        ("instructions", "Be brief.", "write system"),
+        ("systemMessage", "Be brief.", "write system"),
+        ("messages", [], "write prompt, or contents"),
+        ("top_logprobs", 3, "write response_logprobs: true"),
+        ("tool_choice", "auto", "write tool_config"),
+    ],
+)
+async def test_given_a_setting_under_the_name_of_another_api_then_geminis_name_is_told(
+    world: World, field: str, value: Any, native: str
+) -> None:
+    put(world, {"a.json": of_item(**{field: value})})
+    async with world.client() as client:
+        told = await call(client, "build_requests", data="a.json", output_path="a.jsonl")
+    (warning,) = [each for each in told["warnings"] if "is kept beside the answer" in each["problem"]]
+    assert field in warning["problem"]
+    assert native in warning["fix"]
+
+
+@pytest.mark.parametrize(
+    ("value", "settings"),
+    [
+        ("json", {"responseMimeType": "application/json"}),
+        ({"type": "json_object"}, {"responseMimeType": "application/json"}),
+        ({"type": "text"}, None),
+        (
+            {"type": "json_schema", "json_schema": STRICT},
+            {"responseMimeType": "application/json", "responseSchema": SCHEMA},
+        ),
+        ({"text": {"mimeType": "text/plain"}}, {"responseFormat": {"text": {"mimeType": "text/plain"}}}),
+    ],
+)
+async def test_given_a_form_of_the_answer_then_it_is_geminis(world: World, value: Any, settings: Any) -> None:
+    put(world, {"a.json": of_item(response_format=value)})
+    async with world.client() as client:
+        (only,) = await built(client, world, data="a.json")
+    assert only["request"].get("generationConfig") == settings
+
+
+async def test_given_variants_and_a_seed_of_geminis_then_each_has_its_own(world: World) -> None:
+    put(world, {"a.json": of_item(count=2, generationConfig={"seed": 5})})
+    async with world.client() as client:
+        rows = await built(client, world, data="a.json")
+    assert [each["request"]["generationConfig"]["seed"] for each in rows] == [5, 6]
+
+
+async def test_given_a_pipe_in_a_folder_then_it_is_left_out_and_named(world: World) -> None:
+    put(world, {"f/a.txt": "hi"})
+    os.mkfifo(world.work / "f" / "pipe.txt")
+    async with world.client() as client:
+        told = await call(client, "build_requests", folder="f", prompt="Read.", output_path="a.jsonl")
+    assert told["requests"] == 1
+    assert "'pipe.txt' is a pipe, a socket or a device, and no file; it is left out" in str(told["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "fix"),
+    [
+        ({"messages": [{"role": "user", "content": "hi"}]}, "is a chat as OpenAI has it", '"custom_id"'),
+        ({"id": "1", "prompt": "hi"}, "is a row of a table", "build FILE --prompt '{{ prompt }}'"),
+        ({"key": "1", "question": "hi?"}, "is a row of a table", "build FILE --prompt '{{ question }}'"),
+    ],
+)
+async def test_given_lines_that_are_no_requests_then_it_is_told_what_makes_requests_of_them(
+    world: World, line: dict[str, Any], problem: str, fix: str
+) -> None:
+    source = world.write("a.jsonl", [line])
+    async with world.client() as client:
+        (told,) = (await call(client, "estimate_cost", source=source, model=MODEL))["problems"]
+    assert problem in told["problem"]
+    assert fix in told["fix"]

@@ -1,5 +1,7 @@
 """Some items only: by key, by chance, the first, or those that were changed; each is made and paid as it was asked."""
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -101,3 +103,74 @@ async def test_a_job_sent_before_without_a_comparison_remembers_a_later_one(worl
         more = [*edited, {"id": "new", "prompt": "New."}]
         again = await call(client, "create_batch", source=manifest(world, items=more, select={"changed_since": alone}))
         assert again["requests"] == 1
+
+
+async def test_rows_of_a_cancelled_job_that_were_never_answered_are_sent_with_the_edited_ones(world: World) -> None:
+    await world.set(queue_s=1000)
+    async with world.client() as client:
+        cancelled = await start(client, manifest(world, items=ITEMS))
+        assert (await call(client, "cancel_job", job_id=cancelled))["counts"] == {"missing": 20}
+        edited = [{**ITEMS[0], "prompt": "Edited."}, *ITEMS[1:]]
+        since = manifest(world, items=edited, select={"changed_since": cancelled})
+        assert len(await built(client, world, data=since)) == 20
+        await world.set(queue_s=0)
+        second = await start(client, since)
+        await finish(client, second)
+        both = manifest(world, items=edited, select={"changed_since": second})
+        assert "all 20 requests were sent just so before" in await refusal(client, "create_batch", source=both)
+
+
+async def test_what_a_job_has_answered_before_it_was_cancelled_is_not_sent_again(world: World) -> None:
+    lines = [row(f"k{n}", f"Row {n}.") for n in range(6)]
+    async with world.client() as client:
+        job_id = await start(client, world.write("a.jsonl", lines))
+        await finish(client, job_id)
+        results = world.home / "jobs" / job_id / "results.jsonl"
+        results.write_text("".join(results.read_text().splitlines(keepends=True)[:4]))
+        (results.parent / "results.db").unlink()
+        with closing(sqlite3.connect(world.home / "ledger.db")) as db:
+            db.execute("UPDATE job SET counts = ? WHERE id = ?", ('{"ok":4,"missing":2}', job_id))
+            db.commit()
+    only = answer(run(world, "create", "a.jsonl", "--model", MODEL, "--changed-since", job_id, "--json"))
+    assert only["requests"] == 2
+    plain = run(world, "create", "a.jsonl", "--model", MODEL, "--again")
+    assert plain.returncode == 0
+    second = run(world, "estimate", "a.jsonl", "--model", MODEL, "--changed-since", only["job_id"])
+    assert "all 6 requests were sent just so before" in second.stderr
+
+
+TABLE = ["Mug", "Cup", "Pot", "Jar", "Lid", "Pan", "Pan"]
+
+
+async def test_rows_without_keys_are_recognised_by_their_content_when_one_is_put_before_them(world: World) -> None:
+    def put_rows(names: list[str]) -> None:
+        put(world, {"t.csv": "what\n" + "".join(f"{name}\n" for name in names)})
+
+    put_rows(TABLE)
+    source = manifest(world, data="t.csv", prompt="About {{ what }}.")
+    first = run(world, "run", source, "--quiet").stdout.split()[0]
+    put_rows(["New", *TABLE])
+    said = run(world, "create", source).stderr
+    assert f"7 of 8 rows are those of {first}. All of them" in said
+    assert f"--changed-since {first} sends only the others" in said
+    async with world.client() as client:
+        since = {"select": {"changed_since": first}}
+        made = await built(client, world, data=manifest(world, data="t.csv", prompt="About {{ what }}.", **since))
+        assert prompts(made) == {"row-000001": "About New."}
+        asked = await call(client, "estimate_cost", source="job.yaml")
+        assert "6 requests were sent under another number of a row" in str(asked["warnings"])
+        put_rows([*TABLE, "Pan"])
+        made = await built(client, world, data="job.yaml")
+        assert prompts(made) == {"row-000008": "About Pan."}, "two of three equal rows were sent"
+
+
+async def test_rows_that_a_job_before_the_latest_has_sent_are_said_to_be_of_that(world: World) -> None:
+    lines = [row(f"k{n}", f"Row {n}.") for n in range(20)]
+    source = world.write("a.jsonl", lines)
+    first = run(world, "run", source, "--model", MODEL).stdout.split()[0]
+    lines[0] = row("k0", "Edited.")
+    world.write("a.jsonl", lines)
+    run(world, "run", source, "--model", MODEL, "--changed-since", first)
+    lines[0] = row("k0", "Edited again.")
+    world.write("a.jsonl", lines)
+    assert f"19 of 20 rows are those of {first}. All" in run(world, "create", source, "--model", MODEL).stderr

@@ -14,7 +14,7 @@ from genai_batch.resources.lint import Fault, Verdict
 from genai_batch.resources.lint.repair.foreign import can_convert, foreign
 from genai_batch.resources.models import Model
 from genai_batch.resources.preflight.keys import MAX_KEY
-from genai_batch.resources.untyped import as_list, as_object, is_object, kind_of
+from genai_batch.resources.untyped import as_list, as_object, is_list, is_object, kind_of
 
 _LONG = 4_096
 _BASE64 = frozenset(b"+/-_" + bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)))
@@ -58,10 +58,16 @@ def parse(raw: bytes, model: Model) -> Line:
     return Line(good, request, *_split(raw, value), faults, (*_doubts(value, request, model), *judged.doubts))
 
 
+_TEXT_COLUMNS = ("prompt", "text", "input", "question", "content", "instruction")
+"""Columns that tables of prompts have."""
+
+
 def _foreign(value: dict[str, Any], model: Model) -> Fault | None:
     """Recognise a line of another API's batch format, in one sentence."""
-    if "request" in value or not ("body" in value or "params" in value):
+    if "request" in value:
         return None
+    if not ("body" in value or "params" in value):
+        return _row(value)
     if (source := foreign(value)) is None:
         return None
     said = f"is a line of {source.api}'s batch format ({brief(source.call, 60)})"
@@ -72,6 +78,18 @@ def _foreign(value: dict[str, Any], model: Model) -> Fault | None:
         return Fault(f"{said}, for {wants}; {model.name} is none", "put these lines into a file of their own")
     fix = "convert it: `genai-batch estimate FILE --model M --fix NEW.jsonl`, or build_requests with data=FILE"
     return Fault(said, fix)
+
+
+def _row(value: dict[str, Any]) -> Fault | None:
+    """Recognise a chat without an envelope, or a row of a table, which others than requests are made of."""
+    if is_list(value.get("messages")):
+        fix = 'write {"custom_id": "1", "body": {"messages": […]}}; --fix NEW.jsonl or build_requests converts that'
+        return Fault("is a chat as OpenAI has it, outside of its batch format", fix)
+    name = next((name for name in _TEXT_COLUMNS if isinstance(value.get(name), str)), None)
+    if name is None:
+        return None
+    fix = f"make requests of the rows: build_requests, or genai-batch build FILE --prompt '{{{{ {name} }}}}'"
+    return Fault("is a row of a table, and no request", fix)
 
 
 def _value(raw: bytes) -> Any:

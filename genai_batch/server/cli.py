@@ -174,9 +174,12 @@ def build(
         fail(BatchError("Name the file to write: --output requests.jsonl"), json=json)
     try:
         source = source and source_of(source, table=True)
+        fields = fields_of(field)
+        if isinstance(data := fields.get("data"), str):
+            fields["data"] = source_of(data, table=True)
     except (BatchError, OSError) as error:
         fail(BatchError(str(error)), json=json)
-    arguments = (prompt, source, folder, job, model, fields_of(field), chosen(only, sample, seed, limit, changed_since))
+    arguments = (prompt, source, folder, job, model, fields, chosen(only, sample, seed, limit, changed_since))
     make = partial(build_requests, output)
     answer = within(lambda workspace: make(workspace, *arguments), json, quiet, overwrite=overwrite)
     show(answer, showing.built(answer), json)

@@ -9,12 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from genai_batch.resources.errors import BatchError
-from genai_batch.resources.sources.lines import PIPED
+import msgspec
 
-_NAMES = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+from genai_batch.resources.errors import BatchError
+from genai_batch.resources.sources.lines import PIPED, STDIN
+from genai_batch.resources.untyped import as_object
+
 _FD = "/dev/fd/"
 _CHUNK = 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+_SOURCES: dict[str, type] = {"items": list, "jobs": list, "stages": list, "data": str, "folder": str, "job_id": str}
+"""Members of which a manifest has one."""
 
 
 def source_of(name: str, *, table: bool = False) -> str:
@@ -25,7 +30,7 @@ def source_of(name: str, *, table: bool = False) -> str:
     Raises:
         BatchError: nothing comes through the pipe.
     """
-    if name in _NAMES:
+    if name in STDIN:
         return _kept(sys.stdin.buffer, table=table)
     if name.startswith(_FD) and name.removeprefix(_FD).isdigit():
         with os.fdopen(os.dup(int(name.removeprefix(_FD))), "rb") as pipe:
@@ -44,14 +49,27 @@ def _kept(pipe: IO[bytes], *, table: bool) -> str:
     if not part.stat().st_size:
         raise BatchError("Nothing came through standard input; pipe a source into the command, or name its file.")
     with part.open("rb") as file:
-        path = folder / f"stdin{_ending(file.readline(_CHUNK), table=table)}"
+        first = file.readline(_CHUNK)
+        is_alone = not file.read(_CHUNK).strip()
+    ending = ".json" if is_alone and _is_manifest(first) else _ending(first, table=table)
+    path = folder / f"stdin{ending}"
     part.rename(path)
     return str(path)
 
 
+def _is_manifest(line: bytes) -> bool:
+    """Whether the only line of a source is a manifest of JSON, and not a request or a row."""
+    try:
+        value = as_object(msgspec.json.decode(line.removeprefix(_BOM)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    has_source = any(isinstance(value.get(name), kind) for name, kind in _SOURCES.items())
+    return "request" not in value and has_source
+
+
 def _ending(first: bytes, *, table: bool) -> str:
     """The ending that a file would have which begins with this line."""
-    text = first.removeprefix(b"\xef\xbb\xbf").strip()
+    text = first.removeprefix(_BOM).strip()
     if first.startswith(b"PAR1"):
         return ".parquet"
     if first.startswith(b"PK\3\4"):

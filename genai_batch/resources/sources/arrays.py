@@ -8,13 +8,18 @@ from typing import IO, Any
 
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.sources.cells import NULL
 
 _CHUNK = 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
+class _NotANumber(ValueError):
+    """A number that is none."""
+
+
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is not JSON: write null")
+    raise _NotANumber(f"it holds {name}, which is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
@@ -34,7 +39,8 @@ def elements(path: Path) -> Iterator[Any]:
                 yield element
         except (ValueError, RecursionError) as error:
             said = f"after element {count}: {brief(str(error), 120)}"
-            raise InvalidRequests(path.name, [Problem(problem=said, fix="write an array of objects")]) from error
+            fix = NULL if isinstance(error, _NotANumber) else "write an array of objects"
+            raise InvalidRequests(path.name, [Problem(problem=said, fix=fix)]) from error
 
 
 class _Reader:

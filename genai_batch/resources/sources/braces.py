@@ -14,6 +14,7 @@ _PLACE = re.compile(
     r"(?<!\{)\$?\{\s*([^{}%#\n][^{}\n]{0,99}?)(?:![rsa])?(?::[^{}\n\s]{0,20})?\s*\}(?!\})|%\(([^()\n]{1,100})\)[sdf]"
 )
 _TEXTS = ("prompt", "system", "contents", "request")
+_PATHS = ("output", "images", "files")
 
 
 def check(common: Mapping[str, Any], columns: Mapping[str, Any], templates: Templates, report: Findings) -> None:
@@ -21,6 +22,7 @@ def check(common: Mapping[str, Any], columns: Mapping[str, Any], templates: Temp
 
     It is a problem where no text names a column as a template does, so that all requests would be equal.
     """
+    _check_paths(common, columns, report)
     texts = [text for name in _TEXTS for text in _strings(common.get(name))]
     names = ColumnNames(columns)
     places: dict[str, str] = {}
@@ -37,6 +39,18 @@ def check(common: Mapping[str, Any], columns: Mapping[str, Any], templates: Temp
         report.warn(f"in the template {message}", fix)
     else:
         report.problem(f"the template names no column: {message}", fix)
+
+
+def _check_paths(common: Mapping[str, Any], columns: Mapping[str, Any], report: Findings) -> None:
+    """Report a path with a column in one pair of braces: it would be the same for all rows."""
+    names = ColumnNames(columns)
+    for field in _PATHS:
+        for text in _strings(common.get(field)):
+            match = _PLACE.search(text)
+            name = (match[1] or match[2]).strip() if match else ""
+            if match and (name in columns or names.aliases([name])):
+                fix = f"write {{{{ {brief(name, 60)} }}}}"
+                report.problem(f"{field}: {brief(match[0], 60)!r} is no place that is filled", fix)
 
 
 def _names_column(text: str, columns: Mapping[str, Any], templates: Templates) -> bool:

@@ -1,5 +1,6 @@
 """A cell as plain JSON: dates as ISO text, whole numbers whole, and nothing that JSON has no word for."""
 
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -13,6 +14,17 @@ class Bad(NamedTuple):
 
     problem: str
     fix: str
+
+
+_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
+NULL = "write null; of pandas, df.to_json(…) does"
+
+
+def not_a_number(text: bytes) -> Bad | None:
+    """What is wrong with JSON in which a number is none, as some libraries write it."""
+    if match := _NOT_A_NUMBER.search(text):
+        return Bad(f"holds {match[1].decode()}, which is not JSON", NULL)
+    return None
 
 
 class BytesInText(ValueError):
@@ -34,6 +46,27 @@ class Blob:
     def __str__(self) -> str:
         raise BytesInText(self.column)
 
+    @property
+    def bytes(self) -> "Blob":
+        """The same, as a template names a struct of bytes and a path."""
+        return self
+
+
+class FilePath(str):
+    """The path in a struct of bytes and a path that has no bytes, named in a template as the path of a `Blob` is."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> str:
+        """The path itself."""
+        return str(self)
+
+    @property
+    def bytes(self) -> None:
+        """Nothing: the bytes are in the file."""
+        return None
+
 
 _OF_BLOB = frozenset({"bytes", "path", "sampling_rate"})
 
@@ -50,13 +83,13 @@ def with_blobs(value: Any, column: str) -> Any:
     if value.keys() <= _OF_BLOB and isinstance(content, bytes):
         return Blob(column, content, path if isinstance(path, str) else None)
     if value.keys() <= _OF_BLOB and {"bytes", "path"} <= value.keys():
-        return path
+        return FilePath(path) if isinstance(path, str) else path
     return {str(name): with_blobs(each, column) for name, each in value.items()}
 
 
 def without_blobs(value: Any) -> Any:
     """The same value as JSON can hold it: a `Blob` is the path of its file, or nothing."""
-    if isinstance(value, Blob):
+    if isinstance(value, Blob | FilePath):
         return value.path
     if is_list(value):
         return [without_blobs(each) for each in value]

@@ -85,6 +85,9 @@ class Chosen:
         if rule not in item.columns:
             if (column := _other_spelling(rule, item)) is not None:
                 return item.columns[column]
+            inside = rule.strip("${} ")
+            if inside != rule and (inside in item.columns or _other_spelling(inside, item) is not None):
+                raise Unusable(f"key {brief(rule, 60)!r} is no template", f"write key: '{{{{ {brief(inside, 60)} }}}}'")
             there = ", ".join(brief(name, 40) for name in list(item.columns)[:_SHOWN])
             raise Unusable(f"has no column {brief(rule, 60)!r} for its key", f"there are: {there}")
         return item.columns[rule]

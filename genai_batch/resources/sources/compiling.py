@@ -1,7 +1,7 @@
 """From items to lines: keys, templates, files and settings become `{key, request, output?, …columns}`, one by one."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from os.path import normpath
 from pathlib import Path, PurePosixPath
@@ -22,15 +22,15 @@ from genai_batch.resources.sources.cells import Blob
 from genai_batch.resources.sources.chosen import Chosen
 from genai_batch.resources.sources.column_names import KEY, VARIANT
 from genai_batch.resources.sources.empty_cells import EmptyCells
-from genai_batch.resources.sources.manifest import Plan, slip_of, told
+from genai_batch.resources.sources.manifest import Plan, slip_of, texts_in, told
 from genai_batch.resources.sources.parts import Looked, Part, Reach, Unusable, attached, is_uri, of_name, text_of
 from genai_batch.resources.sources.prompt_files import PromptFiles
-from genai_batch.resources.sources.recipe import Recipe, embeds, over, request_of
+from genai_batch.resources.sources.recipe import OF_REQUEST, Recipe, embeds, over, request_of
 from genai_batch.resources.sources.selection import Selection, Sent
 from genai_batch.resources.sources.supply import Item, Supply
 from genai_batch.resources.sources.taken import Taken
 from genai_batch.resources.sources.templates import TemplateFault, Templates, blob_name, is_template
-from genai_batch.resources.untyped import is_list, is_object, items
+from genai_batch.resources.untyped import is_object, items
 
 _SCHEMA = "see `genai-batch build --schema`"
 _OURS = frozenset({"key", "request", "output"})
@@ -93,7 +93,7 @@ class Compiler:
             self._common = self._prompt_files.resolved(common)
         except Unusable as error:
             raise InvalidRequests(plan.source, [Problem(problem=error.problem, fix=error.fix)]) from error
-        self._has_text = any(_NAMES_TEXT.search(each) for each in _texts(self._common))
+        self._has_text = any(_NAMES_TEXT.search(each) for each in texts_in(self._common))
         self._model = plan.common.get("model")
         self._cells = EmptyCells()
         self._blobs: list[Blob] = []
@@ -111,7 +111,7 @@ class Compiler:
         """
         rows = unchanged = 0
         for name in self._plan.kept:
-            if slip := slip_of(name):
+            if (slip := slip_of(name)) and (slip.certain or not self._plan.uses(name)):
                 tell = self.found.problem if slip.certain else self.found.warn
                 tell(f"defaults: {slip.problem}", slip.fix)
         for made in self._made():
@@ -122,6 +122,7 @@ class Compiler:
             if rows == 1 and beside is not None and (types := self._supply.types()):
                 beside.write(extras.header({_apart(name): kind for name, kind in types.items()}))
             made.put(target, beside)
+        self._report_moved(sent.moved if sent else 0)
         self._tell_overwritten()
         self._taken.close()
         self._cells.report(self.found)
@@ -169,9 +170,7 @@ class Compiler:
             self._is_checked = True
             ours = {"key": item.key, **({"text": ""} if item.files else {})}
             braces.check(self._common, {**ours, **item.columns}, self._templates, self.found)
-        own = {name: value for name, value in item.own.items() if name != "model"}
-        if self._plan.items is not None:
-            own = self._prompt_files.resolved(own)
+        own = self._own_fields(item)
         self._templates.empty.clear()
         self._blobs.clear()
         model = self._note_model(item)
@@ -189,7 +188,7 @@ class Compiler:
             if not self._chosen.means(item, key):
                 continue
             if first.count > 1:
-                recipe.seed = number if first.seed is None else first.seed + number - 1
+                _seed(recipe, number)
             self._take(item, key)
             request = request_of(recipe, parts, model)
             output = self._output(item, recipe, number if first.count > 1 else None)
@@ -198,6 +197,15 @@ class Compiler:
             variant = {f"_{name}" if name in kept else name: value for name, value in variant.items()}
             yield _Made(key, request, {**output, **kept, **variant})
         self._cells.count(self._templates.empty)
+
+    def _own_fields(self, item: Item) -> dict[str, Any]:
+        """Return the fields that an item states itself, with its prompt files read."""
+        own = {name: value for name, value in item.own.items() if name != "model"}
+        if self._plan.items is not None:
+            own = self._prompt_files.resolved(own)
+        if "request" in own and (name := next(iter(sorted(own.keys() & OF_REQUEST)), None)):
+            raise Unusable(f"has a request and {name!r} beside it, which would not be sent", f"put {name} into request")
+        return own
 
     def _note_model(self, item: Item) -> str | None:
         """Note for which model an item is."""
@@ -273,6 +281,13 @@ class Compiler:
             )
             self.found.warn(said, "have the results written to a folder of their own")
 
+    def _report_moved(self, rows: int) -> None:
+        if not rows:
+            return
+        problem = f"{rows:,} requests were sent under another number of a row, since the rows have no keys"
+        loss = "in a table of results, new answers take the place of earlier ones with the same number"
+        self.found.warn(f"{problem}; {loss}", "name a column as key, or write to a new folder")
+
     def _report_encrypted(self) -> None:
         if not self._encrypted:
             return
@@ -328,6 +343,14 @@ def _named(name: str, each: Part | Looked, made: Iterator[Part]) -> Part:
         raise of_name(name, error) from error
 
 
+def _seed(recipe: Recipe, number: int) -> None:
+    """Give a variant a seed of its own, counted from the one that is stated, if one is."""
+    settings = dict(recipe.generation_config or {})
+    stated = settings.pop("seed", None) if recipe.seed is None else recipe.seed
+    recipe.generation_config = settings
+    recipe.seed = number if stated is None else stated + number - 1
+
+
 def _speak(recipe: Recipe, item: Item, model: str | None) -> None:
     """Where nothing is said of what to embed, it is the column `text`."""
     text = item.columns.get("text")
@@ -352,11 +375,3 @@ def _is_again(item: Item, name: str, value: Any) -> bool:
     if name == "key" or (name == "id" and item.needs_id):
         return str(value) == item.key
     return name in item.own and (item.needs_id or name != "prompt")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    inside: Iterable[Any] = value.values() if is_object(value) else items(value) if is_list(value) else ()
-    for each in inside:
-        yield from _texts(each)

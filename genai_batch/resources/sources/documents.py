@@ -15,6 +15,7 @@ import yaml
 
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
+from genai_batch.resources.sources.cells import not_a_number
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of a manifest, which is held whole; more rows belong into a table, which is not."""
@@ -71,6 +72,8 @@ def _of_json(path: Path, text: str) -> Any:
     except RecursionError as error:
         raise _refusal(path, "is nested too deeply", "flatten it") from error
     except (ValueError, msgspec.MsgspecError) as error:
+        if fault := not_a_number(text.encode("utf-8", "replace")):
+            raise _refusal(path, *fault) from error
         raise _refusal(path, f"is not JSON: {brief(str(error), 160)}", "mend it there") from error
 
 
@@ -104,7 +107,7 @@ def _of_yaml(path: Path, text: str) -> Any:
         raise _refusal(path, f"is not YAML as it can be read here: {brief(said, 180)}", fix) from error
 
 
-_BARE = re.compile(r"""^\s*(?:-\s+)?(?:([\w -]+):\s+)?(?:\[\s*|-\s+)?((?:\{[{%]|@|`).*|[^"'|>#\s].*\{[{%].*)$""")
+_BARE = re.compile(r"""^\s*(?:-\s+)?(?:([\w -]+):\s+)?(\[\s*|-\s+)?((?:\{[{%]|@|`).*|[^"'|>#\s].*\{[{%].*)$""")
 
 
 def _quotes(text: str, error: Exception) -> str | None:
@@ -115,8 +118,19 @@ def _quotes(text: str, error: Exception) -> str | None:
     for line in near:
         if match := _BARE.match(line):
             name = f"{match[1].strip()}: " if match[1] else ""
-            return f"""put it in quotes: {brief(f"{name}'{match[2].strip()}'", 120)}"""
+            text = match[3].strip()
+            if (match[2] or "").startswith("["):
+                members = [member.strip() for member in text.removesuffix("]").split(",")]
+                text = f"[{', '.join(map(_quoted, members))}]"
+            else:
+                text = f"'{text}'"
+            return f"put it in quotes: {brief(name + text, 120)}"
     return None
+
+
+def _quoted(member: str) -> str:
+    """Put a member of a list in quotes, if it needs some."""
+    return f"'{member}'" if member[:1] in ("{", "@", "`") else member
 
 
 def _need_flat(text: str) -> None:

@@ -9,15 +9,17 @@ from itertools import islice
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.exceptions import SecurityError, TemplateSyntaxError
+from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from genai_batch.resources.answers import brief
+from genai_batch.resources.sources.cells import Blob
 
 MOST_ROUNDS = 100_000
 """Of all loops of one text together."""
 MOST_TEXT = 8_000_000
 """Characters of one text."""
+BLOB_MEMBERS = "a file has .bytes and .path"
 _NODES = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
     nodes.Slice, nodes.Filter, nodes.Test, nodes.If, nodes.For, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And,
@@ -86,6 +88,20 @@ class Fenced(ImmutableSandboxedEnvironment):
         }  # fmt: skip
         self.filters = {**{name: self.filters[name] for name in FILTERS}, **own}
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Let a template name the bytes and the path of a cell that holds a file, and nothing else of it."""
+        return self._blob_has_no(obj, attribute) or super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Do the same for `cell["bytes"]`."""
+        return self._blob_has_no(obj, argument) or super().getitem(obj, argument)
+
+    def _blob_has_no(self, obj: Any, name: Any) -> Any:
+        if isinstance(obj, Blob) and name not in ("bytes", "path"):
+            column, member = brief(obj.column, 60), brief(str(name), 40)
+            raise UndefinedError(f"{BLOB_MEMBERS} in the column {column!r}, and {member!r} is neither")
+        return None
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Let numbers be multiplied and divided, and nothing else."""
         if not isinstance(left, int | float) or not isinstance(right, int | float):
@@ -120,7 +136,7 @@ def _rounded(number: Any, digits: int = 0) -> Any:
 def _as_json(value: Any) -> str:
     import msgspec
 
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def _need_room(size: int) -> None:

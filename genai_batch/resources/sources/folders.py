@@ -86,6 +86,8 @@ def _walk(root: Path, folder: str, chosen: Rules, found: Findings) -> Iterator[t
             found.warn(f"{brief(path, 120)!r} is a link to a folder or out of the folder; it is left out")
         elif entry.is_file():
             yield path, entry
+        else:
+            found.warn(f"{brief(path, 120)!r} is a pipe, a socket or a device, and no file; it is left out")
 
 
 def _entries(root: Path, folder: str, found: Findings) -> list["os.DirEntry[str]"]:

@@ -16,6 +16,8 @@ _BOM = b"\xef\xbb\xbf"
 
 PIPED = "genai-batch-stdin-"
 """How folders of sources are named that came through a pipe, and have no place of their own."""
+STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+"""Names of standard input."""
 ENDINGS = frozenset({".json", ".yaml", ".yml"})
 """Of manifests."""
 

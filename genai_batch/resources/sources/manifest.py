@@ -1,5 +1,6 @@
 """A manifest: one file that says what a job is. Items of its own, or a table, a folder or a job with one template."""
 
+import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
@@ -14,7 +15,20 @@ from genai_batch.resources.lint import snake
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources import lines
 from genai_batch.resources.sources.documents import load
-from genai_batch.resources.sources.recipe import ALIASES, FIELDS, GEMINI, UNABLE, Recipe, Texts, parted, plain_name
+from genai_batch.resources.sources.recipe import (
+    ALIASES,
+    FIELDS,
+    GEMINI,
+    MEMBER,
+    OTHER_NAMES,
+    UNABLE,
+    Recipe,
+    Texts,
+    over,
+    parted,
+    plain_name,
+    set_twice,
+)
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.untyped import is_list, is_object, kind_of
 
@@ -90,6 +104,21 @@ class Plan(NamedTuple):
     base: Path | None
     source: str
 
+    def uses(self, name: str) -> bool:
+        """Whether a template for all items may name this column."""
+        word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        texts = [*texts_in(self.common), self.manifest.key or ""]
+        return any(word.search(text) for text in texts if "{{" in text or "{%" in text)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """List every text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    inside: list[Any] = list(value.values()) if is_object(value) else value if is_list(value) else []
+    for member in inside:
+        yield from texts_in(member)
+
 
 _MEANT = sorted((FIELDS | ALIASES.keys() | {"id", "stop_sequences"}) - {"n", "labels", "store", "out"})
 """Names that a field of an item may have been meant to be."""
@@ -121,15 +150,35 @@ def plan(value: Any, source: str, base: Path | None) -> Plan:
     given = {("items" if name == "jobs" else name): each for name, each in value.items()}
     ours, unknown, twice = parted(given, _TOP)
     for name in unknown:
-        found.problem(f"unknown field {brief(name, 60)!r}", _guess(name, _TOP) or "see `genai-batch build --schema`")
+        found.problem(*_unknown(name))
     if twice or ("items" in value and "jobs" in value):
         found.problem(f"{brief(twice or 'jobs', 60)!r} says again what another field says", "keep one of them")
     made = _whole(ours, found)
     if found.count or made is None:
         raise found.refusal(source)
-    common, kept, _ = parted(ours.get("defaults") or {}, FIELDS)
-    common |= {name: value for name, value in ours.items() if name in FIELDS}
+    common, kept = _common(ours, found)
+    if found.count:
+        raise found.refusal(source)
     return Plan(made, common, kept, ours.get("items"), base, source)
+
+
+def _common(ours: dict[str, Any], found: Findings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that hold for all items, and those of the user's in `defaults`."""
+    defaults, kept, twice = parted(ours.get("defaults") or {}, FIELDS)
+    stated = {name: value for name, value in ours.items() if name in FIELDS}
+    if twice:
+        found.problem(f"defaults: {brief(twice, 60)!r} says again what another field says", "keep one of them")
+    if name := set_twice(stated, defaults):
+        found.problem(f"{name!r} is set in defaults too, to something else", "keep one of them")
+    return over(stated, defaults), kept
+
+
+def _unknown(name: str) -> tuple[str, str]:
+    """Say what is wrong with a field of a manifest that it does not know, and what may have been meant."""
+    if slip := _slip_in_config(name):
+        return slip.problem, slip.fix
+    fix = _guess(name, _TOP) or OTHER_NAMES.get(plain_name(name)) or "see `genai-batch build --schema`"
+    return f"unknown field {brief(name, 60)!r}", fix
 
 
 def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
@@ -137,6 +186,9 @@ def _whole(ours: dict[str, Any], found: Findings) -> Manifest | None:
     if len(sources) != 1:
         said = f"has {' and '.join(sources)}" if sources else "has no items"
         found.problem(said, "give one of items, data, folder and job_id")
+    if ours.get("data") in lines.STDIN:
+        message = f"data {ours['data']!r} is standard input, which a manifest cannot name"
+        found.problem(message, "name a file; or pipe the table into `genai-batch build - --prompt '…' --output FILE`")
     if "items" in sources and (not is_list(ours["items"]) or not ours["items"]):
         found.problem("items is empty or no list", "write a list of {id, prompt, …}")
     texts = {name: value for name, value in ours.items() if name not in ("items", "defaults", *FIELDS)}
@@ -177,7 +229,11 @@ class Slip(NamedTuple):
 
 def slip_of(name: str) -> Slip | None:
     """Judge a field of an item that is none of ours; None where it seems to be a column of the user's own."""
+    if slip := _slip_in_config(name):
+        return slip
     plain, shown = plain_name(name), brief(name, 40)
+    if plain in OTHER_NAMES:
+        return Slip(f"{shown!r} is kept beside the answer, and not sent", OTHER_NAMES[plain], certain=False)
     if plain in UNABLE:
         return Slip(f"{shown!r} is not sent: Gemini has no such setting", UNABLE[plain], certain=False)
     near = get_close_matches(plain, _MEANT, 1, _NEAR)
@@ -187,6 +243,20 @@ def slip_of(name: str) -> Slip | None:
         fix = f"did you mean {near[0]!r}? Rename a column of your own"
         return Slip(f"{shown!r} is no field of a request", fix, certain=True)
     return Slip(f"{shown!r} is kept beside the answer, and not sent", f"did you mean {near[0]!r}?", certain=False)
+
+
+_IN_CONFIG = re.compile(re.escape(MEMBER).replace(r"\{\}", "(.*)"), re.DOTALL)
+
+
+def _slip_in_config(name: str) -> Slip | None:
+    """Judge an unknown member of a `config`, in which nothing but settings can stand."""
+    if (match := _IN_CONFIG.fullmatch(name)) is None:
+        return None
+    plain = plain_name(match[1])
+    near = get_close_matches(plain, _MEANT, 1)
+    guess = f"did you mean {near[0]!r}?" if near else "leave it out; a column of your own stands beside config"
+    fix = OTHER_NAMES.get(plain) or UNABLE.get(plain) or guess
+    return Slip(f"{brief(match[1], 40)!r} in config is no setting of a request", fix, certain=True)
 
 
 def _is_misspelt(plain: str, field: str) -> bool:

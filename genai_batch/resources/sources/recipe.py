@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from genai_batch.resources.answers import brief
 from genai_batch.resources.lint import GENERATION, snake
 from genai_batch.resources.lint.fields import THINKING
+from genai_batch.resources.lint.repair.foreign import answer_format
 from genai_batch.resources.untyped import as_object, is_object, items
 
 ALIASES: Mapping[str, str] = {
@@ -25,8 +27,42 @@ UNABLE: Mapping[str, str] = {
     "strength": "say it in the prompt",
     "guidance_scale": "say it in the prompt",
     "fps": "Gemini makes no video here",
+    "logit_bias": "say in the prompt which words to use",
+    "repetition_penalty": "frequency_penalty and presence_penalty are near it",
+    "repeat_penalty": "frequency_penalty and presence_penalty are near it",
+    "min_p": "top_p is near it",
 }
 """What other generators can be told, and Gemini cannot."""
+_BESIDE_PROMPT = "write its members beside the prompt, as in temperature: 0.2"
+_LEVEL = "write thinking_level: low (or minimal, medium, high), or thinking_budget: 1024"
+OTHER_NAMES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("max_completion_tokens", "max_new_tokens", "max_tokens_to_sample", "num_predict"), "write max_output_tokens"
+    ),
+    **dict.fromkeys(("reasoning_effort", "reasoning", "thinking", "enable_thinking"), _LEVEL),
+    **dict.fromkeys(("budget_tokens", "reasoning_budget", "thinking_tokens"), "write thinking_budget: 1024"),
+    **dict.fromkeys(("params", "parameters", "model_params", "model_kwargs", "inference_config"), _BESIDE_PROMPT),
+    **dict.fromkeys(
+        ("google_search", "web_search", "web_search_options", "google_search_retrieval"),
+        "write tools: [{google_search: {}}]",
+    ),
+    "url_context": "write tools: [{url_context: {}}]",
+    "code_execution": "write tools: [{code_execution: {}}]",
+    "code_interpreter": "write tools: [{code_execution: {}}]",
+    "functions": "write tools: [{function_declarations: […]}]",
+    "function_declarations": "write tools: [{function_declarations: […]}]",
+    "tool_choice": "write tool_config: {function_calling_config: {mode: ANY}}",
+    **dict.fromkeys(("instructions", "system_message", "developer_message", "preamble"), "write system"),
+    **dict.fromkeys(("messages", "chat_history"), "write prompt, or contents: [{role: user, parts: [{text: …}]}]"),
+    **dict.fromkeys(("json_mode", "output_format"), "write response_mime_type: application/json"),
+    **dict.fromkeys(("response_model", "output_schema"), "write response_schema"),
+    **dict.fromkeys(("best_of", "num_return_sequences", "num_generations"), "write candidate_count"),
+    "top_logprobs": "write response_logprobs: true and logprobs: 5",
+    **dict.fromkeys(("attachments", "image_path", "image_paths", "input_image"), "write images or files"),
+}
+"""What other APIs call a setting, and what to write instead; a column of the user's own may have such a name too."""
+MEMBER = 'config["{}"]'
+"""What an unknown member of a `config` is named among the fields that are none of ours."""
 Texts = Annotated[list[str], BeforeValidator(items)]
 _GENERATION = {
     "temperature": "temperature", "top_p": "topP", "top_k": "topK", "max_output_tokens": "maxOutputTokens",
@@ -112,6 +148,8 @@ _OF_REQUEST: Mapping[str, type] = {"service_tier": str, "labels": dict, "store":
 GEMINI = (GENERATION | THINKING | _SPEECH | _OF_REQUEST.keys()) - Recipe.model_fields.keys()
 """Settings of Gemini that are sent as they are written."""
 FIELDS = frozenset(Recipe.model_fields) | GEMINI
+OF_REQUEST = FIELDS - {"model", "output", "count", "request"}
+"""Fields that a whole `request` holds itself, so that beside it they would not be sent."""
 
 
 def plain_name(name: str) -> str:
@@ -141,10 +179,11 @@ def parted(given: Mapping[str, Any], known: frozenset[str]) -> tuple[dict[str, A
 def _spread(given: Mapping[str, Any], known: frozenset[str]) -> Iterator[tuple[str, Any]]:
     """Fields one by one; those inside a `config`, which is how the SDK groups settings, as if they stood beside it."""
     for name, value in given.items():
-        if name == "config" and is_object(value) and value and all(plain_name(field) in known for field in value):
-            yield from value.items()
-        else:
+        if name != "config" or not is_object(value):
             yield name, value
+            continue
+        for member, setting in value.items():
+            yield (str(member) if plain_name(str(member)) in known else MEMBER.format(member)), setting
 
 
 def request_of(recipe: Recipe, parts: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
@@ -215,27 +254,71 @@ def _settings(recipe: Recipe, model: str | None) -> dict[str, Any]:
     for name, (home, wire) in _NESTED.items():
         if (value := getattr(recipe, name)) is not None:
             made.setdefault(home, {})[wire] = value
-    if recipe.response_schema or recipe.response_json_schema:
-        made.setdefault("responseMimeType", "application/json")
     if recipe.voice:
         made["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": recipe.voice}}}
-    made = _merged(made, _as_gemini(recipe.model_extra or {}))
+    made = _united(made, _as_gemini(recipe.model_extra or {}))
+    defaults: dict[str, Any] = {}
+    if recipe.response_schema or recipe.response_json_schema:
+        defaults["responseMimeType"] = "application/json"
     if "speechConfig" in made or (model and "tts" in model):
-        made.setdefault("responseModalities", ["AUDIO"])
-    return _merged(made, recipe.generation_config or {})
+        defaults["responseModalities"] = ["AUDIO"]
+    return _merged(defaults, _united(made, recipe.generation_config or {}))
+
+
+def _united(settings: dict[str, Any], more: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """Put settings of two places together.
+
+    Raises:
+        ValueError: both places set the same thing, and differ.
+    """
+    united = dict(settings)
+    spelled = {snake(name): name for name in united}
+    for name, value in more.items():
+        mine = spelled.get(snake(name), name)
+        old = united.get(mine)
+        if is_object(old) and is_object(value):
+            united[mine] = _united(old, value, f"{within}{snake(name)}.")
+        elif old is None or old == value:
+            united[mine] = value
+        else:
+            both = f"to {brief(str(old), 60)} and to {brief(str(value), 60)}"
+            raise ValueError(f"sets {within}{snake(name)} twice, {both}; keep one of them")
+    return united
 
 
 def _as_gemini(extra: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under Gemini's own names, each in its home."""
     made: dict[str, Any] = {}
     for name, value in extra.items():
-        if name in THINKING:
+        if name == "response_format" and (form := _answer_form(value)) is not None:
+            made = _united(made, form)
+        elif name in THINKING:
             made = _merged(made, {"thinkingConfig": {_camel(name): value}})
         elif name in _SPEECH:
             made = _merged(made, {"speechConfig": {_camel(name): value}})
         elif name in GENERATION:
             made = _merged(made, {_camel(name): value})
     return made
+
+
+_FORMS: Mapping[str, str] = {"json": "json_object", "application/json": "json_object"}
+
+
+def _answer_form(value: Any) -> dict[str, Any] | None:
+    """Read a response_format as other APIs write it; None for one of Gemini's own.
+
+    Raises:
+        ValueError: it names a form that no answer has.
+    """
+    form = {"type": _FORMS.get(value.lower(), value)} if isinstance(value, str) else as_object(value)
+    if not isinstance(form.get("type"), str):
+        return None
+    if form["type"] not in ("json_object", "json_schema", "text"):
+        message = f"response_format {brief(str(form['type']), 60)!r} is no form of an answer"
+        raise ValueError(f"{message}; write json or text, or response_schema for JSON of a schema")
+    settings: dict[str, Any] = {}
+    answer_format(form, settings)
+    return settings
 
 
 def _camel(name: str) -> str:
@@ -270,6 +353,26 @@ def over(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     left = _without(common, frozenset(_stated(own)))
     both = {name for name in _CONFIGS if is_object(own.get(name)) and is_object(left.get(name))}
     return {**left, **own, **{name: _merged(left[name], own[name]) for name in both}}
+
+
+def not_restated(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for all and is not said again by one, wherever each stands."""
+    return _without(common, frozenset(_stated(own)))
+
+
+def set_twice(fields: Mapping[str, Any], others: Mapping[str, Any]) -> str | None:
+    """Name a field that both set, each to something else, wherever it stands."""
+    here, there = dict(_flat(fields)), dict(_flat(others))
+    return next((name for name, value in here.items() if there.get(name, value) != value), None)
+
+
+def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        plain = snake(name)
+        if plain in _CONFIGS and is_object(value):
+            yield from _flat(value)
+        else:
+            yield plain, value
 
 
 def _stated(fields: Mapping[str, Any]) -> Iterator[str]:

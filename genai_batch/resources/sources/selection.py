@@ -1,9 +1,9 @@
 """Some items of a source only: chosen by key, drawn by a seed, the first of them, or those that were changed."""
 
 import random
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +14,9 @@ from genai_batch.resources import equals
 from genai_batch.resources.untyped import is_list, items
 
 _encode = msgspec.json.Encoder().encode
+NUMBERED = r"row-\d{6,}(?:-\d+)?"
+"""Keys that we make of the number of a row, and of a variant of it; another row may have that number next time."""
+_is_numbered = re.compile(NUMBERED).fullmatch
 
 
 class _Line(msgspec.Struct):
@@ -61,44 +64,49 @@ class Selection(BaseModel):
 
 
 class Sent:
-    """What was sent last under each key, as hashes, in a database that SQLite keeps on disk when it grows."""
+    """What was sent last under each key, as hashes, in a database that SQLite keeps on disk when it grows.
 
-    def __init__(self, requests: Iterable[Path]) -> None:
-        """Read the requests of jobs, the latest first.
+    A request under a numbered key counts as sent where an equal one was sent under another number, once for each.
+    `moved` counts those.
+    """
+
+    def __init__(self, jobs: Iterable[Iterable[bytes]]) -> None:
+        """Read the lines of the requests of jobs, the latest first.
 
         Raises:
             OSError: they cannot be read.
         """
+        self.moved = 0
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
-            "PRAGMA journal_mode = OFF; BEGIN; CREATE TABLE sent (key BLOB PRIMARY KEY, request BLOB) WITHOUT ROWID"
+            "PRAGMA journal_mode = OFF; BEGIN; CREATE TABLE sent (key BLOB PRIMARY KEY, request BLOB) WITHOUT ROWID; "
+            "CREATE TABLE numbered (request BLOB PRIMARY KEY, rows INTEGER) WITHOUT ROWID"
         )
-        for each in requests:
-            self._db.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?)", _hashes(each))
+        for lines in jobs:
+            for line in lines:
+                self._add(_line(line))
+
+    def _add(self, line: _Line) -> None:
+        request = equals.digest_of(line.request)
+        self._db.execute("INSERT OR IGNORE INTO sent VALUES (?, ?)", (_hash(line.key), request))
+        if _is_numbered(line.key):
+            more = "INSERT INTO numbered VALUES (?, 1) ON CONFLICT DO UPDATE SET rows = rows + 1"
+            self._db.execute(more, (request,))
 
     def has(self, key: str, request: dict[str, Any]) -> bool:
-        """Whether this request is the last that was sent under this key."""
-        found = self._db.execute(
-            "SELECT 1 FROM sent WHERE key = ? AND request = ?", (_hash(key), equals.digest_of(_encode(request)))
-        )
-        return found.fetchone() is not None
+        """Whether this request is the last that was sent under this key, or under any where the key is a number."""
+        digest = equals.digest_of(_encode(request))
+        found = self._db.execute("SELECT 1 FROM sent WHERE key = ? AND request = ?", (_hash(key), digest))
+        is_same = found.fetchone() is not None
+        if not _is_numbered(key):
+            return is_same
+        taken = self._db.execute("UPDATE numbered SET rows = rows - 1 WHERE request = ? AND rows > 0", (digest,))
+        self.moved += taken.rowcount > 0 and not is_same
+        return taken.rowcount > 0
 
     def close(self) -> None:
         """Forget it."""
         self._db.close()
-
-
-def _hashes(requests: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Hash each key and its request; a key that got the answer of another row has the request of that."""
-    rows = equals.rows(requests.with_name(equals.NAME))
-    equal = next(rows, None)
-    with requests.open("rb") as file:
-        for line in map(_line, file):
-            request = equals.digest_of(line.request)
-            yield _hash(line.key), request
-            while equal and equal.sent_as == line.key:
-                yield _hash(equal.key), request
-                equal = next(rows, None)
 
 
 def _hash(key: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import InvalidRequests
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.cell_errors import errors_in
 from genai_batch.resources.sources.cells import Bad
 
 MOST_CELL = 16 * 1024 * 1024
@@ -18,23 +19,6 @@ MOST_CELL = 16 * 1024 * 1024
 _SAMPLE = 64 * 1024
 _SIGNS = ",;\t|"
 _BOMS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-
-_ERRORS = frozenset(
-    {
-        "#N/A",
-        "#REF!",
-        "#DIV/0!",
-        "#VALUE!",
-        "#NAME?",
-        "#NUM!",
-        "#NULL!",
-        "#SPILL!",
-        "#CALC!",
-        "#GETTING_DATA",
-    }
-)
-"""What spreadsheet programs write into CSV where a formula failed."""
 
 
 def rows(path: Path, report: Findings) -> Iterator[dict[str, Any] | Bad]:
@@ -85,9 +69,9 @@ def _read(file: IO[str], path: Path, errors: Counter[str]) -> Iterator[dict[str,
             said = f"has {len(cells)} cells, the first line {len(names)}"
             yield Bad(said, f"quote a cell that holds {sign!r}")
             continue
-        if not _ERRORS.isdisjoint(cells):
-            errors.update(name for name, cell in zip(names, cells, strict=False) if cell in _ERRORS)
-            cells = ["" if cell in _ERRORS else cell for cell in cells]
+        for place in errors_in(cells):
+            errors[names[place]] += 1
+            cells[place] = ""
         yield dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True))
 
 

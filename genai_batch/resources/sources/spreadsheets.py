@@ -11,12 +11,16 @@ from zipfile import BadZipFile, ZipFile
 from genai_batch.resources.answers import Problem, brief
 from genai_batch.resources.errors import WITH_DATA, BatchError, InvalidRequests
 from genai_batch.resources.preflight.findings import Findings
+from genai_batch.resources.sources.cell_errors import errors_in
 from genai_batch.resources.sources.cells import Bad, plain
 
 _MOST_UNPACKED = 4_000_000_000
 _FORMULA = re.compile(rb"<(?:\w+:)?f[> ]")
 _ERROR = re.compile(rb"\bt=[\"']e[\"']")
-_MERGED = re.compile(rb"<(?:\w+:)?mergeCell [^>]*?ref=[\"']\$?([A-Z]+)\$?(\d+):\$?[A-Z]+\$?(\d+)[\"']")
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell [^>]*?ref=[\"']\$?([A-Z]+)\$?(\d+):\$?([A-Z]+)\$?(\d+)[\"']")
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+"""How the format writes a sign that XML cannot hold, a carriage return most of all, and an underscore before such."""
+_SHOWN = 5
 _EDGE = 200
 """Bytes at the end of a piece of XML in which a mark may begin that the next piece ends."""
 
@@ -30,7 +34,7 @@ def rows(path: Path, sheet: str | None, report: Findings) -> Iterator[dict[str, 
     """Read the rows of a sheet, by default the first, by the names in its first row.
 
     Formulas that were never computed and error values are empty, and the value of a merged range holds for all of its
-    rows; `report` is warned how many there are of each.
+    cells; `report` is warned how many there are of each, and of sheets that are not read.
 
     Raises:
         InvalidRequests: it is no Excel file, or has no such sheet or names.
@@ -50,11 +54,13 @@ def rows(path: Path, sheet: str | None, report: Findings) -> Iterator[dict[str, 
         if sheet is not None and sheet not in book.sheetnames:
             raise _refusal(path, f"has no sheet {brief(sheet, 60)!r}", f"it has {', '.join(book.sheetnames)[:200]}")
         page: Any = book[sheet] if sheet else book.worksheets[0]
+        if sheet is None:
+            _report_others(path, page.title, book.sheetnames, report)
         page.reset_dimensions()  # programs write wrong ones, and rows and columns beyond them would be lost
         marks = _marks(path, page._worksheet_path)  # noqa: SLF001 - openpyxl reads merged ranges only with all cells
         lost = _Lost()
         try:
-            yield from _named(_filled(_values(path, page, marks, lost), marks.merged, lost), path)
+            yield from _named(_filled(_texts(_values(path, page, marks, lost), lost), marks.merged, lost), path)
         finally:
             lost.report(path.name, report)
     finally:
@@ -62,11 +68,20 @@ def rows(path: Path, sheet: str | None, report: Findings) -> Iterator[dict[str, 
 
 
 class _Marks(NamedTuple):
-    """What the XML of a sheet holds beside plain values; `merged` are ranges as first row, last row, column."""
+    """What the XML of a sheet holds beside plain values."""
 
     has_formulas: bool
     has_errors: bool
-    merged: list[tuple[int, int, int]]
+    merged: "list[_Merged]"
+
+
+class _Merged(NamedTuple):
+    """A merged range; rows are counted from 1, columns from 0."""
+
+    first_row: int
+    last_row: int
+    first_column: int
+    last_column: int
 
 
 class _Lost:
@@ -126,28 +141,46 @@ def _values(path: Path, page: Any, marks: _Marks, lost: _Lost) -> Iterator[tuple
             book.close()
 
 
-def _filled(
-    rows: Iterator[tuple[Any, ...]], merged: list[tuple[int, int, int]], lost: _Lost
-) -> Iterator[tuple[Any, ...]]:
-    """Put the value of a merged range into its column in all of its rows that hold anything."""
+def _texts(rows: Iterator[tuple[Any, ...]], lost: _Lost) -> Iterator[tuple[Any, ...]]:
+    """Read texts as they are meant: without the escapes of the format, and empty where they are an error value."""
+    for number, cells in enumerate(rows):
+        values = [unescaped(cell) if isinstance(cell, str) and "_x" in cell else cell for cell in cells]
+        lost.names = lost.names or tuple(values)
+        for column in errors_in(values) if number else ():
+            lost.count(lost.errors, column)
+            values[column] = None
+        yield tuple(values)
+
+
+def unescaped(text: str) -> str:
+    """Read a text as .xlsx writes it, where `_x000D_` is a carriage return and `_x005F_` an underscore."""
+    text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # signs of two halves
+
+
+def _filled(rows: Iterator[tuple[Any, ...]], merged: list[_Merged], lost: _Lost) -> Iterator[tuple[Any, ...]]:
+    """Put the value of a merged range into its empty cells, in columns with a name and rows that hold anything."""
     ranges = sorted(merged, reverse=True)
     held: dict[int, tuple[int, Any]] = {}
+    width = 0
     for number, cells in enumerate(rows, 1):
-        lost.names = lost.names or cells
-        is_blank, values = all(cell is None for cell in cells), cells
-        for column, (last, value) in list(held.items()):
-            if number > last:
-                del held[column]
-            elif not is_blank and (column >= len(values) or values[column] is None):
-                padded = [*values, *[None] * (column + 1 - len(values))]
-                padded[column] = value
-                values = tuple(padded)
+        if number == 1:
+            width = max((column for column, cell in enumerate(cells, 1) if cell is not None), default=0)
+        while ranges and ranges[-1].first_row <= number:
+            area = ranges.pop()
+            if area.first_row == number and area.first_column < len(cells) and cells[area.first_column] is not None:
+                entry = (area.last_row, cells[area.first_column])
+                held.update(dict.fromkeys(range(area.first_column, min(area.last_column + 1, width)), entry))
+        held = {column: entry for column, entry in held.items() if number <= entry[0]}
+        if not held or number == 1 or all(cell is None for cell in cells):
+            yield cells
+            continue
+        values = [*cells, *[None] * (width - len(cells))]
+        for column, (_, value) in held.items():
+            if values[column] is None:
+                values[column] = value
                 lost.count(lost.merged, column)
-        while ranges and ranges[-1][0] <= number:
-            first, last, column = ranges.pop()
-            if first == number and column < len(cells) and cells[column] is not None:
-                held[column] = (last, cells[column])
-        yield values if not is_blank else cells
+        yield tuple(values)
 
 
 def _named(found: Iterator[tuple[Any, ...]], path: Path) -> Iterator[dict[str, Any] | Bad]:
@@ -169,7 +202,7 @@ def _named(found: Iterator[tuple[Any, ...]], path: Path) -> Iterator[dict[str, A
 def _marks(path: Path, member: str) -> _Marks:
     """Search the XML of a sheet for what takes more than reading plain values; most sheets hold none of it."""
     has_formulas = has_errors = False
-    merged: list[tuple[int, int, int]] = []
+    merged: list[_Merged] = []
     with ZipFile(path) as packed, packed.open(member.lstrip("/")) as sheet:
         last = b""
         while piece := sheet.read(1_000_000):
@@ -178,24 +211,31 @@ def _marks(path: Path, member: str) -> _Marks:
             has_errors = has_errors or _ERROR.search(text) is not None
             end = 0
             for match in _MERGED.finditer(text):
-                first, until, end = (*_corners(match), match.end())
-                if first[0] < until:
-                    merged.append((first[0], until, first[1]))
+                end = match.end()
+                merged.append(_Merged(int(match[2]), int(match[4]), _column(match[1]), _column(match[3])))
             last = text[max(end, len(text) - _EDGE) :]
     return _Marks(has_formulas, has_errors, merged)
 
 
-def _corners(match: re.Match[bytes]) -> tuple[tuple[int, int], int]:
-    """The first row and column of a merged range, columns from 0, and its last row."""
+def _column(letters: bytes) -> int:
+    """The number of a column, from 0, by its letters."""
     column = 0
-    for letter in match[1]:
+    for letter in letters:
         column = column * 26 + letter - 64
-    return (int(match[2]), column - 1), int(match[3])
+    return column - 1
 
 
 def _is_lost(cell: Any, formula: Any) -> bool:
     """Whether a formula was never computed; one that came to an empty text was."""
     return cell.value is None and formula.data_type == "f" and cell.data_type != "str"
+
+
+def _report_others(path: Path, title: str, titles: list[str], report: Findings) -> None:
+    """Warn which sheet is read where nobody has chosen one of several."""
+    others = [repr(brief(other, 40)) for other in titles if other != title]
+    if others:
+        named = ", ".join(others[:_SHOWN]) + ", …" * (len(others) > _SHOWN)
+        report.warn(f"{path.name}: the sheet {brief(title, 40)!r} is read, and not {named}", "state sheet: NAME")
 
 
 def _refuse_bomb(path: Path) -> None:

@@ -11,7 +11,7 @@ from genai_batch.resources.errors import InvalidRequests, UnknownModel
 from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.sources import by_model, documents, lines
 from genai_batch.resources.sources.manifest import Plan, plan
-from genai_batch.resources.sources.recipe import FIELDS, parted
+from genai_batch.resources.sources.recipe import FIELDS, not_restated, parted
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.resources.sources.staged import MOST, UNTIL_THEN, Part, Staged
 from genai_batch.resources.sources.templates import TemplateFault, Templates
@@ -121,7 +121,8 @@ def _part(
     ours, others, _ = parted(given["defaults"] if is_object(given.get("defaults")) else {}, FIELDS)
     own = {each: what for each, what in given.items() if each not in ("name", "from", "defaults", "max_cost_usd")}
     says = _SAYS if _SAYS & {*parted(own, FIELDS)[0], *ours} else frozenset[str]()
-    inherited = {each: what for each, what in common.items() if each not in says}
+    restated = {**parted(own, FIELDS)[0], **ours}
+    inherited = {name: value for name, value in not_restated(common, restated).items() if name not in says}
     defaults = {**kept, **inherited, **others, **ours}
     model = parted(own, FIELDS)[0].get("model") or defaults.get("model")
     if not isinstance(model, str):

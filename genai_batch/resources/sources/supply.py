@@ -90,7 +90,7 @@ class Supply:
             if twice:
                 yield Item(place, fault=Bad(f"{brief(twice, 60)!r} says again what another field says", "keep one"))
                 continue
-            if slip := _slip(others, slips, found, place):
+            if slip := _slip(others, slips, found, place, self._plan):
                 yield Item(place, fault=Bad(slip.problem, slip.fix))
                 continue
             key = own.pop("id", None)
@@ -194,12 +194,17 @@ def _spoken(columns: dict[str, Any], plan: Plan) -> dict[str, Any]:
     return {name: columns[name] for name in said if columns[name]}
 
 
-def _slip(others: dict[str, Any], slips: dict[str, Slip | None], found: Findings, place: str) -> Slip | None:
-    """The first field that is a misspelt one of ours; of what only may be one, the first item is warned."""
+def _slip(
+    others: dict[str, Any], slips: dict[str, Slip | None], found: Findings, place: str, plan: Plan
+) -> Slip | None:
+    """The first field that is a misspelt one of ours; of what only may be one, the first item is warned.
+
+    Nothing is said of a column that a template uses.
+    """
     for name in others:
         if name not in slips:
             slips[name] = slip_of(name) if len(slips) < _JUDGED else None
-            if (slip := slips[name]) and not slip.certain:
+            if (slip := slips[name]) and not slip.certain and not plan.uses(name):
                 found.warn(f"{place}: {slip.problem}", slip.fix)
         if (slip := slips[name]) and slip.certain:
             return slip

@@ -1,6 +1,5 @@
 """Tables as rows: CSV, TSV, JSON, JSONL, Parquet, Excel. Rows stream; a cell is data, whatever it holds."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +12,8 @@ from genai_batch.resources.preflight.findings import Findings
 from genai_batch.resources.preflight.sources import need_file
 from genai_batch.resources.sources import parquet, separated, spreadsheets
 from genai_batch.resources.sources.arrays import elements
-from genai_batch.resources.sources.cells import Bad
+from genai_batch.resources.sources.cells import Bad, not_a_number
 from genai_batch.resources.untyped import is_object, kind_of
-
-_NOT_A_NUMBER = re.compile(rb"[:\[,]\s*(NaN|-?Infinity)\b")
 
 
 class Row(NamedTuple):
@@ -37,7 +34,8 @@ def rows(path: Path, sheet: str | None = None, found: Findings | None = None) ->
     read = _READERS.get(path.suffix.lower())
     if read is None:
         fix = f"use {', '.join(sorted(_READERS))}"
-        raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({path.suffix})", fix=fix)])
+        ending = path.suffix or "its name has no ending"
+        raise InvalidRequests(path.name, [Problem(problem=f"is no table that can be read ({ending})", fix=fix)])
     need_file(path)
     try:
         for number, cells in enumerate(read(path, sheet, found or Findings()), 1):
@@ -73,13 +71,6 @@ def _lines(path: Path, _: str | None, __: Findings) -> Iterator[Cells]:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 number_fault = not_a_number(text)
                 yield number_fault or Bad(f"is not JSON: {brief(str(error), 100)}", "write one object a line")
-
-
-def not_a_number(text: bytes) -> Bad | None:
-    """What is wrong with JSON in which a number is none, as some libraries write it."""
-    if match := _NOT_A_NUMBER.search(text):
-        return Bad(f"holds {match[1].decode()}, which is not JSON", "write null; of pandas, df.to_json(…) does")
-    return None
 
 
 def _object(value: Any) -> Cells:

@@ -12,7 +12,7 @@ from jinja2.meta import find_undeclared_variables
 from genai_batch.resources.answers import brief
 from genai_batch.resources.sources.cells import Blob, BytesInText, is_empty
 from genai_batch.resources.sources.column_names import KEY, ROW, VARIANT, AmbiguousName, ColumnNames
-from genai_batch.resources.sources.fence import FILTERS, MOST_TEXT, Fenced, check
+from genai_batch.resources.sources.fence import BLOB_MEMBERS, FILTERS, MOST_TEXT, Fenced, check
 from genai_batch.resources.untyped import is_list, is_object
 
 MOST_TEMPLATE = 200_000
@@ -20,6 +20,8 @@ MOST_TEMPLATE = 200_000
 _SHOWN = 12
 _REMEMBERED = 10_000
 _NAME_ALONE = re.compile(r"\{\{-?\s*[^{}|\"']+?(?=-?\}\}|\|)")
+_AND = "\0and\0"
+"""What stands between the files of one cell."""
 _BLOB_NAME = re.compile("\0blob\\d+\0")
 
 
@@ -103,7 +105,7 @@ class Templates:
             text = self.text(template, columns)
         finally:
             self._attached, self.empty = None, empty
-        return _BLOB_NAME.findall(text) or [text]
+        return [name for part in text.split(_AND) for name in _BLOB_NAME.findall(part) or [part]]
 
     def text(self, template: str, columns: Mapping[str, Any]) -> str:
         """Fill one template.
@@ -169,10 +171,8 @@ class Templates:
         """An empty cell is an empty text; a table or list is shown as JSON; bytes are only attached."""
         if value is None:
             return ""
-        if self._attached is not None and (blobs := _blobs_in(value)):
-            self._attached += blobs
-            first = len(self._attached) - len(blobs)
-            return "".join(blob_name(first + number) for number in range(len(blobs)))
+        if self._attached is not None and (is_list(value) or isinstance(value, Blob)):
+            return _AND.join(self._names(value, self._attached))
         if isinstance(value, Blob):
             raise BytesInText(value.column)
         if isinstance(value, dict | list | tuple):
@@ -180,8 +180,19 @@ class Templates:
 
             if blobs := _blobs_in(value):
                 raise BytesInText(blobs[0].column)
-            return msgspec.json.encode(value).decode()
+            return msgspec.json.encode(value, enc_hook=str).decode()
         return value
+
+    def _names(self, value: Any, blobs: list[Blob]) -> Iterator[str]:
+        """Name the files of a cell that holds a list of them, or bytes, which are added to `blobs`."""
+        if isinstance(value, Blob):
+            blobs.append(value)
+            yield blob_name(len(blobs) - 1)
+        elif is_list(value):
+            for member in value:
+                yield from self._names(member, blobs)
+        elif not is_empty(value):
+            yield str(self._shown(value))
 
     def _compiled(self, template: str) -> _Compiled:
         if len(template) > MOST_TEMPLATE:
@@ -217,33 +228,57 @@ def _blobs_in(value: Any) -> list[Blob]:
 
 def _written(tree: nodes.Template) -> Iterator[str]:
     """The columns whose cells a template writes as they are, without asking first whether they hold anything."""
-    asked = {
-        name.name
-        for condition in tree.find_all((nodes.If, nodes.CondExpr))
-        for name in (condition.test, *condition.test.find_all(nodes.Name))
-        if isinstance(name, nodes.Name)
-    }
+    conditions = [condition.test for condition in tree.find_all((nodes.If, nodes.CondExpr))]
+    expressions = [part for test in conditions for part in (test, *test.find_all(nodes.Expr))]
+    asked = {_column(expression) for expression in expressions}
     for output in tree.find_all(nodes.Output):
         for node in output.nodes:
-            if (name := _column_of(node)) is not None and name not in asked:
-                yield name
+            yield from (name for name in _columns_in(node) if name not in asked)
 
 
-def _column_of(node: nodes.Node | None) -> str | None:
-    """The column that an expression is, filters aside; None where it has a default or is something else."""
-    while isinstance(node, nodes.Filter):
-        if node.name in ("default", "d"):
-            return None
-        node = node.node
+def _columns_in(node: nodes.Node | None) -> Iterator[str]:
+    """The columns whose cells become part of the text of an expression; one with a default does not count."""
+    if (name := _column(node)) is not None:
+        yield name
+        return
+    parts: list[nodes.Node | None] = []
+    if isinstance(node, nodes.Filter) and node.name not in ("default", "d"):
+        parts = [node.node]
+    elif isinstance(node, nodes.Concat | nodes.List):
+        parts = [*(node.nodes if isinstance(node, nodes.Concat) else node.items)]
+    elif isinstance(node, nodes.Add):
+        parts = [node.left, node.right]
+    elif isinstance(node, nodes.CondExpr):
+        parts = [node.expr1, node.expr2]
+    elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
+        parts = [node.node.node]
+    for part in parts:
+        yield from _columns_in(part)
+
+
+def _column(node: nodes.Node | None) -> str | None:
+    """The column that an expression is: `name`, `row.name`, `row["name"]` or `row.get("name")`; None for any other."""
     if isinstance(node, nodes.Name):
         return node.name
-    if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name) and isinstance(node.arg, nodes.Const):
-        return str(node.arg.value) if node.node.name.rstrip("_") in ("row", ROW) else None
-    return None
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr == "get":
+        return _constant(node.args[0]) if _is_row(node.node.node) and len(node.args) == 1 else None
+    if isinstance(node, nodes.Getattr) and _is_row(node.node):
+        return node.attr
+    return _constant(node.arg) if isinstance(node, nodes.Getitem) and _is_row(node.node) else None
+
+
+def _is_row(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name.rstrip("_") in ("row", ROW)
+
+
+def _constant(node: nodes.Node | None) -> str | None:
+    return str(node.value) if isinstance(node, nodes.Const) else None
 
 
 def _undefined(error: UndefinedError, columns: Mapping[str, Any]) -> TemplateFault:
     said = str(error.message or "a name is undefined")
+    if said.startswith(BLOB_MEMBERS):
+        return TemplateFault(said, "name .bytes in images or files, and .path in a text")
     name = said.split("'")[1] if said.count("'") > 1 else ""
     shown = [column for column in columns if column not in (KEY, VARIANT)]
     near = get_close_matches(name, shown, 1)

@@ -36,7 +36,12 @@ _DIRECT: Mapping[str, str] = {
 }
 _IDLE = frozenset({"model", "stream", "stream_options", "encoding_format"})
 """Fields that say nothing here: the job names the model, and nothing is streamed."""
-_DEFAULTS: Mapping[str, Any] = {"n": 1, "parallel_tool_calls": True, "logprobs": False, "top_logprobs": 0}
+_DEFAULTS: Mapping[str, Any] = {
+    "n": 1,
+    "parallel_tool_calls": True,
+    "logprobs": False,
+    "top_logprobs": 0,
+}
 """Values that ask for nothing."""
 _EFFORTS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH"}
 
@@ -129,7 +134,7 @@ def _chat(reader: _Reader) -> list[Object]:
     settings = reader.settings()
     if (stop := reader.take("stop")) is not None:
         settings["stopSequences"] = stop if is_list(stop) else [stop]
-    _answer_format(as_object(reader.take("response_format")), settings)
+    answer_format(as_object(reader.take("response_format")), settings)
     _effort(reader.take("reasoning_effort"), settings, reader)
     request = _request(as_list(reader.take("messages")), reader, settings)
     _functions(reader, request)
@@ -139,7 +144,7 @@ def _chat(reader: _Reader) -> list[Object]:
 def _responses(reader: _Reader) -> list[Object]:
     """A call of OpenAI's responses."""
     settings = reader.settings()
-    _answer_format(as_object(as_object(reader.take("text")).get("format")), settings)
+    answer_format(as_object(as_object(reader.take("text")).get("format")), settings)
     _effort(as_object(reader.take("reasoning")).get("effort"), settings, reader)
     field = reader.take("input")
     turns = [{"role": "user", "content": field}] if isinstance(field, str) else as_list(field)
@@ -214,10 +219,26 @@ def _request(turns: list[Any], reader: _Reader, settings: Object) -> Object:
             contents[-1]["parts"] += parts
         elif parts:
             contents.append({"role": ours, "parts": parts})
-    request: Object = {"contents": contents}
+    request: Object = {"contents": contents, **_service(reader)}
     if system:
         request["systemInstruction"] = {"parts": system}
     return request | ({"generationConfig": settings} if settings else {})
+
+
+_USUAL_TIERS = ("auto", "default", "standard_only")
+"""Tiers that ask for nothing beyond what a job does anyway."""
+
+
+def _service(reader: _Reader) -> Object:
+    """The tier at which a request is served and whether it is stored, which Gemini calls the same."""
+    fields: Object = {}
+    tier, store = reader.body.get("service_tier"), reader.body.get("store")
+    if tier in ("flex", "priority", *_USUAL_TIERS):
+        reader.take("service_tier")
+        fields |= {} if tier in _USUAL_TIERS else {"serviceTier": tier}
+    if isinstance(store, bool):
+        fields["store"] = reader.take("store")
+    return fields
 
 
 def _parts_of(turn: Object, names: dict[str, str], reader: _Reader) -> list[Object]:
@@ -307,7 +328,7 @@ def _result(field: Any, content: Any, names: Mapping[str, str]) -> Object:
     return {"functionResponse": {"name": names.get(str(field), str(field)), "response": {"result": text}}}
 
 
-def _answer_format(field: Object, settings: Object) -> None:
+def answer_format(field: Object, settings: Object) -> None:
     """The form of an answer: text, JSON, or JSON of a schema."""
     if field.get("type") in ("json_object", "json_schema"):
         settings["responseMimeType"] = "application/json"
