@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import duckdb
@@ -14,13 +16,16 @@ import pytest
 
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import Format
+from genai_batch.resources.pages import Wanted
+from genai_batch.resources.sources.selection import Selection
 from genai_batch.server.settings import open_workspace
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.placing import results_at
 from tests.test_cli import run
-from tests.world import MODEL, World, row
+from tests.test_exports import full_disk
+from tests.world import MODEL, World, row, start, stopped
 
 pytestmark = pytest.mark.anyio
 FORMS: tuple[Format, ...] = ("jsonl", "csv", "sqlite", "parquet", "xlsx")
@@ -30,15 +35,26 @@ def source(world: World, keys: str, prompt: str = "Describe it.", **settings: An
     return world.write("a.jsonl", [{**row(key, f"{prompt} {key}", **settings), "output": f"{key}.md"} for key in keys])
 
 
-async def written(world: World, form: Format = "jsonl", *, overwrite: bool = False) -> str:
+async def written(
+    world: World,
+    form: Format | None = "jsonl",
+    *,
+    overwrite: bool = False,
+    only: str = "",
+    outcome: Wanted | None = None,
+    folder: str = "out",
+    is_full: bool = False,
+) -> str:
     """Run the source and write its results into the folder, as a person does; return what is said of it."""
     async with open_workspace(world.settings(roots=None), lambda: world.time) as workspace:
         person = replace(workspace, overwrite=overwrite)
-        results_at(person, f"{world.work}/out/", form)
-        status = await create_batch(str(world.work / "a.jsonl"), person, MODEL)
+        results_at(person, f"{world.work}/{folder}/", form)
+        choice = Selection(only=tuple(only)) if only else None
+        status = await create_batch(str(world.work / "a.jsonl"), person, MODEL, choice=choice)
         while not status.is_over:
             status = await check_status(status.job_id, person, 1)
-        page = await get_results(status.job_id, person, output_path=f"{world.work}/out/", format=form)
+        with full_disk() if is_full else nullcontext():
+            page = await get_results(status.job_id, person, outcome, output_path=f"{world.work}/{folder}/", format=form)
     return page.notice or ""
 
 
@@ -198,3 +214,140 @@ async def test_somebody_s_files_in_a_folder_without_a_table_are_kept(world: Worl
     assert (world.work / "out/a.md").read_text() == "Mine."
     assert (world.work / "out/b.md").is_symlink()
     assert {"a.new.md", "b.new.md"} <= {path.name for path in (world.work / "out").iterdir()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_export_of_some_outcomes_leaves_the_other_rows_of_the_table(world: World, form: Format) -> None:
+    source(world, "abc")
+    await world.arm("row", match={"key": "b"}, outcome="error")
+    await written(world, form)
+    before = {line["key"]: line for line in table(world, form)}
+    (world.work / "out/a.md").write_text("Mine.")
+    notice = await written(world, form, outcome="not_ok")
+    assert "Rows of this job that are not written now and stay in the table: 2." in notice
+    assert {line["key"]: line for line in table(world, form)} == before
+    await written(world, form)
+    assert "a.new.md" not in texts(world), "they have had this answer"
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_overwrite_replaces_files_and_drops_no_row(world: World, form: Format) -> None:
+    source(world, "abc")
+    await written(world, form)
+    source(world, "abc", "Praise it.")
+    (world.work / "out/b.md").write_text("Mine.")
+    await written(world, form, only="b", overwrite=True)
+    assert {line["key"]: line["path"] for line in table(world, form)} == {key: f"{key}.md" for key in "abc"}
+    assert "Praise it. b" in texts(world)["b.md"]
+    await written(world, form)
+    assert texts(world).keys() == {"a.md", "b.md", "c.md"}
+    assert all("Praise it." in text for text in texts(world).values())
+
+
+async def test_rows_of_a_job_that_still_runs_take_no_other_from_the_table(world: World) -> None:
+    source(world, "abcdef")
+    await written(world)
+    source(world, "abcdef", "Praise it.")
+    await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=2, times=None)
+    async with world.client() as client:
+        job = await start(client, "a.jsonl", lane="live", concurrency=1)
+        await stopped(client, job)
+    assert run(world, "results", job, "--output", "out/").returncode == 0
+    lines = {line["key"]: line["text"] for line in table(world, "jsonl")}
+    assert [*lines] == [*"abcdef"]
+    assert sum("Praise it." in text for text in lines.values()) == 2
+    assert texts(world).keys() == {f"{key}.md" for key in "abcdef"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("there", FORMS)
+async def test_a_table_of_another_form_that_has_more_rows_is_named_before_anything_is_paid(
+    world: World, there: Format, form: Format
+) -> None:
+    if form == there:
+        return
+    source(world, "abc")
+    await written(world, there)
+    spent = len(await world.bill())
+    with pytest.raises(BatchError, match=rf"has its results in results\.{there}, and 3 .* a new results\.{form}"):
+        await written(world, form, only="a")
+    assert len(await world.bill()) == spent
+    assert [path.name for path in (world.work / "out").glob("results*")] == [f"results.{there}"]
+    await written(world, None, only="a")
+    assert sorted(line["key"] for line in table(world, there)) == ["a", "b", "c"], "its own form is chosen"
+
+
+async def test_results_of_a_job_may_be_had_in_a_second_form(world: World) -> None:
+    source(world, "abc")
+    await written(world)
+    job = json.loads(run(world, "list", "--json").stdout)["jobs"][0]["job_id"]
+    assert run(world, "results", job, "--output", "out/", "--format", "csv").returncode == 0
+    some = run(world, "results", job, "--output", "out/", "--format", "parquet", "--outcome", "error")
+    assert (some.returncode, "would be missing" in some.stderr) == (2, True)
+
+
+BAD_ENDS: dict[str, dict[str, Any]] = {
+    "empty": {"outcome": "ok", "text": " \n"},
+    "error": {"outcome": "ok", "text": "No.", "finish_reason": "OTHER"},
+    "blocked": {"outcome": "ok", "text": "Well, ", "finish_reason": "SAFETY"},
+    "truncated": {"outcome": "ok", "text": "Well, ", "finish_reason": "MAX_TOKENS"},
+}
+
+
+@pytest.mark.parametrize("outcome", BAD_ENDS)
+async def test_an_answer_that_is_not_ok_leaves_the_finished_file_of_an_earlier_one(world: World, outcome: str) -> None:
+    source(world, "ab")
+    await written(world)
+    good = texts(world)["a.md"]
+    await world.arm("row", match={"key": "a"}, **BAD_ENDS[outcome])
+    source(world, "ab", "Praise it.")
+    assert f"Rows that are not ok: 1 {outcome}." in await written(world)
+    assert texts(world).keys() == {"a.md", f"a.{outcome}.md", "b.md"}
+    assert texts(world)["a.md"] == good
+    assert table(world, "jsonl")[0]["path"] == f"a.{outcome}.md"
+    await world.admin("DELETE", "/faults")
+    source(world, "ab", "Sell it.")
+    assert "Files kept" not in await written(world)
+    assert texts(world).keys() == {"a.md", "b.md"}
+    assert "Sell it." in texts(world)["a.md"]
+    assert [path.name for path in (world.work / "out").glob(".*")] == []
+
+
+async def test_each_outcome_of_rows_without_a_finished_file_is_counted(world: World) -> None:
+    for key, outcome in zip("abcd", BAD_ENDS, strict=True):
+        await world.arm("row", match={"key": key}, **BAD_ENDS[outcome])
+    source(world, "abcdef")
+    notice = await written(world)
+    assert "Rows that are not ok: 1 empty, 1 error, 1 blocked, 1 truncated." in notice
+    assert "as the names of their files say: 4." in notice
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_files_of_an_export_that_did_not_end_are_not_taken_for_the_user_s(world: World, form: Format) -> None:
+    def long(prompt: str) -> None:
+        lines = [{**row(f"k{n}", f"{prompt} {n}"), "output": f"{n}.md"} for n in range(40)]
+        world.write("a.jsonl", [{**line, "note": token_hex(4_000)} for line in lines])
+
+    long("Describe")
+    await written(world, form)
+    (world.work / "out/7.md").write_text("Mine.")
+    long("Praise")
+    with pytest.raises(BatchError, match="cannot be written"):
+        await written(world, form, is_full=True)
+    assert "Praise" in texts(world)["0.md"], "it has got as far as the table"
+    long("Sell")
+    assert "Files kept, since they are not as they were written: 1 (7.md)" in await written(world, form)
+    assert texts(world).keys() == {"7.new.md", *(f"{n}.md" for n in range(40))}
+    assert all("Sell" in text for name, text in texts(world).items() if name != "7.md")
+    assert [path.name for path in (world.work / "out").glob(".*")] == []
+
+
+async def test_a_table_in_a_folder_that_was_moved_or_copied_is_not_taken_for_an_edited_one(world: World) -> None:
+    source(world, "ab")
+    await written(world)
+    (world.work / "out").rename(world.work / "moved")
+    shutil.copytree(world.work / "moved", world.work / "copied", copy_function=shutil.copy)
+    source(world, "ab", "Praise it.")
+    for folder in ("moved", "copied"):
+        assert "edited" not in await written(world, folder=folder)
+        assert sorted(path.name for path in (world.work / folder).iterdir()) == ["a.md", "b.md", "results.jsonl"]

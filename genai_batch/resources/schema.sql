@@ -236,3 +236,14 @@ ALTER TABLE job ADD COLUMN stop_on_failures REAL;
 -- step: 021_fallback
 -- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
 ALTER TABLE job ADD COLUMN fallback TEXT;
+
+-- step: 022_written_content
+-- The same by content alone, since folders are renamed and copied; what `written` has is of files of earlier versions. The
+-- content that a file is about to get is noted too, so a path may have several.
+CREATE TABLE written_content (
+    path        TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    digest      TEXT NOT NULL,      -- BLAKE3
+    PRIMARY KEY (path, digest)
+) WITHOUT ROWID;
+CREATE INDEX written_by_content ON written_content (size, digest);

@@ -58,7 +58,7 @@ def merge_lines(new: Path, earlier: Path, target: Path) -> None:
 
 def merge_csv(new: Path, earlier: Path, target: Path) -> None:
     """Merge CSV; a column that only one of the tables has is empty in the rows of the other."""
-    encoding = "utf-8-sig" if _has_bom(new) else "utf-8"
+    encoding = "utf-8-sig" if has_bom(new) else "utf-8"
     names = {path: _header(path) for path in (new, earlier)}
     columns = _joined(names[new], names[earlier])
 
@@ -77,7 +77,8 @@ def merge_csv(new: Path, earlier: Path, target: Path) -> None:
             table.writerow([cells.get(name, "") for name in columns])
 
 
-def _has_bom(path: Path) -> bool:
+def has_bom(path: Path) -> bool:
+    """Whether a file begins with the mark by which Excel knows UTF-8."""
     with path.open("rb") as file:
         return file.read(len(BOM_UTF8)) == BOM_UTF8
 

@@ -81,16 +81,20 @@ def exported_rows(results: Results, choice: Choice, place: Place, details: Detai
         extras = extras_file.rows(results.folder / extras_file.NAME)
         extra = next(extras, None)
         requests = _requests(results, files) if choice.with_requests else None
-        hides_missing = is_partial(results.job)
         for entry in _entries(results):
             request = next(requests, None) if requests else None
             beside: Fields = {}
             if extra and extra["key"] == entry.key:
                 beside, extra = joined(extra), next(extras, None)
-            if choice.means(entry) and not (hides_missing and entry.outcome == "missing"):
+            if is_exported(results, choice, entry):
                 asked = {"request": _decode(request)["request"]} if request else {}
                 found = _found(results, entry, beside, place, details, raw=choice.raw)
                 yield {"key": entry.key, **beside, **found, **asked}
+
+
+def is_exported(results: Results, choice: Choice, entry: Entry) -> bool:
+    """Whether a row is written; one of a job that still runs only once it is answered."""
+    return choice.means(entry) and not (entry.outcome == "missing" and is_partial(results.job))
 
 
 def extras(results: Results) -> Iterator[Fields]:
