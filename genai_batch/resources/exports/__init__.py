@@ -10,14 +10,23 @@ from typing import Literal, NamedTuple
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import parquet, tables, workbook
-from genai_batch.resources.exports.columns import Column, lay_out, names_taken, user_types
+from genai_batch.resources.exports.columns import Column, lay_out, names_notice, names_taken, user_types
 from genai_batch.resources.exports.details import Details
 from genai_batch.resources.exports.earlier import ENDINGS, EarlierExport, Use
 from genai_batch.resources.exports.folder import Existing, Folder
 from genai_batch.resources.exports.folder_tables import NAME, WrittenFiles, find_tables, read_tables
 from genai_batch.resources.exports.members import declare, is_structured
 from genai_batch.resources.exports.merging import MERGES, has_bom
-from genai_batch.resources.exports.rows import Choice, InTheJob, Place, exported_rows, extras, is_exported, types
+from genai_batch.resources.exports.rows import (
+    Choice,
+    InTheJob,
+    Place,
+    export_names,
+    exported_rows,
+    extras,
+    is_exported,
+    types,
+)
 from genai_batch.resources.exports.spool import Spool
 from genai_batch.resources.results import Results
 from genai_batch.resources.whole import beside, need_free, new_file
@@ -115,7 +124,7 @@ def export_folder(
     notices = [written.notice, *_notices(folder, earlier)]
     if existing == "keep" and table.stem != NAME:
         notices.append(f"{NAME}{table.suffix} was edited since it was written, and is kept.")
-    return Exported(table, written.rows, folder.files, " ".join(filter(None, notices)) or None)
+    return Exported(table, written.rows, folder.files, _joined(*notices))
 
 
 def check_folder(folder: Path, form: Format, existing: Existing, written_files: WrittenFiles) -> None:
@@ -176,20 +185,27 @@ class _Written(NamedTuple):
 
 
 def _write(results: Results, form: Format, choice: Choice, place: Place, part: Path) -> _Written:
+    apart = export_names(results)
     if form == "jsonl":
         details = Details(lambda: names_taken(user_types(extras(results))), members=False)
-        return _Written(tables.jsonl(part, exported_rows(results, choice, place, details)), details.notice)
-    users = user_types(extras(results))
+        count = tables.jsonl(part, exported_rows(results, choice, place, details))
+        return _Written(count, _joined(names_notice(apart, {}), details.notice))
+    kinds = types(results)
+    users = user_types(extras(results), len(kinds))
     details = Details(lambda: names_taken(users), members=is_structured(results))
     rows = exported_rows(results, choice, place, details)
     declare(results, details)
     spool = Spool(part.with_name(f"{part.name}.lines"), users, details.types, tagged=form == "parquet")
     try:
         spool.fill(rows)
-        note = _table(form, part, spool, lay_out(users, details.types, choice, types(results)))
+        note = _table(form, part, spool, lay_out(users, details.types, choice, kinds))
     finally:
         spool.path.unlink(missing_ok=True)
-    return _Written(spool.rows, " ".join(filter(None, (details.notice, note))) or None)
+    return _Written(spool.rows, _joined(names_notice(apart, users), details.notice, note))
+
+
+def _joined(*notices: str | None) -> str | None:
+    return " ".join(filter(None, notices)) or None
 
 
 def _table(form: Format, part: Path, spool: Spool, columns: list[Column]) -> str | None:
