@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import Format
+from genai_batch.resources.exports.workbook import rows_of
 from genai_batch.resources.pages import Wanted
 from genai_batch.resources.sources.selection import Selection
 from genai_batch.server.settings import open_workspace
@@ -23,6 +27,7 @@ from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.get_results import get_results
 from genai_batch.tools.placing import results_at
+from tests.built import manifest
 from tests.test_cli import run
 from tests.test_exports import full_disk
 from tests.world import MODEL, World, row, start, stopped
@@ -351,3 +356,107 @@ async def test_a_table_in_a_folder_that_was_moved_or_copied_is_not_taken_for_an_
     for folder in ("moved", "copied"):
         assert "edited" not in await written(world, folder=folder)
         assert sorted(path.name for path in (world.work / folder).iterdir()) == ["a.md", "b.md", "results.jsonl"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_merged_table_holds_texts_and_columns_as_they_were(world: World, form: Format) -> None:
+    odd = "_x0001_ a\rb _x000D_ _x005F_ 'x =1"
+    world.write("a.jsonl", [{**row(key), "Name": f"{odd} {key}"} for key in "ab"])
+    await written(world, form)
+    for number in range(2):
+        world.write("a.jsonl", [{**row("c", f"Say {number}."), "name": f"{odd} c"}])
+        await written(world, form)
+    lines = rows_of(world.work / "out/results.xlsx") if form == "xlsx" else table(world, form)
+    names = {
+        line["key"]: next(value for name, value in line.items() if name.lower() == "name" and value) for line in lines
+    }
+    assert names == {key: f"{odd} {key}" for key in "abc"}
+
+
+@pytest.mark.parametrize("kinds", [("{'a': 1}", "5"), ("[1, 2]", "'x'"), ("DATE '2026-01-01'", "true"), ("7", "8.5")])
+async def test_parquet_tables_with_other_types_of_a_column_are_merged(world: World, kinds: tuple[str, str]) -> None:
+    values: list[Any] = []
+    for key, kind in zip("ab", kinds, strict=True):
+        duckdb.sql(f"COPY (SELECT '{key}' AS id, {kind} AS v) TO '{world.work}/{key}.parquet'")
+        manifest(world, data=f"{key}.parquet", key="id", prompt="Say {{ id }}.")
+        assert run(world, "run", "job.yaml", "--output", "out/", "--format", "parquet", "--quiet").returncode == 0
+    values = [line["v"] for line in table(world, "parquet")]
+    assert [str(value) for value in values] in (
+        ['{"a":1}', "5"], ["[1,2]", "x"], ["2026-01-01", "true"], ["7.0", "8.5"],
+    )  # fmt: skip
+
+
+IN_THE_WAY: dict[str, tuple[str, str]] = {
+    "a folder": ("results.jsonl/", "is a folder where the table of results goes"),
+    "a broken line": ("results.jsonl", "is no table of results that can be read"),
+    "a table of somebody's": ("results.csv", "is no table of results that can be read (it has no column key)"),
+    "a pipe": ("results.jsonl|", "is a pipe or a device where the table of results goes"),
+}
+
+
+@pytest.mark.parametrize("case", IN_THE_WAY)
+async def test_what_keeps_a_table_from_being_written_is_named_before_anything_is_paid(world: World, case: str) -> None:
+    name, said = IN_THE_WAY[case]
+    source(world, "a")
+    path = world.work / "out" / name.strip("/|")
+    path.parent.mkdir()
+    if name.endswith("/"):
+        path.mkdir()
+    elif name.endswith("|"):
+        os.mkfifo(path)
+    else:
+        path.write_text('{"key": "z"}\n{"key":\n' if name.endswith("jsonl") else "name,price\nMug,3\n")
+    with pytest.raises(BatchError) as error:
+        await written(world)
+    assert said in str(error.value)
+    assert await world.bill() == []
+
+
+async def test_an_output_in_whose_way_a_file_lies_is_named_by_key(world: World) -> None:
+    world.write("a.jsonl", [{**row("a"), "output": "sub/a.md"}, {**row("b"), "output": "deep/er/b.md"}])
+    (world.work / "out/deep").mkdir(parents=True)
+    (world.work / "out/sub").write_text("Mine.")
+    (world.work / "out/deep/er").symlink_to("nowhere")
+    notice = await written(world)
+    assert "2 outputs were not used" in notice
+    assert "a file is in the place of its folder" in notice
+    assert {line["path"] for line in table(world, "jsonl")} == {"a.txt", "b.txt"}
+
+
+async def test_a_corrected_copy_replaces_no_file_of_the_user_s(world: World) -> None:
+    world.write("a.jsonl", [row("a")])
+    (world.work / "b.jsonl").write_text("Mine.")
+    os.mkfifo(world.work / "pipe")
+    correct = ("estimate", "a.jsonl", "--model", MODEL, "--quiet", "--fix")
+    refused = run(world, *correct, "b.jsonl")
+    assert (refused.returncode, (world.work / "b.jsonl").read_text()) == (2, "Mine.")
+    assert "b.jsonl exists and is not what was written here last. Choose another --fix" in refused.stderr
+    assert "is a pipe or a device" in run(world, *correct, "pipe", "--overwrite").stderr
+    assert (world.work / "pipe").is_fifo()
+    assert run(world, *correct, "b.jsonl", "--overwrite").returncode == 0
+    assert run(world, *correct, "b.jsonl").returncode == 0, "it is ours now"
+
+
+async def test_stdout_takes_the_output_and_nothing_else(world: World) -> None:
+    source(world, "ab")
+    ran = run(world, "run", "a.jsonl", "--model", MODEL, "--output", "-")
+    assert [json.loads(line)["key"] for line in ran.stdout.splitlines()] == ["a", "b"]
+    assert "2 rows to stdout" in ran.stderr
+    job = json.loads(run(world, "list", "--json").stdout)["jobs"][0]["job_id"]
+    as_csv = run(world, "results", job, "--output", "-", "--format", "csv", "--quiet").stdout
+    assert [line["key"] for line in csv.DictReader(as_csv.splitlines())] == ["a", "b"]
+    built = run(world, "build", "a.jsonl", "--prompt", "Sum up {{ key }}.", "--output", "/dev/stdout").stdout
+    assert len([json.loads(line)["request"] for line in built.splitlines()]) == 2
+    assert run(world, "report", job, "--output", "-").stdout.startswith("<!doctype html>")
+    both = run(world, "results", job, "--output", "-", "--json")
+    assert (both.returncode, "both print to stdout" in both.stderr) == (2, True)
+    assert sorted(path.name for path in world.work.iterdir()) == ["a.jsonl"]
+
+
+async def test_a_form_that_is_no_text_is_not_shown_at_a_terminal(world: World) -> None:
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-m", "genai_batch", "results", "job_x", "--output", "-", "--format", "parquet"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, env=world.env(), check=False)
+    os.close(theirs)
+    os.close(terminal)
+    assert (done.returncode, "parquet is no text for a terminal" in done.stderr) == (2, True)

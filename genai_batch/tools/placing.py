@@ -20,8 +20,8 @@ class Target(NamedTuple):
     is_folder: bool
 
 
-def file_at(workspace: Workspace, output_path: str) -> Path:
-    """Find a place for a file.
+def file_at(workspace: Workspace, output_path: str, option: str = "--output") -> Path:
+    """Find a place for a file; `option` is where a person names another.
 
     Raises:
         PathNotAllowed: with what is wrong with it.
@@ -30,18 +30,20 @@ def file_at(workspace: Workspace, output_path: str) -> Path:
     shown = brief(str(path), 300)
     if not output_path.strip() or path.is_dir() or not path.parent.is_dir():
         raise PathNotAllowed(f"{shown} is a folder, lies in no folder, or has no name. Name a new file.")
+    if path.exists() and not path.is_file():
+        raise PathNotAllowed(f"{shown} is a pipe or a device. Name a file.")
     if path.exists() and not workspace.may_replace(path):
-        raise PathNotAllowed(f"{shown} {_existing(workspace)}")
+        raise PathNotAllowed(f"{shown} {_existing(workspace, option)}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PathNotAllowed(f"{shown} cannot be written by this user. Name a file that can be.")
     return path
 
 
-def _existing(workspace: Workspace) -> str:
+def _existing(workspace: Workspace, option: str = "--output") -> str:
     """What is wrong with a file that is there, and what can be done."""
     if workspace.roots is not None:
         return "exists and is not replaced. Choose a new output_path."
-    return "exists and is not what was written here last. Choose another --output, or replace it with --overwrite."
+    return f"exists and is not what was written here last. Choose another {option}, or replace it with --overwrite."
 
 
 def results_at(workspace: Workspace, output_path: str, form: Format | None) -> Target:

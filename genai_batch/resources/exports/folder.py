@@ -8,6 +8,7 @@ A file whose content is not what was written last is its user's: it is kept, and
 outcome, as `name.truncated.md`, and leaves the finished file of an earlier run as it is.
 """
 
+import os
 import sqlite3
 from collections import Counter
 from itertools import chain, count
@@ -94,6 +95,8 @@ class Folder:
         why = names.fault(output) if isinstance(output, str) else "it is no text"
         if not why and not self._is_inside(str(output)):
             why = "it leaves the folder by a link"
+        if not why and self._is_barred(str(output)):
+            why = "a file is in the place of its folder"
         if why:
             self._refuse(entry, output, why)
         return None if why else output
@@ -105,6 +108,10 @@ class Folder:
 
     def _is_inside(self, output: str) -> bool:
         return (self._path / output).parent.resolve().is_relative_to(self._path)
+
+    def _is_barred(self, output: str) -> bool:
+        folders = [*PurePosixPath(output).parents][:-1]
+        return any(os.path.lexists(path) and not path.is_dir() for path in (self._path / folder for folder in folders))
 
     def _piece(self, entry: Entry, wanted: str | None, index: int, blob: Fields) -> Fields:
         found = {"uri": uris.media(self._job_id, entry.key, index), "mime_type": kind(blob).mime_type}

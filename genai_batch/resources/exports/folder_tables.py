@@ -38,7 +38,7 @@ def find_tables(folder: Path, name: str, existing: Existing, written: WrittenFil
     """Find the tables of a folder whose next table is to be called `name`, unless somebody has edited that one.
 
     Raises:
-        PathNotAllowed: a folder lies where the table goes.
+        PathNotAllowed: what is no file lies where the table goes.
     """
     first = folder / name
     if existing == "refuse":
@@ -46,10 +46,11 @@ def find_tables(folder: Path, name: str, existing: Existing, written: WrittenFil
     base, target = None, first
     for mark in chain(("", ".new"), (f".new{n}" for n in count(2))):
         target = folder / f"{NAME}{mark}{first.suffix}"
-        if target.is_dir():
-            raise PathNotAllowed(f"{target} is a folder where the table of results goes. Name another folder.")
         if not target.exists():
             break
+        if not target.is_file():
+            kind = "a folder" if target.is_dir() else "a pipe or a device"
+            raise PathNotAllowed(f"{target} is {kind} where the table of results goes. Name another folder.")
         base = target
         if written.has_written(target):
             break
