@@ -460,3 +460,25 @@ async def test_a_form_that_is_no_text_is_not_shown_at_a_terminal(world: World) -
     os.close(theirs)
     os.close(terminal)
     assert (done.returncode, "parquet is no text for a terminal" in done.stderr) == (2, True)
+
+
+async def test_numbered_rows_of_another_source_are_not_mixed_into_a_table(world: World) -> None:
+    def table_of(name: str, *rows: str) -> tuple[str, ...]:
+        world.write(f"{name}.csv", "name,price\n" + "\n".join(rows))
+        manifest(world, data=f"{name}.csv", prompt="Describe {{ name }}.")
+        return ("run", "job.yaml", "--quiet", "--output", "out/")
+
+    assert run(world, *table_of("m1", "Mug,1", "Cup,2", "Pot,3")).returncode == 0
+    assert run(world, *table_of("m1", "Mug,1", "Cup,9", "Pot,9")).returncode == 0, "rows of it were edited"
+    assert run(world, *table_of("m1", "New,4", "Mug,1", "Cup,9", "Pot,9")).returncode == 0, "one was inserted"
+    spent, before = len(await world.bill()), texts(world)
+    refused = run(world, *(other := table_of("m2", "Good,5", "Bad,6")))
+    assert (refused.returncode, "has rows of another source under the same numbers" in refused.stderr) == (2, True)
+    assert (len(await world.bill()), texts(world)) == (spent, before)
+    job = run(world, "create", "job.yaml").stdout.split()[0]
+    assert run(world, "status", job, "--wait", "30").returncode == 0
+    assert run(world, "results", job, "--output", "out/").returncode == 2, "not later either"
+    assert run(world, "results", job, "--output", "else/").returncode == 0
+    assert run(world, *other, "--overwrite").returncode == 0
+    manifest(world, data="m1.csv", key="name", prompt="Sell {{ name }}.")
+    assert run(world, "run", "job.yaml", "--quiet", "--output", "out/").returncode == 0, "they have keys of their own"

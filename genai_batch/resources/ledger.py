@@ -339,16 +339,22 @@ class Ledger(Database):
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
-    def note_written(self, path: Path, content: Path | None = None) -> None:
+    def note_written(self, path: Path, content: Path | None = None, job_id: str | None = None) -> None:
         """Note a file that was just written for its user; with `content`, that this file is about to become it.
 
-        Until it has, the one that is there counts as ours as well.
+        Until it has, the one that is there counts as ours as well. `job_id` names the job whose results it holds.
         """
         size, digest = _digest_of(content or path)
         with self.writing() as db:
             if content is None:
                 db.execute("DELETE FROM written_content WHERE path = ?", (str(path),))
-            db.execute("INSERT OR IGNORE INTO written_content VALUES (?, ?, ?)", (str(path), size, digest))
+            db.execute("INSERT OR REPLACE INTO written_content VALUES (?, ?, ?, ?)", (str(path), size, digest, job_id))
+
+    def job_written(self, path: Path) -> str | None:
+        """The job whose results a file holds, if it is as it was written from here."""
+        sql = "SELECT job_id FROM written_content WHERE size = ? AND digest = ? AND job_id IS NOT NULL"
+        rows = self.rows(sql, *_digest_of(path)) if path.is_file() else []
+        return rows[0]["job_id"] if rows else None
 
     def has_written(self, path: Path) -> bool:
         """Whether a file has the content of one that was written from here, wherever that was."""

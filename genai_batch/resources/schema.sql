@@ -244,6 +244,7 @@ CREATE TABLE written_content (
     path        TEXT NOT NULL,
     size        INTEGER NOT NULL,
     digest      TEXT NOT NULL,      -- BLAKE3
+    job_id      TEXT,               -- whose results it holds, if any
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 CREATE INDEX written_by_content ON written_content (size, digest);

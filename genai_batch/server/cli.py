@@ -214,7 +214,8 @@ def run_job(
 
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
         if place.path:  # what cannot be written is known before it is paid
-            results_at(workspace, place.path, form)
+            target = results_at(workspace, place.path, form)
+            how["into"] = target.path if target.is_folder else None
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})

@@ -99,9 +99,10 @@ def writing(workspace: Workspace, target: Path) -> Generator[None]:
 
 
 class WrittenHere(NamedTuple):
-    """What the ledger notes of files that were written from here."""
+    """What the ledger notes of files that were written from here; `job_id` is the job whose results they hold."""
 
     workspace: Workspace
+    job_id: str | None = None
 
     def has_written(self, path: Path) -> bool:
         """Whether a file has the content of one that was written from here."""
@@ -111,4 +112,4 @@ class WrittenHere(NamedTuple):
         """Note that `content` is about to become the file `path`, or that it has, where the home can be written."""
         if (content or path).is_file():
             with suppress(LedgerError, OSError):
-                self.workspace.ledger.note_written(path, content)
+                self.workspace.ledger.note_written(path, content, self.job_id)
