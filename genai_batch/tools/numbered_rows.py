@@ -22,8 +22,9 @@ _COMPARED = 10_000
 def need_same_source(workspace: Workspace, folder: Path | None, job_folder: Path) -> None:
     """Refuse to merge numbered rows into a table of numbered rows that came from another source.
 
-    `job_folder` is that of the job whose results are to be written to `folder`, if to any. Two sources are one if any row of the
-    one has the values of a row of the other, in the columns that both have: rows are edited, inserted and moved.
+    `job_folder` is that of the job whose results are to be written to `folder`, if to any. Two sources are one if any
+    row of the one has the values of a row of the other, in the columns that both have: rows are edited, inserted and
+    moved.
 
     Raises:
         BatchError: with what can be done.
