@@ -482,3 +482,13 @@ async def test_numbered_rows_of_another_source_are_not_mixed_into_a_table(world:
     assert run(world, *other, "--overwrite").returncode == 0
     manifest(world, data="m1.csv", key="name", prompt="Sell {{ name }}.")
     assert run(world, "run", "job.yaml", "--quiet", "--output", "out/").returncode == 0, "they have keys of their own"
+
+
+async def test_rows_whose_key_was_changed_are_told_that_others_have_their_files(world: World) -> None:
+    world.write("a.jsonl", [{**row(key), "output": f"{key}.md"} for key in "ab"])
+    await written(world)
+    world.write("a.jsonl", [{**row(f"sku-{key}"), "output": f"{key}.md"} for key in "ab"])
+    notice = await written(world)
+    assert "'a' in the table has that name" in notice
+    assert "2 are files of other keys in the table" in notice
+    assert "write to another folder" in notice

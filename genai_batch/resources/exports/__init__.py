@@ -162,6 +162,11 @@ def _notices(folder: Folder, earlier: EarlierExport) -> Iterator[str]:
     if folder.refused:
         refused = "; ".join(folder.refused_outputs)
         yield f"{folder.refused} outputs were not used, their files are named by key. {refused}."
+    if folder.held_by_others:
+        yield (
+            f"Of these {folder.held_by_others:,} are files of other keys in the table. If they are the same rows and "
+            "only the key has changed, write to another folder."
+        )
     if folder.not_ok:
         rows = ", ".join(f"{count:,} {outcome}" for outcome, count in folder.not_ok.items())
         yield f"Rows that are not ok: {rows}."

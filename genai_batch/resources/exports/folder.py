@@ -41,13 +41,14 @@ class Folder:
     """A folder that is being filled.
 
     `files` counts what was put there, `unfinished` what of it is no finished file, and `not_ok` the rows that are not
-    ok by their outcome; `refused` are the outputs that were not honoured, `kept` the files of the user's that lie there
+    ok by their outcome; `refused` are the outputs that were not honoured, `held_by_others` those of them that rows of
+    other keys have in the table; `kept` are the files of the user's that lie there
     with other content.
     """
 
     def __init__(self, path: Path, tables: list[str], job_id: str, earlier: EarlierExport, existing: Existing) -> None:
         """Fill `path` with the files of a job; the names of its `tables` are taken."""
-        self.files = self.unfinished = self.refused = self.kept = 0
+        self.files = self.unfinished = self.refused = self.kept = self.held_by_others = 0
         self.not_ok = Counter[str]()
         self.refused_outputs: list[str] = []
         self.kept_files: list[str] = []
@@ -181,14 +182,23 @@ class Folder:
         earlier = self._earlier.at(name)
         return not (earlier and earlier.stays) and self._claims.take(name)
 
+    def _holder_of(self, wanted: str, name: str) -> str:
+        """Name what has the name that a row wanted for its file."""
+        if names.one_form(wanted).startswith((*self._tables,)):
+            return "the table of results"
+        earlier = self._earlier.at(name)
+        if earlier is None or not earlier.stays:
+            return "another row"
+        self.held_by_others += 1
+        return f"{brief(earlier.key, 40)!r} in the table"
+
     def _claimed(self, entry: Entry, wanted: str | None, index: int, kind: Kind) -> str:
         """Take the first name that is free, with the mark of the row's outcome; return it without."""
         mark = _mark(entry)
         if wanted is not None:
             if self._takes(marked(name := ended(wanted, index, kind), mark)):
                 return name
-            holder = "the table of results" if names.one_form(wanted).startswith((*self._tables,)) else "another row"
-            self._refuse(entry, wanted, f"{holder} has that name")
+            self._refuse(entry, wanted, f"{self._holder_of(wanted, marked(name, mark))} has that name")
         stems = chain((names.stem(entry.key),), (names.hashed(f"{entry.key} {n}") for n in count(2)))
         ordinary = (names.numbered(stem, index, kind.suffix) for stem in stems)
         return next(plain for plain in ordinary if self._takes(marked(plain, mark)))
