@@ -22,7 +22,7 @@ from genai_batch.resources.errors import BatchError
 from genai_batch.resources.exports import parquet, tables, workbook
 from genai_batch.resources.exports.columns import lay_out, names_taken, user_types
 from genai_batch.resources.exports.details import Details
-from genai_batch.resources.exports.rows import Choice, export_name
+from genai_batch.resources.exports.rows import Choice, is_taken
 from genai_batch.resources.exports.spool import Spool
 from genai_batch.resources.repetition import repeats_itself
 from genai_batch.server.emulator import create_app
@@ -392,6 +392,48 @@ async def test_given_an_adopted_inline_batch_without_our_keys_then_every_answer_
     assert ("without a key" in status.get("notice", "")) is (case != "our key")
 
 
+SHADOWING = "id,text,source_text,key,source_key,Text,outcome,SOURCE_TEXT_2,path,price,Price"
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_given_columns_that_have_names_of_ours_and_each_others_then_every_value_is_there(
+    world: World, form: str
+) -> None:
+    values = [f"value {number}" for number in range(SHADOWING.count(",") + 1)]
+    world.write("t.csv", f"{SHADOWING}\n{','.join(values)}\n")
+    source = manifest(world, data="t.csv", key="id", prompt="Say {{ id }}.")
+    async with world.client() as client:
+        job_id = await start(client, source)
+        await finish(client, job_id)
+        page = await call(client, "get_results", job_id=job_id, output_path="out", format=form)
+    line = read_rows(world.work / "out", form)[0]
+    assert [value for value in line.values() if str(value).startswith("value")] == [values[0], *values]
+    assert (line["source_text"], line["source_key"], line["source_text_3"]) == (values[2], values[4], values[1])
+    assert "text is source_text_3" in page["notice"]
+
+
+async def test_given_more_columns_than_a_table_holds_then_it_is_said(world: World) -> None:
+    world.write("a.jsonl", [{**row("a"), **{f"c{n}": n for n in range(501)}}])
+    async with world.client() as client:
+        job_id = await start(client, "a.jsonl")
+        await finish(client, job_id)
+        page = await call(client, "get_results", job_id=job_id, output_path="out.csv")
+    assert "more than 500 columns: they stand as JSON in one, source" in page["notice"]
+
+
+async def test_given_many_columns_of_a_table_with_types_then_they_keep_them(world: World) -> None:
+    days = ", ".join(f"DATE '2026-01-01' + {n} AS d{n}" for n in range(600))
+    duckdb.sql(f"COPY (SELECT 'a' AS id, {days}) TO '{world.work / 't.parquet'}'")
+    source = manifest(world, data="t.parquet", key="id", prompt="Say {{ id }}.")
+    async with world.client() as client:
+        job_id = await start(client, source)
+        await finish(client, job_id)
+        await call(client, "get_results", job_id=job_id, output_path="out.parquet")
+    table = duckdb.read_parquet(str(world.work / "out.parquet"))
+    kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+    assert {kinds[f"d{n}"] for n in range(600)} == {"DATE"}
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 async def test_given_a_live_job_that_is_not_over_then_its_rows_are_had_as_they_stand(world: World, form: str) -> None:
     await world.arm("http_error", call="generate", code=429, quota_id="RequestsPerDay", after=3, times=None)
@@ -617,7 +659,9 @@ def test_any_names_of_columns_come_back_in_every_form(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
-    fields = {export_name(name): f"value {number}" for number, name in enumerate(names) if name != "key"}
+    apart = extras.named_apart(names, is_taken)
+    fields = {apart.get(name, name): f"value {number}" for number, name in enumerate(names) if name != "key"}
+    assert len(fields) == len(set(names) - {"key"})
     users = user_types([fields])
     details = Details(lambda: names_taken(users), members=True)
     answer = details.of({}, json.dumps({name: f"answer {number}" for number, name in enumerate(names)}), [])

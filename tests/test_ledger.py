@@ -121,6 +121,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "020_limits",
         "021_fallback",
         "022_dedupe",
+        "023_written_content",
     ]
     db.close()
 

@@ -60,6 +60,7 @@ async def test_every_tool_has_a_file_of_its_name_all_four_hints_and_an_output_sc
         "filled",
         "piloting",
         "repeating",
+        "numbered_rows",
         "placing",
         "routing",
         "starting",

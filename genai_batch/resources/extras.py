@@ -4,7 +4,7 @@ Where they come from a table with types, the first line tells the type of each c
 of a request is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +43,21 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
                 fields = _decode(line)
                 if number or not is_header(fields):
                     yield fields
+
+
+def named_apart(names: Iterable[str], is_taken: Callable[[str], bool]) -> dict[str, str]:
+    """Name the fields that have a taken name `source_` and their own, or with a number where that is another field's.
+
+    Upper and lower case count as one, since databases take them for one.
+    """
+    own = dict.fromkeys(names)
+    used = {name.lower() for name in own if not is_taken(name)}
+    apart: dict[str, str] = {}
+    for name in filter(is_taken, own):
+        plain = apart[name] = f"source_{name}"
+        number = 1
+        while apart[name].lower() in used or is_taken(apart[name]):
+            number += 1
+            apart[name] = f"{plain}_{number}"
+        used.add(apart[name].lower())
+    return apart

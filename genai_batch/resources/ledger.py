@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from blake3 import blake3
+
 from genai_batch.resources import owners, spend
 from genai_batch.resources.answers import Range
 from genai_batch.resources.calibration import Past
@@ -337,18 +339,32 @@ class Ledger(Database):
         rows = self.rows(sql, digest, model, lane, backend)
         return Told(*(rows[0][name] for name in Told._fields)) if rows else None
 
-    def note_written(self, path: Path) -> None:
-        """Keep what a file looks like that was just written for its user."""
-        stat = path.stat()
+    def note_written(self, path: Path, content: Path | None = None, job_id: str | None = None) -> None:
+        """Note a file that was just written for its user; with `content`, that this file is about to become it.
+
+        Until it has, the one that is there counts as ours as well. `job_id` names the job whose results it holds.
+        """
+        size, digest = _digest_of(content or path)
         with self.writing() as db:
-            values = (str(path), stat.st_size, stat.st_mtime_ns)
-            db.execute("INSERT OR REPLACE INTO written (path, size, mtime_ns) VALUES (?, ?, ?)", values)
+            if content is None:
+                db.execute("DELETE FROM written_content WHERE path = ?", (str(path),))
+            db.execute("INSERT OR REPLACE INTO written_content VALUES (?, ?, ?, ?)", (str(path), size, digest, job_id))
+
+    def job_written(self, path: Path) -> str | None:
+        """The job whose results a file holds, if it is as it was written from here."""
+        sql = "SELECT job_id FROM written_content WHERE size = ? AND digest = ? AND job_id IS NOT NULL"
+        rows = self.rows(sql, *_digest_of(path)) if path.is_file() else []
+        return rows[0]["job_id"] if rows else None
 
     def has_written(self, path: Path) -> bool:
-        """Whether a file is there as it was left when it was written from here."""
+        """Whether a file has the content of one that was written from here, wherever that was."""
         if not path.is_file():
             return False
         stat = path.stat()
+        if self.rows("SELECT 1 FROM written_content WHERE size = ? LIMIT 1", stat.st_size):
+            sql = "SELECT 1 FROM written_content WHERE size = ? AND digest = ?"
+            if self.rows(sql, *_digest_of(path)):
+                return True
         sql = "SELECT 1 FROM written WHERE path = ? AND size = ? AND mtime_ns = ?"
         return bool(self.rows(sql, str(path), stat.st_size, stat.st_mtime_ns))
 
@@ -474,6 +490,11 @@ class Ledger(Database):
         """Change a shard inside a transaction, unless it is collected already."""
         this = {"job_id": shard.job_id, "number": shard.number}
         self._update("shard", {**changes, **this}, f"{_THIS_SHARD} AND collected_at IS NULL")
+
+
+def _digest_of(path: Path) -> tuple[int, str]:
+    """The size of a file, and the BLAKE3 of its content."""
+    return path.stat().st_size, blake3().update_mmap(path).hexdigest()
 
 
 def _raised(job: Job, more: Range) -> dict[str, Any]:

@@ -241,3 +241,15 @@ ALTER TABLE job ADD COLUMN fallback TEXT;
 -- How many rows a job answers that sends equal requests once; `requests` counts what is sent, as do its counts. NULL
 -- where each row is sent.
 ALTER TABLE job ADD COLUMN rows INTEGER;
+
+-- step: 023_written_content
+-- The same by content alone, since folders are renamed and copied; what `written` has is of files of earlier versions. The
+-- content that a file is about to get is noted too, so a path may have several.
+CREATE TABLE written_content (
+    path        TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    digest      TEXT NOT NULL,      -- BLAKE3
+    job_id      TEXT,               -- whose results it holds, if any
+    PRIMARY KEY (path, digest)
+) WITHOUT ROWID;
+CREATE INDEX written_by_content ON written_content (size, digest);

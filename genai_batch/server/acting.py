@@ -21,6 +21,7 @@ from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
 from genai_batch.tools.piloting import PilotRuns
+from genai_batch.tools.placing import file_at, writing
 from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
 
@@ -45,7 +46,9 @@ async def corrected(workspace: Workspace, source: str, fix: str, model: str, lan
     found, target = workspace.preflight(source, model), workspace.path(fix)
     if target.is_dir() or (target.exists() and target.samefile(found.source)):
         raise BatchError(f"{brief(fix, 200)} is {'a folder' if target.is_dir() else 'the source'}; name another file.")
-    done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
+    target = file_at(workspace, fix, "--fix")
+    with writing(workspace, target):
+        done = await to_thread.run_sync(corrections.write, found.source, target, found.model)
     answer = await estimate_cost(str(target), workspace, model, lane)
     told = answer.next.replace("the same source", f"source={brief(fix, 200)}")
     more = {"next": told, "fixed_path": str(target), "fixed_count": done.count, "fixed": done.kept}

@@ -25,6 +25,7 @@ from genai_batch.resources.status import JobStatus
 from genai_batch.server import showing
 from genai_batch.server.acting import begun, corrected, estimated
 from genai_batch.server.choosing import chosen, fields_of, schema_of_manifest
+from genai_batch.server.destination import destination
 from genai_batch.server.options import (
     Again,
     AtOnce,
@@ -101,7 +102,7 @@ def estimate(
     max_cost_usd: Annotated[float | None, typer.Option(callback=amount, help="For the pilot; 0.5 otherwise")] = None,
     max_output_tokens: OutputLimit = None, dedupe: Dedupe = False,
     sample: Sample = None, seed: Seed = 0, only: Only = None, limit: First = None, changed_since: Since = None,
-    every: Every = False, json: Json = False, quiet: Quiet = False,
+    every: Every = False, overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Check a file of requests line by line and price it. Nothing is sent, but with --pilot a few rows."""
     if every:
@@ -111,7 +112,8 @@ def estimate(
     if fix:
         if model is None or max_output_tokens or fallback or dedupe or chosen(only, sample, seed, limit, changed_since):
             fail(BatchError("--fix corrects a whole JSONL file for one --model, and sets nothing else."), json=json)
-        answer = within(lambda workspace: corrected(workspace, source, fix, model, lane), json, quiet, every=every)
+        correct = partial(corrected, source=source, fix=fix, model=model, lane=lane)
+        answer = within(correct, json, quiet, overwrite=overwrite, every=every)
         show(answer, [*showing.corrections(answer), *showing.estimate(answer)], json)
     else:
         choice = chosen(only, sample, seed, limit, changed_since)
@@ -156,7 +158,7 @@ def create(
 @app.command()
 def build(
     source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Manifest or table")] = None,
-    output: Annotated[str | None, typer.Option(metavar="PATH", help="Write the requests to this .jsonl file")] = None,
+    output: Annotated[str | None, typer.Option(metavar="PATH", help="Requests go to this .jsonl; - is stdout")] = None,
     prompt: Annotated[str | None, typer.Option(help="Template: {{ column }}, {{ path }}, {{ text }}")] = None,
     folder: Annotated[str | None, typer.Option(help="A folder of files instead of SOURCE")] = None,
     job: Annotated[str | None, typer.Option(metavar="JOB", help="The results of a job instead of SOURCE")] = None,
@@ -180,15 +182,16 @@ def build(
     except (BatchError, OSError) as error:
         fail(BatchError(str(error)), json=json)
     arguments = (prompt, source, folder, job, model, fields, chosen(only, sample, seed, limit, changed_since))
-    make = partial(build_requests, output)
+    place = destination(output, json=json)
+    make = partial(build_requests, place.path or output)
     answer = within(lambda workspace: make(workspace, *arguments), json, quiet, overwrite=overwrite)
-    show(answer, showing.built(answer), json)
+    place.show(answer, showing.built(answer), json=json, quiet=quiet)
 
 
 @app.command("run")
 def run_job(
     source: SourcePath, model: Model = None,
-    output: Annotated[str | None, typer.Option(help="Write every result to this file, or folder/")] = None,
+    output: Annotated[str | None, typer.Option(help="Write every result to this file or folder/; - is stdout")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     raw: Raw = False,
     name: Name = None, lane: InLane = None, concurrency: AtOnce = None, deadline_h: Deadline = None,
@@ -213,18 +216,21 @@ def run_job(
     how["choice"] = chosen(only, sample, seed, limit, changed_since)
     begin = partial(begun, confirm=confirm, how=how, show=shown(json=json, quiet=quiet))
 
+    place = destination(output, form, json=json)
+
     async def whole(workspace: Workspace) -> tuple[JobStatus, ResultPage]:
-        if output:  # what cannot be written is known before it is paid
-            results_at(workspace, output, form)
+        if place.path:  # what cannot be written is known before it is paid
+            target = results_at(workspace, place.path, form)
+            how["into"] = target.path if target.is_folder else None
         started = await begin(workspace, source, model)
         status = await waited(workspace, started, shown(json=json, quiet=quiet), confirm=confirm)
         status = status.model_copy(update={"existing": started.existing, "notice": _still(started, status)})
-        return status, await collected(workspace, status, output, form, raw=raw)
+        return status, await collected(workspace, status, place.path, form, raw=raw)
 
     status, page = within(whole, json, quiet, overwrite=overwrite)
     rows = page.model_dump(mode="json", exclude={"job_id", "state", "counts", "cost_usd", "notice", "uri"})
     whole_run = Run.model_validate({**status.model_dump(mode="json"), **rows})
-    show(whole_run, [*showing.status(status), "", *showing.results(page)], json)
+    place.show(whole_run, [*showing.status(status), "", *showing.results(page)], json=json, quiet=quiet)
     raise typer.Exit(exit_code(status))
 
 
@@ -248,7 +254,7 @@ def status(
 @app.command()
 def results(
     job: Job, outcome: Annotated[Wanted | None, typer.Option(help="Only rows with this outcome")] = None,
-    output: Annotated[str | None, typer.Option(help="Write every row to this file; a folder/ gets files too")] = None,
+    output: Annotated[str | None, typer.Option(help="Every row to this file (- is stdout) or folder/")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default the ending of the output")] = None,
     with_requests: Annotated[bool, typer.Option("--with-requests", help="Write each request beside its row")] = False,
     raw: Raw = False,
@@ -257,21 +263,25 @@ def results(
     overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show the answers of a finished job, or write them to a file."""
-    asked = (outcome, key, limit, cursor, output, form, with_requests, raw)
+    place = destination(output, form, json=json)
+    asked = (outcome, key, limit, cursor, place.path, form, with_requests, raw)
     answer = within(lambda workspace: get_results(job, workspace, *asked), json, quiet, overwrite=overwrite)
-    show(answer, showing.results(answer), json)
+    place.show(answer, showing.results(answer), json=json, quiet=quiet)
 
 
 @app.command()
 def report(
     job: Job,
-    output: Annotated[str | None, typer.Option(help="Write it here; by default JOB-report.html in this folder")] = None,
+    output: Annotated[str | None, typer.Option(help="Write it here (- is stdout); otherwise JOB-report.html")] = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser")] = False,
     overwrite: Overwrite = False, json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Make one HTML page of a finished job: counts, failures, cost, plots, pictures, a sample of rows."""
-    answer = within(lambda workspace: make_report(job, workspace, output), json, quiet, overwrite=overwrite)
-    show(answer, showing.report(answer), json)
+    place = destination(output, json=json)
+    if open_ and place.is_stdout:
+        fail(BatchError("--open shows a file: name it with --output."), json=json)
+    answer = within(lambda workspace: make_report(job, workspace, place.path), json, quiet, overwrite=overwrite)
+    place.show(answer, showing.report(answer), json=json, quiet=quiet)
     if open_:
         typer.launch(Path(answer.output_path).as_uri())
 

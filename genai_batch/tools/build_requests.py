@@ -11,7 +11,7 @@ from genai_batch.resources.estimates import ANSWER
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.whole import new_file
 from genai_batch.tools.compiling import Ready, compiled, is_manifest
-from genai_batch.tools.placing import file_at, writing
+from genai_batch.tools.placing import WrittenHere, file_at, writing
 from genai_batch.tools.workspace import Choice, Given, Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ async def build_requests(
     with writing(workspace, target), new_file(target, may_replace=workspace.may_replace(target)) as part:
         made = await compiled(workspace, plan, model, choice, part)
         warnings = await to_thread.run_sync(_checked, workspace, made, plan.source)
+        WrittenHere(workspace).note_written(target, part)
     state = f"model={made.model}" if made.model else "a model"
     return Built(
         output_path=str(target),

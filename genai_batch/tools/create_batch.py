@@ -1,6 +1,7 @@
 """Start a job from a file of requests or a manifest."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 from anyio import move_on_after, to_thread
@@ -28,6 +29,7 @@ from genai_batch.tools.approval import (
     quote,
 )
 from genai_batch.tools.filled import Asked, Filled
+from genai_batch.tools.numbered_rows import need_same_source
 from genai_batch.tools.pipelining import going_on, making, telling
 from genai_batch.tools.repeating import sent_before
 from genai_batch.tools.routing import How, Wish
@@ -99,6 +101,7 @@ async def create_batch(
     choice: Choice = None,
     stop_if_sent: Annotated[bool, Filled.NOTHING] = False,
     stop_on_failures: Annotated[float | None, Filled.NOTHING] = None,
+    into: Annotated[Path | None, Filled.NOTHING] = None,
 ) -> JobStatus:
     """Start a job and return it at once.
 
@@ -137,6 +140,7 @@ async def create_batch(
             limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
             lifted = await _left(workspace, draft, limit) if max_cost_usd is not None else None
             if job is None:
+                await to_thread.run_sync(need_same_source, workspace, into, draft.folder)
                 if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
                     raise sent
                 caution = caution_about([draft.job], workspace.today)

@@ -8,7 +8,7 @@ from typing import Annotated
 from anyio import to_thread
 from pydantic import Field
 
-from genai_batch.resources import pages
+from genai_batch.resources import jobs, pages
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import ANSWER
 from genai_batch.resources.exports import Choice, Exported, Format, export, export_folder
@@ -16,7 +16,8 @@ from genai_batch.resources.jobs import Job
 from genai_batch.resources.pages import PAGE, ResultPage, Wanted
 from genai_batch.resources.partial import is_partial
 from genai_batch.resources.results import Results, read_results
-from genai_batch.tools.placing import note_written, results_at, writing
+from genai_batch.tools.numbered_rows import need_same_source
+from genai_batch.tools.placing import WrittenHere, place_of, writing
 from genai_batch.tools.workspace import Given, JobId, Workspace
 
 
@@ -43,13 +44,14 @@ async def get_results(
         return await to_thread.run_sync(partial(_show, workspace, job, outcome, keys, limit, cursor))
     if keys or cursor:
         raise BatchError("output_path writes every row, or those of an outcome; without it keys and cursor show rows.")
-    target = results_at(workspace, output_path, format)
+    target = place_of(workspace, output_path, format)
     choice = Choice(outcome, with_requests, raw)
     if target.is_folder:
-        is_ours, existing = workspace.ledger.has_written, workspace.existing
-        write = partial(export_folder, form=target.form, choice=choice, existing=existing, is_ours=is_ours)
+        await to_thread.run_sync(need_same_source, workspace, target.path, jobs.folder(workspace.home, job.id))
+        write = partial(export_folder, existing=workspace.existing)
     else:
-        write = partial(export, form=target.form, choice=choice, may_replace=workspace.may_replace(target.path))
+        write = partial(export, may_replace=workspace.may_replace(target.path))
+    write = partial(write, form=target.form, choice=choice, written_files=WrittenHere(workspace, job.id))
     return await to_thread.run_sync(partial(_write, workspace, job, target.path, write))
 
 
@@ -64,7 +66,7 @@ def _show(
 def _write(workspace: Workspace, job: Job, target: Path, write: Callable[..., Exported]) -> ResultPage:
     def written(results: Results) -> ResultPage:
         shown, done = pages.head(results), write(results, target)
-        note_written(workspace, done.table)
+        WrittenHere(workspace, job.id).note_written(done.table)
         beside = f" Its paths are relative to {target}; files there: {done.files}." if done.table != target else ""
         which = "one row per request" if done.rows == job.requests else f"it has {done.rows:,} rows"
         told = {

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import LedgerError, PathNotAllowed
-from genai_batch.resources.exports import Format, form_of, table_name
-from genai_batch.resources.exports.earlier import read_table
+from genai_batch.resources.exports import Format, check_folder, form_of, form_there
 from genai_batch.tools.workspace import Workspace
 
 
@@ -21,8 +20,8 @@ class Target(NamedTuple):
     is_folder: bool
 
 
-def file_at(workspace: Workspace, output_path: str) -> Path:
-    """Find a place for a file.
+def file_at(workspace: Workspace, output_path: str, option: str = "--output") -> Path:
+    """Find a place for a file; `option` is where a person names another.
 
     Raises:
         PathNotAllowed: with what is wrong with it.
@@ -31,22 +30,38 @@ def file_at(workspace: Workspace, output_path: str) -> Path:
     shown = brief(str(path), 300)
     if not output_path.strip() or path.is_dir() or not path.parent.is_dir():
         raise PathNotAllowed(f"{shown} is a folder, lies in no folder, or has no name. Name a new file.")
+    if path.exists() and not path.is_file():
+        raise PathNotAllowed(f"{shown} is a pipe or a device. Name a file.")
     if path.exists() and not workspace.may_replace(path):
-        raise PathNotAllowed(f"{shown} {_existing(workspace)}")
+        raise PathNotAllowed(f"{shown} {_existing(workspace, option)}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PathNotAllowed(f"{shown} cannot be written by this user. Name a file that can be.")
     return path
 
 
-def _existing(workspace: Workspace) -> str:
+def _existing(workspace: Workspace, option: str = "--output") -> str:
     """What is wrong with a file that is there, and what can be done."""
     if workspace.roots is not None:
         return "exists and is not replaced. Choose a new output_path."
-    return "exists and is not what was written here last. Choose another --output, or replace it with --overwrite."
+    return f"exists and is not what was written here last. Choose another {option}, or replace it with --overwrite."
 
 
 def results_at(workspace: Workspace, output_path: str, form: Format | None) -> Target:
+    """Find a place for results that are still to be paid, and check that they can be merged into what is there.
+
+    Raises:
+        BatchError: with what is wrong with it.
+    """
+    target = place_of(workspace, output_path, form)
+    if target.is_folder and target.path.is_dir():
+        check_folder(target.path, target.form, workspace.existing, WrittenHere(workspace))
+    return target
+
+
+def place_of(workspace: Workspace, output_path: str, form: Format | None) -> Target:
     """Find a place for results; a folder is one that is there, or a name that ends like one.
+
+    A person who names no form gets that of the table that is there.
 
     Raises:
         BatchError: with what is wrong with it.
@@ -61,9 +76,8 @@ def results_at(workspace: Workspace, output_path: str, form: Format | None) -> T
         raise PathNotAllowed(f"{brief(str(there), 300)} is a file. Name a folder.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PathNotAllowed(f"{brief(str(there), 300)} cannot be written by this user. Name a folder that can be.")
-    table = path / table_name(form or "jsonl")
-    if workspace.existing == "keep" and table.is_file():
-        next(read_table(table), None)
+    if form is None and workspace.existing != "refuse":
+        form = form_there(path)
     return Target(path, form or "jsonl", is_folder=True)
 
 
@@ -81,11 +95,21 @@ def writing(workspace: Workspace, target: Path) -> Generator[None]:
     except OSError as error:
         why = error.strerror or error
         raise PathNotAllowed(f"{target} cannot be written: {why}. Nothing that was there is changed.") from error
-    note_written(workspace, target)
+    WrittenHere(workspace).note_written(target)
 
 
-def note_written(workspace: Workspace, target: Path) -> None:
-    """Know a file as ours while nobody changes it, where the home can be written."""
-    if target.is_file():
-        with suppress(LedgerError, OSError):
-            workspace.ledger.note_written(target)
+class WrittenHere(NamedTuple):
+    """What the ledger notes of files that were written from here; `job_id` is the job whose results they hold."""
+
+    workspace: Workspace
+    job_id: str | None = None
+
+    def has_written(self, path: Path) -> bool:
+        """Whether a file has the content of one that was written from here."""
+        return self.workspace.ledger.has_written(path)
+
+    def note_written(self, path: Path, content: Path | None = None) -> None:
+        """Note that `content` is about to become the file `path`, or that it has, where the home can be written."""
+        if (content or path).is_file():
+            with suppress(LedgerError, OSError):
+                self.workspace.ledger.note_written(path, content, self.job_id)

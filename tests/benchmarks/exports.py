@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,12 @@ def floor(path: Path) -> float:
 def one(home: Path, job: Job, form: Any) -> dict[str, float]:
     """Export in this process; CPU seconds and MB above what it had before."""
     from genai_batch.resources.exports import Choice, export
+    from genai_batch.resources.ledger import Ledger
     from genai_batch.resources.results import Results
 
     start = time.process_time()
-    with Results(home, job) as results:
-        done = export(results, home / f"out.{form}", form, Choice(), may_replace=True)
+    with closing(Ledger(home)) as ledger, Results(home, job) as results:
+        done = export(results, home / f"out.{form}", form, Choice(), ledger, may_replace=True)
     cpu, status = time.process_time() - start, Path("/proc/self/status").read_text()
     return {"cpu_s": cpu, "above_mb": _peak_of(status) - _bare(), "rows": done.rows}
 

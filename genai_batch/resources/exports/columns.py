@@ -5,17 +5,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from genai_batch.resources.answers import brief
 from genai_batch.resources.exports.details import type_of
 from genai_batch.resources.exports.rows import OURS, Choice, Fields
 
 MOST = 500
 """Fields of the user's that become columns of their own; where there are more, all go into one."""
+_MOST_DECLARED = 1_900
+"""SQLite takes 2,000 columns, ours among them."""
 REST = "\0source"
 """The field that they go into, which no user can name; its column is called source."""
 _TYPES: dict[str, type] = {
     "input_tokens": int, "output_tokens": int, "thinking_tokens": int, "cached_tokens": int, "attempt": int,
     "cost_usd": float,
 }  # fmt: skip
+_SHOWN = 5
 _BEFORE_ANSWERS = OURS.index("text") + 1
 Types = Mapping[str, set[type]]
 
@@ -32,13 +36,17 @@ class Column(NamedTuple):
     sql: str | None = None
 
 
-def user_types(extras: Iterable[Fields]) -> dict[str, set[type]]:
-    """Find the user's fields and the types of their values; of too many fields one is made."""
+def user_types(extras: Iterable[Fields], declared: int = 0) -> dict[str, set[type]]:
+    """Find the user's fields and the types of their values; of too many fields one is made.
+
+    Of fields that their table `declared` there may be more than of those that come up row by row.
+    """
+    limit = max(MOST, min(declared, _MOST_DECLARED))
     types: dict[str, set[type]] = {}
     for extra in extras:
         for name, value in extra.items():
             types.setdefault(name, set()).add(type_of(value))
-        if len(types) > MOST:
+        if len(types) > limit:
             return {REST: {str}}
     return types
 
@@ -58,6 +66,19 @@ def lay_out(users: Types, answers: Types, choice: Choice, sql: Mapping[str, str]
     foreign = [Column(name, name, _common(kinds)) for name, kinds in answers.items()]
     before, behind = ours[:_BEFORE_ANSWERS], ours[_BEFORE_ANSWERS:]
     return [key, *_named(users, {"key", *wanted}, sql), *before, *foreign, *behind]
+
+
+def names_notice(apart: Mapping[str, str], users: Types) -> str | None:
+    """Say which of the user's fields have another name here; None where all keep theirs."""
+    if REST in users:
+        return f"The source has more than {MOST} columns: they stand as JSON in one, {REST[1:]}."
+    columns = _named(users, {"key", *OURS}, {})
+    renamed = {**apart, **{column.field: column.name for column in columns if column.name != column.field}}
+    if not renamed:
+        return None
+    pairs = [f"{brief(name, 60)} is {brief(new, 60)}" for name, new in list(renamed.items())[:_SHOWN]]
+    more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
+    return f"Columns of the source whose name is taken: {', '.join(pairs)}{more}."
 
 
 def cell(value: Any, kind: type) -> Any:

@@ -1,4 +1,4 @@
-"""What an earlier export left in a folder: which files there are ours, and rows of other jobs that stay in its table.
+"""What an earlier export left in a folder: which files there are ours, and rows that stay in its table.
 
 A table of results names the files of a row and their SHA-256. A file whose content has another hash was edited by
 somebody, and is theirs.
@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -35,12 +35,16 @@ CREATE TABLE file (
     name TEXT PRIMARY KEY, key TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT, stays INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX file_by_key ON file (key);
+CREATE TABLE content (name TEXT, sha256 TEXT, PRIMARY KEY (name, sha256)) WITHOUT ROWID;
+CREATE TABLE elsewhere (key TEXT PRIMARY KEY) WITHOUT ROWID;
 BEGIN;
 """
+Use = Literal["written", "left_out", "other"]
+"""What becomes of a row of an earlier table: it is written anew, or stays; that of this job as one left out."""
 
 
 class WrittenFile(NamedTuple):
-    """A file that an earlier export wrote. `stays` says that its row is of another job and stays in the table."""
+    """A file that an earlier export wrote. `stays` says that its row is not written now and stays in the table."""
 
     key: str
     path: str
@@ -49,31 +53,50 @@ class WrittenFile(NamedTuple):
 
 
 class EarlierExport:
-    """The files that the table of an earlier export names, in a database that SQLite keeps on disk when it grows."""
+    """The files that tables of earlier exports name, in a database that SQLite keeps on disk when it grows.
+
+    `stay` counts the rows of the table that is merged which stay as they are.
+    """
 
     def __init__(self) -> None:
         """Know no file yet."""
+        self.stay: dict[Use, int] = {"left_out": 0, "other": 0}
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_SCHEMA)
 
-    def read(self, table: Path, is_of_job: Callable[[str], bool]) -> int:
-        """Read a table of results, and return how many of its rows are of other jobs; of two tables the last counts.
+    @property
+    def elsewhere(self) -> int:
+        """How many rows would stay, but stand only in tables of other forms."""
+        return self._db.execute("SELECT count(*) FROM elsewhere").fetchone()[0]
 
-        `is_of_job` tells whether a key is one of the job that is exported now.
+    def read(self, table: Path, use_of: Callable[[str], Use], *, is_base: bool) -> None:
+        """Read a table of results; of two the last counts. `is_base` says that its rows can be taken over.
 
         Raises:
             BatchError: the table cannot be read, so that nobody knows which files are whose.
         """
-        others = 0
         for cells in read_table(table):
-            stays = not is_of_job(cells["key"])
-            others += stays
-            self._take(cells["key"], cells, stays=stays)
-        return others
+            key, use = cells["key"], use_of(cells["key"])
+            if is_base:
+                self._db.execute("DELETE FROM elsewhere WHERE key = ?", (key,))
+            if use != "written":
+                if is_base:
+                    self.stay[use] += 1
+                else:
+                    self._db.execute("INSERT OR IGNORE INTO elsewhere VALUES (?)", (key,))
+            for path, sha256 in _files_of(cells):
+                self._add(WrittenFile(key, path, sha256, use != "written"))
 
-    def _take(self, key: str, cells: Cells, *, stays: bool) -> None:
-        files = [(one_form(path), key, path, sha256, stays) for path, sha256 in _files_of(cells)]
-        self._db.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", files)
+    def add_noted(self, key: str, path: str, sha256: str) -> None:
+        """Take a file as ours that an export noted which did not come to write its table."""
+        self._db.execute("INSERT OR IGNORE INTO content VALUES (?, ?)", (one_form(path), sha256))
+        self._db.execute("INSERT OR IGNORE INTO file VALUES (?, ?, ?, NULL, 0)", (one_form(path), key, path))
+
+    def _add(self, file: WrittenFile) -> None:
+        name = one_form(file.path)
+        self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?)", (name, *file))
+        if file.sha256:
+            self._db.execute("INSERT OR IGNORE INTO content VALUES (?, ?)", (name, file.sha256))
 
     def at(self, path: str) -> WrittenFile | None:
         """The file that was written at a path of the folder."""
@@ -81,11 +104,21 @@ class EarlierExport:
         row = self._db.execute(sql, (one_form(path),)).fetchone()
         return WrittenFile(*row) if row else None
 
+    def has_written(self, path: str, sha256: str | None) -> bool:
+        """Whether content that lies at a path of the folder was written there."""
+        sql = "SELECT 1 FROM content WHERE name = ? AND sha256 = ?"
+        return self._db.execute(sql, (one_form(path), sha256)).fetchone() is not None
+
     def delivered(self, key: str, sha256: str) -> str | None:
         """Where a file of this content was written for a row of this key, if one was."""
         sql = "SELECT path FROM file WHERE key = ? AND sha256 = ? ORDER BY path LIMIT 1"
         row = self._db.execute(sql, (key, sha256)).fetchone()
         return row and row[0]
+
+    def no_longer_named(self) -> Iterator[tuple[str, str, str]]:
+        """Yield key, path and hash of the files that were written for rows which are written anew now."""
+        sql = "SELECT key, path, content.sha256 FROM file JOIN content USING (name) WHERE NOT stays"
+        yield from self._db.execute(sql)
 
 
 def read_table(table: Path) -> Iterator[Cells]:

@@ -4,10 +4,13 @@ A file is named by the `output` that stood beside its request, else by its key. 
 a device, or is another row's already, is not honoured: the row's file is named by its key, and the output is told.
 
 A file whose content is not what was written last is its user's: it is kept, and a new answer lies beside it, as
-`name.new.md`. An answer that was cut off is no finished file, and is named `name.truncated.md`.
+`name.new.md`. Only the answer of a row that is ok is a finished file; what else a row has to show is named by its
+outcome, as `name.truncated.md`, and leaves the finished file of an earlier run as it is.
 """
 
+import os
 import sqlite3
+from collections import Counter
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -18,7 +21,9 @@ from genai_batch.resources import uris
 from genai_batch.resources.answers import brief
 from genai_batch.resources.errors import PathNotAllowed
 from genai_batch.resources.exports.earlier import EarlierExport, WrittenFile, hash_of
+from genai_batch.resources.exports.journal import Journal
 from genai_batch.resources.exports.rows import Fields
+from genai_batch.resources.jobs import OUTCOMES
 from genai_batch.resources.media import names
 from genai_batch.resources.media.decoding import decode, kind
 from genai_batch.resources.media.kept import write
@@ -28,25 +33,31 @@ from genai_batch.resources.results import Entry
 _NAMED = 3
 Existing = Literal["refuse", "keep", "replace"]
 """What becomes of a file with other content that is there already: the export stops, keeps it, or replaces it."""
-_UNFINISHED = ("truncated", "blocked")
+_UNFINISHED = tuple(outcome for outcome in OUTCOMES if outcome != "ok")
 _TEXT, _JSON = Kind("text/plain", "txt"), Kind("application/json", "json")
 
 
 class Folder:
     """A folder that is being filled.
 
-    `files` counts what was put there, `unfinished` what of it was cut off or blocked; `refused` are the outputs that
-    were not honoured, `kept` the files of the user's that lie there with other content.
+    `files` counts what was put there, `unfinished` what of it is no finished file, and `not_ok` the rows that are not
+    ok by their outcome; `refused` are the outputs that were not honoured, `held_by_others` those of them that rows of
+    other keys have in the table; `kept` are the files of the user's that lie there
+    with other content.
     """
 
     def __init__(self, path: Path, tables: list[str], job_id: str, earlier: EarlierExport, existing: Existing) -> None:
         """Fill `path` with the files of a job; the names of its `tables` are taken."""
-        self.files = self.unfinished = self.refused = self.kept = 0
+        self.files = self.unfinished = self.refused = self.kept = self.held_by_others = 0
+        self.not_ok = Counter[str]()
         self.refused_outputs: list[str] = []
         self.kept_files: list[str] = []
         self._path, self._job_id, self._earlier, self._existing = path.resolve(), job_id, earlier, existing
         self._claims = _Claims()
         self._tables = tables
+        self._journal = Journal(self._path)
+        for noted in self._journal.read():
+            earlier.add_noted(*noted)
         for table in tables:
             self._claims.take(table)
 
@@ -57,6 +68,8 @@ class Folder:
             PathNotAllowed: another file is there already and may not be replaced.
             OSError: a file cannot be written.
         """
+        if entry.outcome != "ok":
+            self.not_ok[entry.outcome] += 1
         wanted = self._wanted(entry, beside.get("output"))
         if blobs:
             return {"media": [self._piece(entry, wanted, index, blob) for index, blob in enumerate(blobs)]}
@@ -64,12 +77,27 @@ class Folder:
             return {}
         return self._write(entry, wanted, 0, text.encode("utf-8", "replace"), _kind_of(text))
 
+    def close(self) -> None:
+        """Leave the folder; what is noted of it stays noted unless it was finished."""
+        self._journal.close()
+
+    def finish(self) -> None:
+        """Note, once the table is written, which files of ours lie there that it does not name.
+
+        Raises:
+            OSError: the note cannot be written.
+        """
+        left = self._earlier.no_longer_named()
+        self._journal.keep(file for file in left if not self._claims.has(file[1]) and (self._path / file[1]).is_file())
+
     def _wanted(self, entry: Entry, output: Any) -> str | None:
         if output is None:
             return None
         why = names.fault(output) if isinstance(output, str) else "it is no text"
         if not why and not self._is_inside(str(output)):
             why = "it leaves the folder by a link"
+        if not why and self._is_barred(str(output)):
+            why = "a file is in the place of its folder"
         if why:
             self._refuse(entry, output, why)
         return None if why else output
@@ -82,6 +110,10 @@ class Folder:
     def _is_inside(self, output: str) -> bool:
         return (self._path / output).parent.resolve().is_relative_to(self._path)
 
+    def _is_barred(self, output: str) -> bool:
+        folders = [*PurePosixPath(output).parents][:-1]
+        return any(os.path.lexists(path) and not path.is_dir() for path in (self._path / folder for folder in folders))
+
     def _piece(self, entry: Entry, wanted: str | None, index: int, blob: Fields) -> Fields:
         found = {"uri": uris.media(self._job_id, entry.key, index), "mime_type": kind(blob).mime_type}
         try:
@@ -92,17 +124,18 @@ class Folder:
 
     def _write(self, entry: Entry, wanted: str | None, index: int, content: bytes, kind: Kind) -> Fields:
         """Write a file, unless its user has edited it; return its path and the hash of what belongs there."""
-        name = ordinary = self._claimed(entry, wanted, index, kind)
+        finished = self._claimed(entry, wanted, index, kind)
+        name = ordinary = marked(finished, _mark(entry))
         sha256 = hash_of(content)
         self.files += 1
-        self.unfinished += entry.outcome in _UNFINISHED
-        if not self._put(name, content, sha256):
+        self.unfinished += entry.outcome != "ok"
+        if not self._put(entry, name, content, sha256):
             self.kept += 1
             if len(self.kept_files) < _NAMED:
                 self.kept_files.append(name)
             name = self._put_beside(entry, name, content, sha256)
         if name == ordinary:
-            self._remove_unfinished(entry, name)
+            self._remove_unfinished(entry, finished, name)
         return {"path": name, "sha256": sha256}
 
     def _put_beside(self, entry: Entry, name: str, content: bytes, sha256: str) -> str:
@@ -110,20 +143,18 @@ class Folder:
         delivered = self._earlier.delivered(entry.key, sha256)
         if delivered is None:
             names_beside = (marked(name, mark) for mark in chain(("new",), (f"new{n}" for n in count(2))))
-            return next(free for free in names_beside if self._takes(free) and self._put(free, content, sha256))
+            return next(free for free in names_beside if self._takes(free) and self._put(entry, free, content, sha256))
         is_there = delivered != name and (self._path / delivered).exists() and self._takes(delivered)
         return delivered if is_there else name
 
-    def _remove_unfinished(self, entry: Entry, name: str) -> None:
-        """Remove what was written of the answer when it was cut off, if nobody has changed it."""
-        if entry.outcome in _UNFINISHED:
-            return
+    def _remove_unfinished(self, entry: Entry, finished: str, name: str) -> None:
+        """Remove what was written of an earlier answer that was no finished one, if nobody has changed it."""
         for mark in _UNFINISHED:
-            written = self._earlier.at(marked(name, mark))
-            if written and written.key == entry.key and not self._is_changed(written):
+            written = self._earlier.at(marked(finished, mark))
+            if written and written.path != name and written.key == entry.key and not self._is_changed(written):
                 (self._path / written.path).unlink(missing_ok=True)
 
-    def _put(self, name: str, content: bytes, sha256: str) -> bool:
+    def _put(self, entry: Entry, name: str, content: bytes, sha256: str) -> bool:
         """Write a file; False where somebody else has written what lies there, or has changed it since.
 
         Raises:
@@ -133,37 +164,49 @@ class Folder:
         there = hash_of(path.read_bytes()) if path.is_file() else None
         if there == sha256:
             return True
-        if self._existing != "replace" and (path.exists() or path.is_symlink()):
-            written = self._earlier.at(name)
-            if there is None or written is None or there != written.sha256:
-                if self._existing == "refuse":
-                    raise PathNotAllowed(
-                        f"{path} exists with other content and is not replaced. Choose a new output_path."
-                    )
-                return False
+        is_taken = path.is_dir() or (self._existing != "replace" and (path.exists() or path.is_symlink()))
+        if is_taken and not self._earlier.has_written(name, there):
+            if self._existing == "refuse":
+                raise PathNotAllowed(f"{path} exists with other content and is not replaced. Choose a new output_path.")
+            return False
+        self._journal.note(entry.key, name, sha256)
         write(path, content)
         return True
 
     def _is_changed(self, written: WrittenFile) -> bool:
         path = self._path / written.path
-        return not path.is_file() or hash_of(path.read_bytes()) != written.sha256
+        return not path.is_file() or not self._earlier.has_written(written.path, hash_of(path.read_bytes()))
 
     def _takes(self, name: str) -> bool:
         """Take a name, unless it is another row's, here or among the rows that stay from an earlier export."""
         earlier = self._earlier.at(name)
         return not (earlier and earlier.stays) and self._claims.take(name)
 
+    def _holder_of(self, wanted: str, name: str) -> str:
+        """Name what has the name that a row wanted for its file."""
+        if names.one_form(wanted).startswith((*self._tables,)):
+            return "the table of results"
+        earlier = self._earlier.at(name)
+        if earlier is None or not earlier.stays:
+            return "another row"
+        self.held_by_others += 1
+        return f"{brief(earlier.key, 40)!r} in the table"
+
     def _claimed(self, entry: Entry, wanted: str | None, index: int, kind: Kind) -> str:
-        """Take the first name that is free."""
-        mark = entry.outcome if entry.outcome in _UNFINISHED else ""
+        """Take the first name that is free, with the mark of the row's outcome; return it without."""
+        mark = _mark(entry)
         if wanted is not None:
-            if self._takes(name := marked(ended(wanted, index, kind), mark)):
+            if self._takes(marked(name := ended(wanted, index, kind), mark)):
                 return name
-            holder = "the table of results" if names.one_form(wanted).startswith((*self._tables,)) else "another row"
-            self._refuse(entry, wanted, f"{holder} has that name")
+            self._refuse(entry, wanted, f"{self._holder_of(wanted, marked(name, mark))} has that name")
         stems = chain((names.stem(entry.key),), (names.hashed(f"{entry.key} {n}") for n in count(2)))
         ordinary = (names.numbered(stem, index, kind.suffix) for stem in stems)
-        return next(name for plain in ordinary if self._takes(name := marked(plain, mark)))
+        return next(plain for plain in ordinary if self._takes(marked(plain, mark)))
+
+
+def _mark(entry: Entry) -> str:
+    """What stands in the name of a file that is no finished one."""
+    return "" if entry.outcome == "ok" else entry.outcome
 
 
 def marked(path: str, mark: str) -> str:
@@ -217,6 +260,10 @@ class _Claims:
         self._db.executemany("INSERT OR IGNORE INTO taken VALUES (?, 0)", ((folder,) for folder in folders))
         self._db.execute("INSERT INTO taken VALUES (?, 1)", (name,))
         return True
+
+    def has(self, path: str) -> bool:
+        """Whether a path is taken."""
+        return self._kind(names.one_form(path)) is not None
 
     def _kind(self, name: str) -> int | None:
         found = self._db.execute("SELECT is_file FROM taken WHERE name = ?", (name,)).fetchone()

@@ -9,6 +9,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,9 @@ from genai_batch.resources.exports.columns import Column
 from genai_batch.resources.exports.parquet import GROUPS, literal
 from genai_batch.resources.exports.tables import INDEXES
 from genai_batch.resources.exports.workbook import Sheet, names_of, rows_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _NEW = "CREATE TABLE new (key TEXT PRIMARY KEY, place INTEGER NOT NULL, row BLOB NOT NULL, is_used INTEGER DEFAULT 0)"
 
@@ -58,9 +62,10 @@ def merge_lines(new: Path, earlier: Path, target: Path) -> None:
 
 def merge_csv(new: Path, earlier: Path, target: Path) -> None:
     """Merge CSV; a column that only one of the tables has is empty in the rows of the other."""
-    encoding = "utf-8-sig" if _has_bom(new) else "utf-8"
+    encoding = "utf-8-sig" if has_bom(new) else "utf-8"
     names = {path: _header(path) for path in (new, earlier)}
     columns = _joined(names[new], names[earlier])
+    lower = {path: [name.lower() for name in header] for path, header in names.items()}
 
     def keyed(path: Path) -> Iterator[tuple[str, bytes]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -73,11 +78,12 @@ def merge_csv(new: Path, earlier: Path, target: Path) -> None:
         table = csv.writer(file)
         table.writerow(columns)
         for row, is_new in _NewRows(keyed(new)).in_place_of(keyed(earlier)):
-            cells = dict(zip(names[new if is_new else earlier], msgspec.json.decode(row), strict=False))
-            table.writerow([cells.get(name, "") for name in columns])
+            cells = dict(zip(lower[new if is_new else earlier], msgspec.json.decode(row), strict=False))
+            table.writerow([cells.get(name.lower(), "") for name in columns])
 
 
-def _has_bom(path: Path) -> bool:
+def has_bom(path: Path) -> bool:
+    """Whether a file begins with the mark by which Excel knows UTF-8."""
     with path.open("rb") as file:
         return file.read(len(BOM_UTF8)) == BOM_UTF8
 
@@ -137,7 +143,7 @@ def _selected(present: Iterable[str], columns: list[str]) -> str:
 
 
 def merge_parquet(new: Path, earlier: Path, target: Path) -> None:
-    """Merge Parquet files; a column that has two types gets the one that holds both.
+    """Merge Parquet files; a column that has two types gets one that holds both, if need be text.
 
     Raises:
         OSError: one of them cannot be read, or the merged one not be written.
@@ -146,14 +152,42 @@ def merge_parquet(new: Path, earlier: Path, target: Path) -> None:
 
     try:
         with closing(duckdb.connect(config={"temp_directory": f"{target}.spill"})) as db:
-            for name, path in (("new", new), ("earlier", earlier)):
-                db.execute(_NUMBERED.format(name, literal(str(path))))
-            db.execute(f"COPY ({_MERGED_PARQUET}) TO {literal(str(target))} ({GROUPS})")
+            try:
+                _merge_parquet(db, new, earlier, target, {})
+            except duckdb.IOException:
+                raise
+            except duckdb.Error:
+                _merge_parquet(db, new, earlier, target, _as_text(db, new, earlier))
     except duckdb.Error as error:
         raise OSError(0, str(error).partition("\n")[0]) from error
 
 
-_NUMBERED = 'CREATE VIEW {} AS SELECT *, row_number() OVER () AS "genai-batch place" FROM read_parquet({})'
+def _merge_parquet(db: "DuckDBPyConnection", new: Path, earlier: Path, target: Path, texts: dict[str, str]) -> None:
+    target.unlink(missing_ok=True)
+    for name, path in (("new", new), ("earlier", earlier)):
+        present = {column.lower() for column in _kinds_of(db, path)}
+        replaced = ", ".join(f"{text} AS {quoted(column)}" for column, text in texts.items() if column in present)
+        db.execute(_NUMBERED.format(name, f"REPLACE ({replaced})" if replaced else "", literal(str(path))))
+    db.execute(f"COPY ({_MERGED_PARQUET}) TO {literal(str(target))} ({GROUPS})")
+
+
+def _as_text(db: "DuckDBPyConnection", new: Path, earlier: Path) -> dict[str, str]:
+    """The columns that have two types, as text: what is nested as JSON."""
+    kinds = [{name.lower(): kind for name, kind in _kinds_of(db, path).items()} for path in (new, earlier)]
+    differing = [name for name in kinds[0].keys() & kinds[1].keys() if kinds[0][name] != kinds[1][name]]
+    return {name: f"CASE WHEN {quoted(name)} IS NOT NULL THEN {_TEXT.format(quoted(name))} END" for name in differing}
+
+
+def _kinds_of(db: "DuckDBPyConnection", path: Path) -> dict[str, str]:
+    return {
+        column[0]: column[1] for column in db.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+    }
+
+
+_TEXT = "trim(CAST(to_json({}) AS VARCHAR), '\"')"
+_NUMBERED = (
+    'CREATE OR REPLACE VIEW {} AS SELECT * {}, row_number() OVER () AS "genai-batch place" FROM read_parquet({})'
+)
 _MERGED_PARQUET = """
 SELECT * EXCLUDE ("genai-batch place") FROM (
     SELECT new.* REPLACE (ifnull(
@@ -170,18 +204,20 @@ def merge_workbooks(new: Path, earlier: Path, target: Path) -> None:
     """Merge Excel workbooks; rows of the earlier one stand behind the new ones."""
     from openpyxl import Workbook
 
-    names = dict.fromkeys([*names_of(new), *names_of(earlier)])
+    names = _joined(names_of(new), names_of(earlier))
     columns = [Column(name, name, str) for name in names]
     book = Workbook(write_only=True)
     sheet = Sheet(book.create_sheet("results"))
-    sheet.header([*names])
+    sheet.header(names)
     keys = set[int]()
-    for row in rows_of(new):
-        keys.add(hash(row["key"]))
-        sheet.row([row.get(name) for name in names], columns)
-    for row in rows_of(earlier):
-        if hash(row["key"]) not in keys:
-            sheet.row([row.get(name) for name in names], columns)
+    for path in (new, earlier):
+        for row in rows_of(path):
+            cells = {name.lower(): value for name, value in row.items()}
+            if path == new:
+                keys.add(hash(row["key"]))
+            elif hash(row["key"]) in keys:
+                continue
+            sheet.row([cells.get(name.lower()) for name in names], columns)
     with target.open("xb") as file:
         book.save(file)
 

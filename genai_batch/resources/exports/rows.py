@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -80,40 +82,62 @@ def exported_rows(results: Results, choice: Choice, place: Place, details: Detai
     with ExitStack() as files:
         extras = extras_file.rows(results.folder / extras_file.NAME)
         extra = next(extras, None)
+        names = export_names(results)
         requests = _requests(results, files) if choice.with_requests else None
-        hides_missing = is_partial(results.job)
         for entry in _entries(results):
             request = _request(results, entry, requests) if requests else None
             beside: Fields = {}
             if extra and extra["key"] == entry.key:
-                beside, extra = joined(extra), next(extras, None)
-            if choice.means(entry) and not (hides_missing and entry.outcome == "missing"):
+                beside, extra = _joined(extra, names), next(extras, None)
+            if is_exported(results, choice, entry):
                 asked = {"request": _decode(request)["request"]} if request else {}
                 found = _found(results, entry, beside, place, details, raw=choice.raw)
                 yield {"key": entry.key, **beside, **found, **asked}
 
 
+def is_exported(results: Results, choice: Choice, entry: Entry) -> bool:
+    """Whether a row is written; one of a job that still runs only once it is answered."""
+    return choice.means(entry) and not (entry.outcome == "missing" and is_partial(results.job))
+
+
 def extras(results: Results) -> Iterator[Fields]:
     """Yield the user's fields of each request that has some, named as in an export."""
-    return map(joined, extras_file.rows(results.folder / extras_file.NAME))
+    names = export_names(results)
+    for extra in extras_file.rows(results.folder / extras_file.NAME):
+        yield _joined(extra, names)
 
 
 def types(results: Results) -> dict[str, str]:
     """Return the types of the user's fields where their table told them, by the names that they have in an export."""
+    names = export_names(results)
     stored = extras_file.types(results.folder / extras_file.NAME)
-    return {export_name(name): kind for name, kind in stored.items()}
+    return {names.get(name, name): kind for name, kind in stored.items()}
 
 
-def export_name(name: str) -> str:
-    """Name a field of the user's apart from ours, which no spelling makes the same."""
-    return f"source_{name}" if name.lower() in _TAKEN and name != "key" else name
+def is_taken(name: str) -> bool:
+    """Whether a field of the user's has, in any spelling, a name of ours; `key` is that of the request."""
+    return name.lower() in _TAKEN and name != "key"
 
 
-def joined(extra: Fields) -> Fields:
-    """Name the user's fields apart from ours, which no spelling makes the same."""
-    return {
-        f"source_{name}" if name.lower() in _TAKEN else name: value for name, value in extra.items() if name != "key"
-    }
+def export_names(results: Results) -> dict[str, str]:
+    """Return the names in an export of the user's fields that have one of ours."""
+    path = results.folder / extras_file.NAME
+    if not path.exists():
+        return {}
+    stat = path.stat()
+    return _export_names(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _export_names(path: Path, _size: int, _mtime_ns: int) -> dict[str, str]:
+    names: dict[str, None] = {}
+    for extra in extras_file.rows(path):
+        names |= dict.fromkeys(name for name in extra if is_taken(name) or name.lower().startswith("source_"))
+    return extras_file.named_apart(names, is_taken)
+
+
+def _joined(extra: Fields, names: dict[str, str]) -> Fields:
+    return {names.get(name, name): value for name, value in extra.items() if name != "key"}
 
 
 def _found(

@@ -19,8 +19,9 @@ MAX_ROWS, MAX_COLUMNS, MAX_TEXT = 1_048_576, 16_384, 32_767
 _EXACT = 10**15
 """Whole numbers from here on lose digits in Excel, so they are written as text."""
 _FIRST_YEAR = 1900
-_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]|_(?=x[0-9A-Fa-f]{4}_)")
-"""Characters that XML has not, and the beginning of what Excel would read as one of them."""
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]|_(?=x[0-9A-Fa-f]{4}_)")
+"""Characters that XML has not or changes, and the beginning of what Excel would read as one of them."""
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 _READ_BACK: dict[str, Callable[[str], date]] = {
     "DATE": date.fromisoformat, "TIMESTAMP": datetime.fromisoformat, "TIMESTAMP_S": datetime.fromisoformat,
     "TIMESTAMP_MS": datetime.fromisoformat,
@@ -124,7 +125,13 @@ def _values(path: Path) -> Generator[tuple[Any, ...]]:
             raise ValueError(str(error)) from error
         sheet: Any = book.worksheets[0]
         sheet.reset_dimensions()  # some programs state wrong ones
-        yield from sheet.iter_rows(values_only=True)
+        for cells in sheet.iter_rows(values_only=True):
+            yield tuple(_unescaped(cell) if isinstance(cell, str) else cell for cell in cells)
+
+
+def _unescaped(text: str) -> str:
+    """A text as it was before characters that XML has not were escaped."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 
 def _moment(text: str, sql: str | None) -> date | None:

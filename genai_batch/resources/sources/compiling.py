@@ -120,7 +120,8 @@ class Compiler:
                 continue
             rows += 1
             if rows == 1 and beside is not None and (types := self._supply.types()):
-                beside.write(extras.header({_apart(name): kind for name, kind in types.items()}))
+                apart = extras.named_apart(types, _is_taken)
+                beside.write(extras.header({apart.get(name, name): kind for name, kind in types.items()}))
             made.put(target, beside)
         self._report_moved(sent.moved if sent else 0)
         self._tell_overwritten()
@@ -192,7 +193,7 @@ class Compiler:
             self._take(item, key)
             request = request_of(recipe, parts, model)
             output = self._output(item, recipe, number if first.count > 1 else None)
-            kept = {_apart(name): value for name, value in item.kept.items() if not _is_again(item, name, value)}
+            kept = _kept(item)
             variant = {"variant_of": item.key, "variant": number} if first.count > 1 else {}
             variant = {f"_{name}" if name in kept else name: value for name, value in variant.items()}
             yield _Made(key, request, {**output, **kept, **variant})
@@ -359,10 +360,17 @@ def _speak(recipe: Recipe, item: Item, model: str | None) -> None:
         recipe.prompt = text
 
 
-def _apart(name: str) -> str:
-    """A name that can stand beside a request without being taken for a part of it."""
+def _is_taken(name: str) -> bool:
+    """Whether a field of this name beside a request would be taken for a part of it."""
     plain = snake(name)
-    return f"source_{name}" if plain in _OURS or plain in MISPLACED or plain in GENERATION else name
+    return plain in _OURS or plain in MISPLACED or plain in GENERATION
+
+
+def _kept(item: Item) -> dict[str, Any]:
+    """The fields of an item that stand beside its request, under names that they can have there."""
+    kept = {name: value for name, value in item.kept.items() if not _is_again(item, name, value)}
+    apart = extras.named_apart(kept, _is_taken)
+    return {apart.get(name, name): value for name, value in kept.items()} if apart else kept
 
 
 def _is_again(item: Item, name: str, value: Any) -> bool:
