@@ -20,7 +20,7 @@ from genai_batch.server.waiting import follow
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
-from genai_batch.tools.piloting import PilotRuns
+from genai_batch.tools.piloting import PilotRuns, need_good_end
 from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
 
@@ -35,6 +35,7 @@ async def estimated(
     answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
         await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))
+        need_good_end(workspace, answer.pilot.job_id)
         answer = await ask()
     return answer
 
@@ -60,13 +61,14 @@ async def begun(
 
     async def begin(yes: bool) -> JobStatus:
         nonlocal choice, stop_if_sent
-        while True:
+        while True:  # each turn but the last ends a pilot, or has learnt what was sent before
             try:
                 return await create_batch(
                     source, workspace, model, confirm=yes, choice=choice, stop_if_sent=stop_if_sent, **how
                 )
             except PilotRuns as pilot:
                 await follow(workspace, pilot.job_id, None, show)
+                need_good_end(workspace, pilot.job_id)
             except SentBefore as sent:
                 stop_if_sent = False
                 if await only_the_rest(sent):

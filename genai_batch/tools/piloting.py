@@ -19,7 +19,7 @@ from genai_batch.resources import charges, jobs, models, outcomes, projection, s
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, other_lane, piloted
-from genai_batch.resources.jobs import Job
+from genai_batch.resources.jobs import BROKEN, LIMITS, Job
 from genai_batch.resources.ledger import Told
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model
@@ -34,7 +34,7 @@ from genai_batch.resources.strata import Stratum
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object, field
-from genai_batch.tools.approval import expected, priced
+from genai_batch.tools.approval import expected, lifts_limit, priced
 from genai_batch.tools.routing import AS_BATCH, How
 from genai_batch.tools.starting import Draft, digest_of, drafted, record, same
 from genai_batch.tools.workspace import Workspace
@@ -97,7 +97,8 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
     """Run a pilot of a source, or look how it is, and estimate the source from what it cost.
 
     Raises:
-        OverBudget: the pilot itself may cost too much.
+        OverBudget: the pilot itself may cost too much, or its limit has stopped it.
+        PilotFailed: it has stopped or ended, with the reason and the remedy.
         BatchError: the source has too few rows for one.
         InvalidRequests: with every problem found.
     """
@@ -114,7 +115,8 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
 
     Raises:
         PilotRuns: it is not over yet.
-        OverBudget: the pilot itself may cost too much.
+        PilotFailed: it has stopped or ended, with the reason and the remedy.
+        OverBudget: the pilot itself may cost too much, or its limit has stopped it.
         BatchError: the source has too few rows for one, or too few came back well.
     """
     if _has_told(workspace, found, pilot):
@@ -122,12 +124,8 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     begun = await _begun(workspace, found, whole, pilot)
     told = await _outcome(workspace, found, begun, pilot)
     job = workspace.ledger.job(begun.job.id)
-    if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)) and jobs.stopped_by(
-        job, workspace.ledger.shards(job.id)
-    ):
-        raise OverBudget(f"The pilot {job.id} has stopped. {job.notice} Only the pilot was sent.")
     if not job.is_over:
-        raise PilotRuns(job.id)
+        raise PilotRuns(job)
     if not _has_told(workspace, found, pilot):
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed = dollars(whole.price.cost_usd.likely)
@@ -154,12 +152,55 @@ def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
 
 
 class PilotRuns(NotFinished):
-    """A pilot goes on after the call that began it, and nothing else was sent."""
+    """A pilot goes on after the call that began it, or later by itself, and nothing else was sent."""
 
-    def __init__(self, job_id: str) -> None:
-        """Name its job."""
-        super().__init__(f"The pilot {job_id} runs; only it was sent. Call again with the same arguments to go on.")
-        self.job_id = job_id
+    def __init__(self, job: Job) -> None:
+        """Name its job, and say what holds that up."""
+        super().__init__(f"{_running_words(job)} Only it was sent. Call again with the same arguments to go on.")
+        self.job_id = job.id
+
+
+class PilotFailed(BatchError):
+    """A pilot was refused or broken off, and nothing else was sent."""
+
+    exit_code = 4
+
+
+def need_good_end(workspace: Workspace, job_id: str) -> None:
+    """Refuse to go on after a pilot that was waited for and has not ended well.
+
+    Raises:
+        OverBudget: its limit has stopped it.
+        PilotFailed: something else has, or it was broken off.
+        PilotRuns: it goes on by itself, but later than anybody waits.
+    """
+    job = workspace.ledger.job(job_id)
+    _refuse_stopped(workspace, job)
+    if job.state in BROKEN:
+        raise PilotFailed(_ended_words(job))
+    if not job.is_over:
+        raise PilotRuns(job)
+
+
+def _refuse_stopped(workspace: Workspace, job: Job) -> None:
+    """Say why a pilot has stopped until it is resumed, where it has."""
+    snapshot = workspace.ledger.snapshot(job.id)
+    if not workspace.lane.is_stopped(snapshot):
+        return
+    notice = workspace.lane.stand(snapshot).notice or ""
+    words = f"The pilot {job.id} has stopped. {notice} Only the pilot was sent. Once that is mended, call again with"
+    words = f"{words} the same arguments to go on."
+    raise (OverBudget if jobs.stopped_by(*snapshot) in LIMITS else PilotFailed)(words)
+
+
+def _ended_words(job: Job) -> str:
+    state = job.state.removeprefix("JOB_STATE_")
+    words = f"The pilot {job.id} has ended ({state}). {job.notice or ''}".strip()
+    return f"{words} Only the pilot was sent. Call again with the same arguments to send it anew."
+
+
+def _running_words(job: Job) -> str:
+    return f"The pilot {job.id} runs. {job.notice}" if job.notice else f"The pilot {job.id} runs."
 
 
 def _has_told(workspace: Workspace, found: Preflight, pilot: Pilot) -> bool:
@@ -180,6 +221,7 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         if earlier is None:
             return _Begun(_recorded(workspace, draft, pilot), drawn)
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
+            await _wake(workspace, earlier, pilot)
             return _Begun(earlier, drawn)
         left = pilot.most - workspace.ledger.paid_for(draft.job.digest, draft.job)
         job = _recorded(workspace, draft, pilot._replace(most=left), again=True)
@@ -187,9 +229,17 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         return _Begun(job, drawn, word)
 
 
+async def _wake(workspace: Workspace, job: Job, pilot: Pilot) -> None:
+    """Let a pilot that has stopped go on: it is asked for again, so that what has stopped it may be mended."""
+    is_stopped = workspace.lane.is_stopped(workspace.ledger.snapshot(job.id))
+    if is_stopped and lifts_limit(workspace, job, agreed=False, limit=pilot.most):
+        await workspace.lane.wake(job)
+
+
 async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot: Pilot) -> Estimate:
     """Wait a while for a pilot, and estimate the source from what it cost."""
     job = await _awaited(workspace, begun.job)
+    _refuse_stopped(workspace, job)
     price = await to_thread.run_sync(priced, workspace, found, pilot.lane, pilot.fallback)
     guess = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
@@ -197,6 +247,8 @@ async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot:
     answered = await to_thread.run_sync(_answers, workspace, found, begun._replace(job=job))
     if len(answered) < projection.LEAST:
         workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
+        if job.state in BROKEN:
+            raise PilotFailed(_ended_words(job))
         said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). "
         said += "Call again with the same arguments to send the pilot anew."
         return piloted(guess.model_copy(update={"next": said}), _told(job))
@@ -241,7 +293,7 @@ def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool =
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:
     with anyio.move_on_after(WAIT_S):
-        while not job.is_over and not workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
+        while not job.is_over and not workspace.lane.rests(job):
             (job, _), _ = await workspace.look(workspace.ledger.snapshot(job.id))
             await anyio.sleep(0 if job.is_over else min(1.0, max(0.01, workspace.lane.pace.fresh)))
     return workspace.ledger.job(job.id)
@@ -276,7 +328,7 @@ def _rarity(rows: int) -> str:
 
 def _next(job: Job) -> str:
     if not job.is_over:
-        return f"The pilot {job.id} runs; call again with the same arguments to see what it tells."
+        return f"{_running_words(job)} Then call again with the same arguments to see what it tells."
     return "create_batch with the same source and model; only the pilot was sent yet."
 
 
