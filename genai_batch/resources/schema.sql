@@ -236,3 +236,8 @@ ALTER TABLE job ADD COLUMN stop_on_failures REAL;
 -- step: 021_fallback
 -- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
 ALTER TABLE job ADD COLUMN fallback TEXT;
+
+-- step: 022_pilots
+-- The digest of the source whose rows a pilot runs: what its pilots cost counts against the limit of a source.
+ALTER TABLE job ADD COLUMN pilot_of TEXT;
+CREATE INDEX job_pilot_of ON job (pilot_of) WHERE pilot_of IS NOT NULL;

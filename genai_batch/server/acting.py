@@ -17,6 +17,7 @@ from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown, shown
 from genai_batch.server.terminal import approved, only_the_rest
 from genai_batch.server.waiting import follow
+from genai_batch.tools.approval import Word
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
@@ -59,12 +60,19 @@ async def begun(
     choice: Selection | None = how.pop("choice")
     stop_if_sent = not (how["again"] or (choice and choice.changed_since))
 
-    async def begin(yes: bool) -> JobStatus:
+    async def begin(word: Word | None) -> JobStatus:
         nonlocal choice, stop_if_sent
         while True:  # each turn but the last ends a pilot, or has learnt what was sent before
             try:
                 return await create_batch(
-                    source, workspace, model, confirm=yes, choice=choice, stop_if_sent=stop_if_sent, **how
+                    source,
+                    workspace,
+                    model,
+                    confirm=confirm,
+                    word=word,
+                    choice=choice,
+                    stop_if_sent=stop_if_sent,
+                    **how,
                 )
             except PilotRuns as pilot:
                 await follow(workspace, pilot.job_id, None, show)

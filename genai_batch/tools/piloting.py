@@ -7,6 +7,7 @@ One that told nothing is sent anew when it is asked for again after that was sai
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from math import floor, inf
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from genai_batch.resources import charges, jobs, models, outcomes, projection, strata
+from genai_batch.resources import charges, jobs, outcomes, projection, strata
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, other_lane, piloted
@@ -36,7 +37,7 @@ from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object, field
 from genai_batch.tools.approval import expected, lifts_limit, priced
 from genai_batch.tools.routing import AS_BATCH, How
-from genai_batch.tools.starting import Draft, digest_of, drafted, record, same
+from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
 CAP_USD = 0.5
@@ -130,25 +131,8 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed = dollars(whole.price.cost_usd.likely)
     paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    bound = f", {dollars(told.cost_usd.high)} at most" if told.can_stop else ""
     unseen = told.pilot.unseen if told.pilot else ""
-    return f"{paid} All rows: {expected(told)}{bound}; {guessed} was estimated. {unseen or ''}".strip()
-
-
-def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
-    """USD that the pilots of a source did cost, or can have cost, in the lane of its job.
-
-    They are those of `rows` rows, else of as many as the one had that told what the source costs.
-    """
-    job = whole.job
-    if rows is None:
-        told = workspace.ledger.pilot_of(job.digest, job.model, job.lane, job.backend)
-        rows = told.rows if told else 0
-    if not rows:
-        return 0
-    if not (path := _path(whole, rows)).exists():
-        _drawn(whole, rows, models.find(job.model, workspace.today))
-    return workspace.ledger.paid_for(digest_of(path), job)
+    return f"{paid} All rows: {expected(told)}; {guessed} was estimated. {unseen or ''}".strip()
 
 
 class PilotRuns(NotFinished):
@@ -217,22 +201,25 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     cut, about = workspace.cut_for(found.model.name), Settings(files=found.about.files)
     part = Preflight(drawn.path, found.model, cut, is_bound=found.is_bound, about=about)
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
-        earlier = await same(workspace, draft.job)
+        draft = draft._replace(job=draft.job.model_copy(update={"pilot_of": whole.job.digest}))
+        earlier, paid_for_pilots = (
+            await same(workspace, draft.job),
+            partial(workspace.ledger.paid_for_pilots, whole.job),
+        )
         if earlier is None:
-            return _Begun(_recorded(workspace, draft, pilot), drawn)
+            return _Begun(_recorded(workspace, draft, pilot, paid_for_pilots()), drawn)
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
-            await _wake(workspace, earlier, pilot)
+            await _wake(workspace, earlier, pilot.most - paid_for_pilots(but=earlier.id))
             return _Begun(earlier, drawn)
-        left = pilot.most - workspace.ledger.paid_for(draft.job.digest, draft.job)
-        job = _recorded(workspace, draft, pilot._replace(most=left), again=True)
+        job = _recorded(workspace, draft, pilot, paid_for_pilots(), again=True)
         word = f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. "
         return _Begun(job, drawn, word)
 
 
-async def _wake(workspace: Workspace, job: Job, pilot: Pilot) -> None:
+async def _wake(workspace: Workspace, job: Job, limit: float) -> None:
     """Let a pilot that has stopped go on: it is asked for again, so that what has stopped it may be mended."""
     is_stopped = workspace.lane.is_stopped(workspace.ledger.snapshot(job.id))
-    if is_stopped and lifts_limit(workspace, job, agreed=False, limit=pilot.most):
+    if is_stopped and lifts_limit(workspace, job, confirm=False, limit=limit):
         await workspace.lane.wake(job)
 
 
@@ -279,16 +266,19 @@ def _path(whole: Draft, rows: int) -> Path:
     return whole.folder / f"pilot-{rows}.jsonl"
 
 
-def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool = False) -> Job:
-    price = draft.price
-    likely_most = min(pilot.most, pilot.likely_most)
-    for high, limit in ((price.likely_range.high, likely_most), (price.most, pilot.most)):
+def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, paid: float, *, again: bool = False) -> Job:
+    """Record a pilot within what earlier ones, which did cost `paid` USD, have left."""
+    price, left = draft.price, max(0.0, pilot.most - paid)
+    likely_most = min(left, pilot.likely_most)
+    earlier = f" that earlier pilots have left of {dollars(pilot.most)}" if paid else ""
+    for high, limit in ((price.likely_range.high, likely_most), (price.most, left)):
         if not high <= limit:
             raise OverBudget(
-                f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}. Nothing "
-                "was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
+                f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}"
+                f"{earlier}. Nothing was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the "
+                "user's limit."
             )
-    return record(workspace, draft, again=again, allowed=pilot.most)
+    return record(workspace, draft, again=again, allowed=left)
 
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:
