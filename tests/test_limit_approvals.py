@@ -284,7 +284,7 @@ async def test_a_refusal_names_what_is_likely_and_the_most_and_a_setting_for_the
 @pytest.mark.parametrize("is_stated", [True, False])
 async def test_a_limit_that_is_stated_with_the_approval_is_the_limit(world: World, *, is_stated: bool) -> None:
     await world.set(drawn={"output_tokens": 60_000, "output_sigma": 0})
-    source, stated = world.write("a.jsonl", FREE_ROWS), {"max_cost_usd": 2.0} if is_stated else {}
+    source, stated = world.write("a.jsonl", FREE_ROWS), dict[str, Any](max_cost_usd=2.0) if is_stated else {}
     async with world.client(max_cost_usd=1) as client:
         high = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
         job_id = await start(client, source, lane="live", concurrency=4, confirm=True, **stated)
@@ -508,3 +508,45 @@ async def test_a_higher_limit_that_is_stated_for_stages_lets_them_go_on(world: W
         assert (await finish(client, begun["job_id"]))["done"] == 40
         await call(client, "create_batch", source=source, max_cost_usd=7)
         assert budget_of(world, pipeline) == 7
+
+
+async def test_a_yes_at_a_terminal_lets_stages_cost_what_the_question_names(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    source = staged(world)
+    code, shown = answered(world, ["run", source], b"y\n")
+    usd = float(shown.split("Start it, up to $")[1].split("?")[0])
+    ledger = Ledger(world.home)
+    [pipeline] = [row["id"] for row in ledger.rows("SELECT id FROM pipeline")]
+    ledger.close()
+    assert "above your limit of $1.50" in shown
+    assert (code in (0, 3, 6), budget_of(world, pipeline)) == (True, pytest.approx(usd, abs=0.005)), shown
+    assert 1.5 < charged(world.home) <= usd
+
+
+async def test_a_question_that_is_declined_starts_nothing_even_where_the_job_has_become_cheap(world: World) -> None:
+    source = world.write("a.jsonl", FREE_ROWS)
+
+    class Cheapening(User):
+        async def __call__(self, _context: Any, params: Any) -> Any:
+            world.write("a.jsonl", FREE_ROWS[:1])
+            return await super().__call__(_context, params)
+
+    async with world.client("legacy", elicitation_callback=Cheapening("decline"), max_cost_usd=0.5) as client:
+        told = await refusal(client, "create_batch", source=source, model=MODEL, lane="live")
+    assert ("declined" in told, await world.calls()) == (True, [])
+
+
+async def test_a_stage_that_a_later_pipeline_has_too_asks_about_the_limit_that_pays_for_it(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    async with world.client() as client:
+        source = staged(world)
+        begun = await call(client, "create_batch", source=source)
+        first = begun["pipeline"]["id"]
+        await rested(client, begun["job_id"])
+        world.time += 1
+        text = (world.work / source).read_text().replace('"{{ key }}"', '"{{ key }} and more"').replace("1.5", "3")
+        later = await call(client, "create_batch", source=world.write(source, text))
+        assert (later["job_id"], later["pipeline"]["id"] != first) == (begun["job_id"], True)
+        await call(client, "resume_job", job_id=begun["job_id"], confirm=True)
+        assert (await finish(client, begun["job_id"]))["done"] == 40
+        assert budget_of(world, first) > 1.5

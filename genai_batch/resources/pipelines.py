@@ -4,6 +4,7 @@ A stage and its job are written down in one transaction, within which the budget
 begins it and nothing is paid twice.
 """
 
+import math
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -101,10 +102,11 @@ def named(ledger: Ledger, job_id: str) -> Pipeline | None:
     raise UnknownJob(job_id, [row["id"] for row in known])
 
 
-def of_job(ledger: Ledger, job_id: str) -> Pipeline | None:
-    """Find the latest pipeline that a job is a stage of."""
-    sql = "SELECT * FROM pipeline WHERE id IN (SELECT pipeline_id FROM stage WHERE job_id = ?) ORDER BY created_at DESC"
-    rows = ledger.rows(sql, job_id)
+def of_job(ledger: Ledger, job_id: str, at: float = math.inf) -> Pipeline | None:
+    """Find the latest pipeline that a job is a stage of, of those that were there `at` a time."""
+    stages_of = "SELECT pipeline_id FROM stage WHERE job_id = ?"
+    sql = f"SELECT * FROM pipeline WHERE id IN ({stages_of}) AND created_at <= ? ORDER BY created_at DESC"
+    rows = ledger.rows(sql, job_id, at)
     return _pipeline(rows[0]) if rows else None
 
 

@@ -19,8 +19,10 @@ from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, other_lane
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.lowering import best_setting
 from genai_batch.resources.models import ending, ends_first
+from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.spend import Budget
@@ -165,10 +167,11 @@ def approve(
     quote = (price.most, limit, caution)
     text = setting = ""
     if price.most > limit:
-        text = f"The job may cost more than {dollars(limit)}: {expected(price)}. {_told(word)}".strip()
+        text = f"The job may cost more than {dollars(limit)}: {expected(price)}."
         setting = (price.setting_for(limit) if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
         setting = f"{setting}."
-    words = (caution, text, sent, _remedy(price, stated), setting)
+    told = _told(word).strip() if text or declines(word) else ""
+    words = (caution, text, told, sent, _remedy(price, stated), setting)
     raise OverBudget(" ".join(filter(None, words)), quote=quote)
 
 
@@ -257,12 +260,14 @@ def lifts_limit(workspace: Workspace, job: Job, *, confirm: bool, limit: float |
     if reason == "failures":
         ledger.advance(job.id, workspace.now(), stop_on_failures=None)
     quote = quote_of_stopped(workspace, job)
-    if quote is None or quote.most <= quote.limit:
-        return reason not in ("job_limit", "pipeline_limit") or quote is not None
+    if quote is None:
+        return confirm or reason not in ("job_limit", "pipeline_limit")
+    if quote.most <= quote.limit:
+        return True
     if not confirm and (limit is None or limit <= quote.limit):
         return False
     most = quote.most if confirm else limit or 0
-    if reason == "pipeline_limit" and (pipeline := pipelines.of_job(ledger, job.id)):
+    if reason == "pipeline_limit" and (pipeline := _paying(ledger, job)):
         pipelines.allow(ledger, pipeline, most)
         return True
     with ledger.writing() as db:
@@ -276,13 +281,19 @@ def quote_of_stopped(workspace: Workspace, job: Job) -> Quote | None:
     Both are of all attempts together, or of all stages of its pipeline.
     """
     ledger, reason = workspace.ledger, jobs.stopped_by(job, workspace.ledger.shards(job.id))
-    if reason == "pipeline_limit" and (pipeline := pipelines.of_job(ledger, job.id)):
+    if reason == "pipeline_limit" and (pipeline := _paying(ledger, job)):
         return Quote(pipelines.at_most(ledger, pipeline), pipeline.budget, costs=ALL_STAGES)
     account = ledger.account(job.id, job.attempt)
     if reason != "job_limit" or account is None or account.most is None or account.allowed is None:
         return None
     before = ledger.paid_before(job)
     return Quote(before + account.most, before + account.allowed, costs="with what is paid")
+
+
+def _paying(ledger: Ledger, job: Job) -> Pipeline | None:
+    """The pipeline that pays for the latest attempt of a job; a later one may have the job too."""
+    account = ledger.account(job.id, job.attempt)
+    return pipelines.of_job(ledger, job.id, account.at) if account else None
 
 
 def over_the_day(workspace: Workspace, price: Estimate) -> bool:

@@ -198,7 +198,8 @@ def _restated(workspace: Workspace, job: Job, asked: _Limits) -> Restated:
     """Hold a job that is there to the limit that the call states, of which attempts and pilots have taken a part."""
     account = workspace.ledger.account(job.id, job.attempt)
     if account is None or account.allowed is None:
-        return Restated(0, 0)
+        pipeline = pipelines.of_job(workspace.ledger, job.id) if asked.stated is not None else None
+        return Restated(0, 0, f"Its limit is that of all stages of {pipeline.id}." if pipeline else "")
     taken = workspace.ledger.paid_before(job) + workspace.ledger.paid_for_pilots(job)
     limit = restated(workspace, account.allowed + taken, asked.stated, asked.manifest, confirm=asked.confirm)
     if limit.usd != limit.was:

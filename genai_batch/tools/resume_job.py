@@ -28,6 +28,7 @@ from genai_batch.tools.approval import (
     ALL_STAGES,
     Quote,
     Word,
+    agrees,
     amount,
     approve,
     budget,
@@ -90,7 +91,7 @@ async def resume_job(
     job = workspace.take_over(job)
     workspace.need_to_own(job)
     if whole:
-        if declines(word) and not confirm:
+        if word and not confirm and not agrees(word):
             raise refused(word, telling.latest(workspace, whole).notice or "", word and word.quote)
         lost = None
         with move_on_after(SEND_S):  # what is begun goes on in the background

@@ -113,6 +113,11 @@ class Run:
         is_stopped = runner.stopped or runner.refusal or self._stop.is_set()
         return (allowance.is_overdrawn or self._is_restated) and not is_stopped
 
+    def _is_lowered(self, job: Job) -> bool:
+        """Whether the attempt may cost less than a moment ago; a limit that was raised is read with the next call."""
+        before, self._allowed = self._allowed, self._limit_of(job)
+        return self._allowed is not None and (before is None or self._allowed < before)
+
     def _limit_of(self, job: Job) -> float | None:
         """What the attempt may cost just now, in USD."""
         account = self._ledger.account(job.id, job.attempt)
@@ -166,7 +171,7 @@ class Run:
                 if said != (now_said := self._means.uploads.words() or runner.words() or self._warning):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
-                if self._limit_of(job) != self._allowed:  # it is counted anew under the limit that holds now
+                if self._is_lowered(job):  # what is left is counted anew under the limit that holds now
                     self._is_restated = True
                     runner.stop()
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
