@@ -463,7 +463,8 @@ async def test_a_limit_that_is_stated_while_a_live_job_runs_becomes_its_limit(wo
         assert (status["done"], status["state"] in OVER, charged(world.home) > 1.5) == (40, True, True)
     else:
         assert ("its limit of $0.50" in status["notice"], status["done"] < 40) == (True, True), status
-        assert charged(world.home) < 3, "it stops within a second and what is in flight then"
+        paid = charged(world.home)
+        assert (paid < 3, f"${paid:.2f} paid" in status["notice"]) == (True, True), "it stops within a second"
 
 
 async def test_a_limit_above_that_of_the_user_needs_their_word_also_for_a_job_that_is_there(world: World) -> None:
@@ -550,3 +551,19 @@ async def test_a_stage_that_a_later_pipeline_has_too_asks_about_the_limit_that_p
         await call(client, "resume_job", job_id=begun["job_id"], confirm=True)
         assert (await finish(client, begun["job_id"]))["done"] == 40
         assert budget_of(world, first) > 1.5
+
+
+async def test_the_command_says_that_a_limit_was_changed(world: World) -> None:
+    async with world.client() as client:
+        source, _ = await stopped_at(world, client)
+    command = [sys.executable, "-m", "genai_batch", "create", source, "--model", MODEL, "--lane", "live", "--json"]
+    done = subprocess.run(
+        [*command, "--max-cost-usd", "9"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=world.env(),
+        cwd=world.work,
+        check=False,
+    )
+    assert "Its limit is now $9.00; it was $2.00." in json.loads(done.stdout)["notice"], done.stderr

@@ -88,6 +88,8 @@ async def begun(
     await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
     named = status.pipeline.id if status.pipeline and status.pipeline.state else status.job_id
     answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
+    if status.notice and status.notice.startswith(answer.notice or ""):  # what was said while it was begun is kept
+        answer = answer.model_copy(update={"notice": status.notice})
     job = workspace.ledger.job(status.job_id)
     return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
 
