@@ -1,6 +1,9 @@
 """A limit that was stated holds for all that it was stated for: stages, repeated calls, pilots, later attempts."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +20,8 @@ from genai_batch.resources.requests import Cut
 from genai_batch.resources.spend import Account
 from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import DAY, charged
+from tests.processes import ending
+from tests.test_gate import User
 from tests.test_limits import LIMIT, LONG, ROWS, rested
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start
 
@@ -246,3 +251,319 @@ async def test_every_batch_that_follows_dear_ones_is_held_against_the_limits(
             world.time += 86_400
         await call(client, "resume_job", job_id=job_id, confirm=True)
         assert (await finish(client, job_id))["done"] == 30
+
+
+async def stopped_at(world: World, client: Client, **settings: Any) -> tuple[str, str]:
+    """Begin a live job of long answers that its limit stops; return its source and its id."""
+    await world.set(**LONG)
+    source = world.write("a.jsonl", ROWS)
+    job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=LIMIT, **settings)
+    await rested(client, job_id)
+    return source, job_id
+
+
+FREE_ROWS = [row(f"k{n}", f"Say {n}.") for n in range(60)]
+"""Rows of which each can cost $0.24 in the live lane, and is thought to cost little."""
+
+
+async def test_a_refusal_names_what_is_likely_and_the_most_and_a_setting_for_the_limit_that_refused(
+    world: World,
+) -> None:
+    source = world.write("a.jsonl", FREE_ROWS)
+    ask = {"source": source, "model": MODEL, "lane": "live", "max_cost_usd": 1}
+    user = User("decline")
+    async with world.client(elicitation_callback=user) as client:
+        cost = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]
+        told = await refusal(client, "create_batch", **ask)
+    words = f"${cost['likely']:.2f} likely, perhaps ${cost['likely_high']:.2f}, ${cost['high']:.2f} at most"
+    assert (words in told, words in user.asked[0]) == (True, True), (words, told, user.asked)
+    assert f"up to ${cost['likely_high']:.2f}" in user.asked[0]
+    assert float(told.split("would make it at most $")[1].rstrip(".")) <= 1, "the setting is for the limit of this call"
+
+
+@pytest.mark.parametrize("is_stated", [True, False])
+async def test_a_limit_that_is_stated_with_the_approval_is_the_limit(world: World, *, is_stated: bool) -> None:
+    await world.set(drawn={"output_tokens": 60_000, "output_sigma": 0})
+    source, stated = world.write("a.jsonl", FREE_ROWS), dict[str, Any](max_cost_usd=2.0) if is_stated else {}
+    async with world.client(max_cost_usd=1) as client:
+        high = (await call(client, "estimate_cost", source=source, model=MODEL, lane="live"))["cost_usd"]["high"]
+        job_id = await start(client, source, lane="live", concurrency=4, confirm=True, **stated)
+        assert accounts(world, job_id)[0].allowed == pytest.approx(2 if is_stated else high)
+        if is_stated:
+            await rested(client, job_id)
+            assert 1 < charged(world.home) <= 2
+            batch = await refusal(client, "create_batch", source=source, model=MODEL, confirm=True, max_cost_usd=2)
+            usd = float(batch.split("max_cost_usd=")[1].split()[0].rstrip("."))
+            assert await start(client, source, confirm=True, max_cost_usd=usd), "the amount that it names is enough"
+        else:
+            assert (await finish(client, job_id))["done"] == 60
+
+
+async def test_a_yes_at_a_terminal_approves_the_amount_of_the_question(world: World) -> None:
+    await world.set(drawn={"output_tokens": 60_000, "output_sigma": 0})
+    source = world.write("a.jsonl", FREE_ROWS)
+    command = ["run", source, "--model", MODEL, "--lane", "live", "--max-cost-usd", "1"]
+    code, shown = answered(world, command, b"y\n")
+    question = shown.split("[y/N]")[0].splitlines()[-1]
+    usd = float(question.split("Start it, up to $")[1].split("?")[0])
+    ledger = Ledger(world.home)
+    [job] = ledger.jobs([row["id"] for row in ledger.rows("SELECT id FROM job")]).values()
+    ledger.close()
+    [account] = accounts(world, job.id)
+    assert (code, account.allowed) == (6, pytest.approx(usd, abs=0.005)), shown
+    assert 1 < charged(world.home) <= (account.allowed or 0)
+    resume = ["resume", job.id]
+    code, shown = answered(world, resume, b"n\n")
+    assert (code, "It may cost up to $" in shown, charged(world.home) <= usd) == (6, True, True), shown
+    code, shown = answered(world, resume, b"y\n")
+    assert code in (0, 3), shown
+
+
+def answered(world: World, command: list[str], typed: bytes) -> tuple[int, str]:
+    """Run a command at a terminal, answer its first question, and return its exit code and what it showed."""
+    terminal, theirs = os.openpty()
+    whole = [sys.executable, "-m", "genai_batch", *command]
+    env = world.env(TERM="dumb", COLUMNS="400")
+    process = subprocess.Popen(whole, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=env, cwd=world.work)
+    os.close(theirs)
+    shown = b""
+    with ending(process):
+        with suppress(OSError):  # it has ended
+            while part := os.read(terminal, 1_000):
+                is_first = b"[y/N]" not in shown
+                shown += part
+                if is_first and b"[y/N]" in shown:
+                    os.write(terminal, typed)
+        process.communicate(timeout=50)
+    os.close(terminal)
+    return process.returncode, shown.decode()
+
+
+@pytest.mark.parametrize("reason", ["key", "failures"])
+async def test_what_no_limit_of_money_has_stopped_goes_on_without_a_question(world: World, reason: str) -> None:
+    if reason == "key":
+        await world.arm("http_error", call="generate", code=403, after=10, times=None)
+    else:
+        await world.arm("row", match={"prompt": "Say"}, outcome="blocked", times=None)
+    items = [{"id": f"k{n}", "prompt": f"Say {n}."} for n in range(60)]
+    manifest = {"model": MODEL, "stop_on_failures": 50, "lane": "live", "items": items}
+    source, user = world.write("a.json", json.dumps(manifest)), User("decline")
+    async with world.client() as client:
+        job_id = (await call(client, "create_batch", source=source, max_cost_usd=5, concurrency=2))["job_id"]
+        await rested(client, job_id)
+        allowed = accounts(world, job_id)[0].allowed
+    await world.admin("DELETE", "/faults")
+    async with world.client(elicitation_callback=user) as client:
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["done"] == 60
+    assert (user.asked, accounts(world, job_id)[0].allowed, charged(world.home) <= 5) == ([], allowed, True)
+
+
+async def test_a_question_about_a_stopped_attempt_is_about_all_attempts_and_a_no_sends_nothing(world: World) -> None:
+    await world.arm("row", match={"prompt": "Say 3"}, outcome="blocked", times=None)
+    async with world.client() as client:
+        source = world.write("a.jsonl", ROWS)
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=9.9)
+        assert (await finish(client, job_id))["counts"]["blocked"] == 11
+        await world.admin("DELETE", "/faults")
+        await world.set(drawn={"output_tokens": 200_000, "output_sigma": 0})
+        first = charged(world.home)
+        ledger = Ledger(world.home)
+        ledger.restate(ledger.job(job_id), first + 0.9)
+        ledger.close()
+        await call(client, "resume_job", job_id=job_id, rows=["k3", *(f"k{n}" for n in range(30, 40))])
+        await rested(client, job_id)
+    paid = charged(world.home)
+    assert paid <= first + 0.9
+    for action in ("decline", "accept"):
+        user = User(action)
+        async with world.client(elicitation_callback=user) as client:
+            reply = await client.call_tool("resume_job", {"job_id": job_id})
+            assert (reply.is_error, len(user.asked)) == (action == "decline", 1)
+            assert f"above your limit of ${first + 0.9:.2f}" in user.asked[0]
+            if action == "decline":
+                await client.call_tool("check_status", {"job_id": job_id, "wait_s": 0.5})
+                assert charged(world.home) == paid
+    usd = float(user.asked[0].split("up to $")[1].split()[0])
+    assert accounts(world, job_id)[1].allowed == pytest.approx(usd - first, abs=0.01)
+
+
+def staged(world: World, rows: int = 40, **first: Any) -> str:
+    """A manifest of two stages under one limit, the first of them live with long answers."""
+    world.write("a.csv", "n\n" + "".join(f"{n}\n" for n in range(rows)))
+    stages = [
+        {"name": "one", "data": "a.csv", "key": "k{{ n }}", "prompt": "Say {{ n }}.", "lane": "live", **first},
+        {"name": "two", "from": "one", "prompt": "{{ key }}"},
+    ]
+    return world.write("p.json", json.dumps({"model": MODEL, "max_cost_usd": 1.5, "stages": stages}))
+
+
+@pytest.mark.parametrize("named", ["pipeline", "job"])
+async def test_a_stopped_stage_asks_about_all_stages_and_their_limit(world: World, named: str) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    async with world.client() as client:
+        begun = await call(client, "create_batch", source=staged(world))
+        pipeline, job_id = begun["pipeline"]["id"], begun["job_id"]
+        status = await rested(client, pipeline)
+        paid = charged(world.home)
+        assert status["pipeline"]["cost_usd"] == pytest.approx(paid), "what a stopped stage has paid counts"
+    name = pipeline if named == "pipeline" else job_id
+    async with world.client(elicitation_callback=(user := User("decline"))) as client:
+        assert "declined" in await refusal(client, "resume_job", job_id=name)
+        await call(client, "check_status", job_id=pipeline, wait_s=0.5)
+        assert (charged(world.home), budget_of(world, pipeline)) == (paid, 1.5)
+    assert "above your limit of $1.50" in user.asked[0]
+    usd = float(user.asked[0].split("up to $")[1].split()[0])
+    async with world.client(elicitation_callback=(user := User("accept"))) as client:
+        await call(client, "resume_job", job_id=name)
+        assert budget_of(world, pipeline) == pytest.approx(usd, abs=0.005)
+        await finish(client, job_id)
+    assert (len(user.asked), paid < charged(world.home) <= usd) == (1, True)
+
+
+async def test_confirm_for_stages_approves_what_they_can_cost_at_most(world: World) -> None:
+    await world.set(drawn={"output_tokens": 200_000, "output_sigma": 0})
+    async with world.client(max_cost_usd=1) as client:
+        begun = await call(client, "create_batch", source=staged(world, 10), confirm=True)
+        assert (await finish(client, begun["job_id"]))["done"] == 10, "it does not stop at what is likely"
+
+
+async def test_pilots_of_any_size_and_lane_count_against_the_limit_of_their_source(world: World) -> None:
+    await world.set(drawn={"output_tokens": 20_000, "output_sigma": 0})
+    source, limit = world.write("a.jsonl", [row(f"k{n}", f"Say {n}.") for n in range(100)]), 8.0
+    ask = {"source": source, "model": MODEL, "lane": "live", "max_cost_usd": limit}
+    async with world.client() as client:
+        for rows in (5, 10):
+            assert "Nothing else was sent" in await refusal(client, "create_batch", pilot=rows, **ask)
+        pilots = charged(world.home)
+        assert f"Pilots of it take ${pilots:.2f}" in await refusal(client, "create_batch", **ask)
+        begun = await call(client, "create_batch", **{**ask, "max_cost_usd": 8 + pilots, "confirm": True})
+        assert accounts(world, begun["job_id"])[0].allowed == pytest.approx(8)
+        await settled(client, begun["job_id"])
+        assert charged(world.home) <= 8 + pilots
+        small = {"source": source, "model": MODEL, "pilot": 20, "max_cost_usd": pilots + 0.01}
+        assert "earlier pilots have left" in await refusal(client, "estimate_cost", **small)
+
+
+@pytest.mark.parametrize("is_higher", [True, False])
+async def test_a_limit_that_is_stated_while_a_live_job_runs_becomes_its_limit(world: World, *, is_higher: bool) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0}, latency_s=0.3)
+    source = world.write("a.jsonl", ROWS)
+    first, second = (1.5, 50.0) if is_higher else (50.0, 0.5)
+    ask = {"source": source, "model": MODEL, "lane": "live"}
+    async with world.client() as client:
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=first)
+    async with world.client() as other, world.client() as client:
+        await call(other, "check_status", job_id=job_id)  # which drives it, or its neighbour does
+        told = await call(client, "create_batch", max_cost_usd=second, **ask)
+        assert f"Its limit is now ${second:.2f}; it was ${first:.2f}." in told["notice"]
+        assert "limit is now" not in (await call(client, "create_batch", max_cost_usd=second, **ask)).get("notice", "")
+        status = await settled(client, job_id)
+    if is_higher:
+        assert (status["done"], status["state"] in OVER, charged(world.home) > 1.5) == (40, True, True)
+    else:
+        assert ("its limit of $0.50" in status["notice"], status["done"] < 40) == (True, True), status
+        paid = charged(world.home)
+        assert (paid < 3, f"${paid:.2f} paid" in status["notice"]) == (True, True), "it stops within a second"
+
+
+async def test_a_limit_above_that_of_the_user_needs_their_word_also_for_a_job_that_is_there(world: World) -> None:
+    async with world.client(max_cost_usd=3) as client:
+        source, job_id = await stopped_at(world, client)
+        ask = {"source": source, "model": MODEL, "lane": "live", "max_cost_usd": 50}
+        told = await call(client, "create_batch", **ask)
+        assert "Its limit is now $3.00; it was $2.00. $50.00 is above the user's limit" in told["notice"]
+        await rested(client, job_id)
+        assert charged(world.home) <= 3
+        await call(client, "create_batch", confirm=True, **ask)
+        assert (await finish(client, job_id))["done"] == 40
+        assert accounts(world, job_id)[0].allowed == 50
+
+
+async def test_a_lower_limit_stops_the_batches_that_are_not_sent_yet(world: World) -> None:
+    rows = [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(30)]
+    source = world.write("a.jsonl", rows)
+    cut = Cut(bytes=(world.work / source).stat().st_size // 3 + 50)
+    async with world.client(cut=cut) as client:
+        await world.arm("http_error", call="create", code=429, after=1, times=1)
+        job_id = await start(client, source)
+        told = await call(client, "create_batch", source=source, model=MODEL, max_cost_usd=0.0001)
+        assert "Its limit is now $0.0001" in told["notice"]
+        status = await rested(client, job_id)
+        assert ("its limit of $0.0001" in status["notice"], len(await world.bill())) == (True, 1)
+        await call(client, "create_batch", source=source, model=MODEL, max_cost_usd=5)
+        assert (await finish(client, job_id))["done"] == 30
+
+
+async def test_a_higher_limit_that_is_stated_for_stages_lets_them_go_on(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    async with world.client() as client:
+        source = staged(world)
+        begun = await call(client, "create_batch", source=source)
+        pipeline = begun["pipeline"]["id"]
+        await rested(client, pipeline)
+        text = (world.work / source).read_text().replace('"max_cost_usd": 1.5', '"max_cost_usd": 50')
+        told = await call(client, "create_batch", source=world.write(source, text), max_cost_usd=60)
+        assert (told["pipeline"]["id"], budget_of(world, pipeline)) == (pipeline, 50)
+        assert "Its limit is now $50.00; it was $1.50." in told["notice"]
+        assert (await finish(client, begun["job_id"]))["done"] == 40
+        await call(client, "create_batch", source=source, max_cost_usd=7)
+        assert budget_of(world, pipeline) == 7
+
+
+async def test_a_yes_at_a_terminal_lets_stages_cost_what_the_question_names(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    source = staged(world)
+    code, shown = answered(world, ["run", source], b"y\n")
+    usd = float(shown.split("Start it, up to $")[1].split("?")[0])
+    ledger = Ledger(world.home)
+    [pipeline] = [row["id"] for row in ledger.rows("SELECT id FROM pipeline")]
+    ledger.close()
+    assert "above your limit of $1.50" in shown
+    assert (code in (0, 3, 6), budget_of(world, pipeline)) == (True, pytest.approx(usd, abs=0.005)), shown
+    assert 1.5 < charged(world.home) <= usd
+
+
+async def test_a_question_that_is_declined_starts_nothing_even_where_the_job_has_become_cheap(world: World) -> None:
+    source = world.write("a.jsonl", FREE_ROWS)
+
+    class Cheapening(User):
+        async def __call__(self, _context: Any, params: Any) -> Any:
+            world.write("a.jsonl", FREE_ROWS[:1])
+            return await super().__call__(_context, params)
+
+    async with world.client("legacy", elicitation_callback=Cheapening("decline"), max_cost_usd=0.5) as client:
+        told = await refusal(client, "create_batch", source=source, model=MODEL, lane="live")
+    assert ("declined" in told, await world.calls()) == (True, [])
+
+
+async def test_a_stage_that_a_later_pipeline_has_too_asks_about_the_limit_that_pays_for_it(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0})
+    async with world.client() as client:
+        source = staged(world)
+        begun = await call(client, "create_batch", source=source)
+        first = begun["pipeline"]["id"]
+        await rested(client, begun["job_id"])
+        world.time += 1
+        text = (world.work / source).read_text().replace('"{{ key }}"', '"{{ key }} and more"').replace("1.5", "3")
+        later = await call(client, "create_batch", source=world.write(source, text))
+        assert (later["job_id"], later["pipeline"]["id"] != first) == (begun["job_id"], True)
+        await call(client, "resume_job", job_id=begun["job_id"], confirm=True)
+        assert (await finish(client, begun["job_id"]))["done"] == 40
+        assert budget_of(world, first) > 1.5
+
+
+async def test_the_command_says_that_a_limit_was_changed(world: World) -> None:
+    async with world.client() as client:
+        source, _ = await stopped_at(world, client)
+    command = [sys.executable, "-m", "genai_batch", "create", source, "--model", MODEL, "--lane", "live", "--json"]
+    done = subprocess.run(
+        [*command, "--max-cost-usd", "9"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=world.env(),
+        cwd=world.work,
+        check=False,
+    )
+    assert "Its limit is now $9.00; it was $2.00." in json.loads(done.stdout)["notice"], done.stderr

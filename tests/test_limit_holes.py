@@ -82,9 +82,9 @@ async def test_a_small_job_at_flex_finishes_once_it_is_approved(
     world: World, lane: str, asked: dict[str, Any], count: int
 ) -> None:
     await world.set(drawn=FULL)
-    async with world.client(max_cost_usd_per_day=10) as client:
+    async with world.client(max_cost_usd_per_day=10, max_cost_usd=0.000001) as client:
         source = world.write("a.jsonl", rows_of(count, **asked))
-        job_id = await start(client, source, lane=lane, concurrency=4, max_cost_usd=0.000001, confirm=True)
+        job_id = await start(client, source, lane=lane, concurrency=4, confirm=True)
         assert (await finish(client, job_id))["done"] == count
 
 

@@ -277,3 +277,69 @@ async def test_a_pilot_of_fewer_rows_does_not_answer_for_one_of_more(world: Worl
             assert "Nothing else was sent" in await refusal(client, "create_batch", pilot=rows, **asked)
             sent.append(await generated(world))
     assert sent == [5, 15, 15, 15]
+
+
+FEW = [row(f"k{n}", f"Say {n}.", max_output_tokens=100) for n in range(40)]
+LEAKED = {"code": 403, "message": "Your API key was reported as leaked. Please use another API key."}
+DAY_QUOTA = {"code": 429, "message": "You exceeded your current quota.", "quota_id": "GenerateRequestsPerDayPerProject"}
+
+
+def commanded(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on a source of few rows with a pilot."""
+    command = [sys.executable, "-m", "genai_batch", *words, "--model", MODEL, "--pilot", "5"]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, cwd=world.work, env=world.env(), check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "lane", "fault", "code", "words"),
+    [
+        ("run", "live", LEAKED, 4, "make a new one"),
+        ("create", "flex", LEAKED, 4, "make a new one"),
+        ("run", "batch", LEAKED, 4, "make a new one"),
+        ("estimate", "batch", LEAKED, 4, "make a new one"),
+        ("create", "live", DAY_QUOTA, 5, "quota of the day"),
+    ],
+)
+async def test_the_command_ends_with_the_reason_of_its_pilot_and_goes_on_once_that_is_mended(
+    world: World, command: str, lane: str, fault: dict[str, Any], code: int, words: str
+) -> None:
+    source, kind = world.write("a.jsonl", FEW), "create" if lane == "batch" else "generate"
+    await world.arm("http_error", call=kind, times=None, **fault)
+    done = commanded(world, command, source, "--lane", lane, "--json", "--quiet")
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, words in error, "The pilot job_" in error, words in done.stderr) == (
+        code,
+        True,
+        True,
+        True,
+    )
+    sent = len(await world.calls("batchGenerate" if lane == "batch" else "generateContent"))
+    assert 1 <= sent <= 5, "it stops at once"
+    await world.admin("DELETE", "/faults")
+    if code == 4:
+        assert commanded(world, "run", source, "--lane", lane).returncode in (0, 3), "some rows are cut off"
+
+
+@pytest.mark.parametrize("command", ["run", "estimate"])
+async def test_a_batch_pilot_that_fails_ends_the_command_and_is_not_sent_again_by_itself(
+    world: World, command: str
+) -> None:
+    await world.arm("expire", after_s=0)
+    source = world.write("a.jsonl", FEW)
+    done = commanded(world, command, source)
+    assert (done.returncode, "The pilot job_" in done.stderr, "(EXPIRED)" in done.stderr) == (4, True, True)
+    assert len(await world.bill()) == 1
+
+
+async def test_a_tool_says_why_a_pilot_has_stopped_and_goes_on_with_it_when_asked_again(world: World) -> None:
+    await world.arm("http_error", call="generate", times=None, **LEAKED)
+    ask = {"source": world.write("a.jsonl", FEW), "model": MODEL, "lane": "live", "pilot": 5, "concurrency": 1}
+    async with world.client() as client:
+        for _ in range(2):
+            assert "make a new one" in await refusal(client, "create_batch", **ask)
+        await world.admin("DELETE", "/faults")
+        job_id = (await call(client, "create_batch", **ask))["job_id"]
+        assert (await finish(client, job_id))["counts"] == {"ok": 40}
+        assert len((await call(client, "list_jobs"))["jobs"]) == 2, "the pilot is the same one"

@@ -151,10 +151,11 @@ async def test_the_limit_of_the_day_holds_and_nobody_lifts_it(world: World) -> N
 
 async def test_what_begins_at_once_needs_approval_above_the_limit_and_nothing_is_recorded(world: World) -> None:
     async with world.client() as client:
-        why = await refusal(client, "create_batch", source=posts(world), max_cost_usd=0)
-        assert "confirm=true" in why
+        for is_confirmed in (False, True):
+            why = await refusal(client, "create_batch", source=posts(world), max_cost_usd=0, confirm=is_confirmed)
+            assert "confirm=true" in why, "a limit that is stated with the approval is the limit"
         assert (await call(client, "list_jobs"))["jobs"] == []
-        assert await begin(client, "posts.yaml", max_cost_usd=0, confirm=True)
+        assert await begin(client, "posts.yaml", max_cost_usd=0.5, confirm=True)
     assert not [path for path in (world.home / "jobs").iterdir() if path.name.startswith(".")]
 
 

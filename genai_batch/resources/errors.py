@@ -74,14 +74,17 @@ class InvalidRequests(BatchError):
 
 
 class OverBudget(BatchError):
-    """The job may cost more than is allowed, or allowed without approval where it is `approvable`. Nothing was sent."""
+    """The job may cost more than is allowed, or than is allowed without approval. Nothing was sent.
+
+    `quote` is what a user could approve: USD at most, the limit that this is above, and a caution that goes with it.
+    """
 
     exit_code = 6
 
-    def __init__(self, message: str, *, approvable: bool = False) -> None:
+    def __init__(self, message: str, *, quote: tuple[float, float, str] | None = None) -> None:
         """Say the cost, the limit, and how to approve it."""
         super().__init__(message)
-        self.approvable = approvable
+        self.quote = quote
 
 
 class NotFinished(BatchError):

@@ -90,6 +90,7 @@ class Estimate(Answer):
     next: str
     _uncorrected: Triple = PrivateAttr(Triple())
     _can_stop: bool = PrivateAttr(default=False)
+    _lowering: Callable[[float], str | None] | None = PrivateAttr(None)
 
     @property
     def uncorrected(self) -> float:
@@ -125,6 +126,15 @@ class Estimate(Answer):
         """Keep what is not for the reader: the likely range without what earlier jobs taught, and what a limit does."""
         self._uncorrected, self._can_stop = uncorrected, can_stop
         return self
+
+    def with_lowering(self, lowering: Callable[[float], str | None]) -> Self:
+        """Keep what names the setting that would bring the cost below a limit in USD, or as near to it as may be."""
+        self._lowering = lowering
+        return self
+
+    def setting_for(self, limit: float) -> str | None:
+        """Name the setting that would lower the bound most for a limit in USD; None where there is none."""
+        return self._lowering(limit) if self._lowering else None
 
     def fitted(self) -> Self:
         """Show as many problems and warnings as fit an answer; the count stays whole."""

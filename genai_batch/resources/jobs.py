@@ -81,6 +81,7 @@ class Job(BaseModel):
     changed_since: Annotated[
         str | None, Field(description="The job that it was compared with; what was in that is not")
     ] = None
+    pilot_of: Annotated[str | None, Field(description="Digest of the source whose pilot it is")] = None
     stop_on_failures: Annotated[float | None, Field(description="Percent of failed rows at which it stops")] = None
     rows: Annotated[
         int | None, Field(description="Rows of its source, where equal requests are sent once; None if each is sent")

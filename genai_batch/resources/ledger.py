@@ -294,16 +294,21 @@ class Ledger(Database):
         with self._guard():
             return spend.left(self._db, job.id, job.attempt)
 
+    def restate(self, job: Job, allowed: float) -> None:
+        """Let the latest attempt of a job cost so many USD from now on, more or less than before."""
+        with self.writing() as db:
+            spend.restate(db, job.id, job.attempt, allowed)
+
     def paid_before(self, job: Job) -> float:
         """USD that the attempts of a job before the latest one did cost, or can have cost."""
         with self._guard():
             earlier = (spend.account(self._db, job.id, attempt) for attempt in range(job.attempt))
             return sum(account.spent for account in earlier if account)
 
-    def paid_for(self, digest: str, job: Job) -> float:
-        """USD that all jobs of some requests did cost, or can have cost, in the lane and with the model of `job`."""
-        same = "digest = ? AND model = ? AND lane = ? AND backend = ? AND account = ?"
-        rows = self.rows(f"SELECT * FROM job WHERE {same}", digest, job.model, job.lane, job.backend, job.account)
+    def paid_for_pilots(self, of: Job, *, but: str | None = None) -> float:
+        """USD that all pilots of a job's source did cost, or can have cost, in any lane; `but` names one to skip."""
+        where = "pilot_of = ? AND model = ? AND backend = ? AND id IS NOT ?"
+        rows = self.rows(f"SELECT * FROM job WHERE {where}", of.digest, of.model, of.backend, but)
         with self._guard():
             paid = [
                 (spend.account(self._db, other.id, other.attempt), self.paid_before(other)) for other in map(_job, rows)

@@ -4,6 +4,7 @@ A stage and its job are written down in one transaction, within which the budget
 begins it and nothing is paid twice.
 """
 
+import math
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -14,10 +15,13 @@ from genai_batch.resources.jobs import BROKEN, Job
 from genai_batch.resources.ledger import Ledger
 
 PREFIX = "pipe_"
+_ROUNDING = 1e-9
+"""USD by which sums of the same prices may differ, added up in another order."""
 _SPENT = (
     "SELECT coalesce(sum(coalesce(actual, reserved)), 0) FROM spend WHERE at >= ? "
     "AND job_id IN (SELECT job_id FROM stage WHERE pipeline_id = ?)"
 )
+_AT_MOST = _SPENT.replace("coalesce(actual, reserved)", "coalesce(actual, max(reserved, coalesce(bound, 0) + lost))")
 _LATEST = "SELECT job_id FROM stage WHERE pipeline_id = ? AND job_id IS NOT NULL ORDER BY number DESC LIMIT 1"
 _THIS = "WHERE pipeline_id = ? AND number = ?"
 
@@ -98,10 +102,11 @@ def named(ledger: Ledger, job_id: str) -> Pipeline | None:
     raise UnknownJob(job_id, [row["id"] for row in known])
 
 
-def of_job(ledger: Ledger, job_id: str) -> Pipeline | None:
-    """Find the latest pipeline that a job is a stage of."""
-    sql = "SELECT * FROM pipeline WHERE id IN (SELECT pipeline_id FROM stage WHERE job_id = ?) ORDER BY created_at DESC"
-    rows = ledger.rows(sql, job_id)
+def of_job(ledger: Ledger, job_id: str, at: float = math.inf) -> Pipeline | None:
+    """Find the latest pipeline that a job is a stage of, of those that were there `at` a time."""
+    stages_of = "SELECT pipeline_id FROM stage WHERE job_id = ?"
+    sql = f"SELECT * FROM pipeline WHERE id IN ({stages_of}) AND created_at <= ? ORDER BY created_at DESC"
+    rows = ledger.rows(sql, job_id, at)
     return _pipeline(rows[0]) if rows else None
 
 
@@ -145,6 +150,23 @@ def spent(ledger: Ledger, pipeline: Pipeline) -> float:
     return float(ledger.rows(_SPENT, pipeline.created_at, pipeline.id)[0][0])
 
 
+def at_most(ledger: Ledger, pipeline: Pipeline) -> float:
+    """USD that the stages which are begun did cost, or can cost at most."""
+    return float(ledger.rows(_AT_MOST, pipeline.created_at, pipeline.id)[0][0])
+
+
+def allow(ledger: Ledger, pipeline: Pipeline, usd: float) -> None:
+    """Let all stages together cost so much, where that is more than now."""
+    with ledger.writing() as db:
+        db.execute("UPDATE pipeline SET budget = max(budget, ?) WHERE id = ?", (usd, pipeline.id))
+
+
+def restate(ledger: Ledger, pipeline: Pipeline, usd: float) -> None:
+    """Set what all stages together may cost, whether that is more or less than before."""
+    with ledger.writing() as db:
+        db.execute("UPDATE pipeline SET budget = ? WHERE id = ?", (usd, pipeline.id))
+
+
 def insert(db: sqlite3.Connection, pipeline: Pipeline, made: list[tuple[Stage, str]]) -> None:
     """Write a pipeline down, each stage with its manifest; inside a transaction."""
     _insert(db, "pipeline", pipeline._asdict())
@@ -153,7 +175,7 @@ def insert(db: sqlite3.Connection, pipeline: Pipeline, made: list[tuple[Stage, s
 
 
 def link(db: sqlite3.Connection, job: Job, *, pipeline: Pipeline, number: int, confirm: bool) -> None:
-    """Give a stage its job, inside the transaction that records the job; with `confirm` the budget grows to hold it.
+    """Give a stage its job, inside the transaction that records the job; see `hold` for `confirm`.
 
     Raises:
         Taken: the stage has a job, or the pipeline was stopped.
@@ -167,16 +189,20 @@ def link(db: sqlite3.Connection, job: Job, *, pipeline: Pipeline, number: int, c
 
 
 def hold(db: sqlite3.Connection, _job: Job, *, pipeline: Pipeline, confirm: bool) -> None:
-    """Hold what all stages may cost against the budget, inside a transaction; with `confirm` the budget grows to it.
+    """Hold what all stages may cost against the budget, inside a transaction.
+
+    With `confirm` the budget grows to what those that are begun can cost at most.
 
     Raises:
         OverBudget: the stages would pass the budget.
     """
     cost = float(db.execute(_SPENT, (pipeline.created_at, pipeline.id)).fetchone()[0])
     budget = float(db.execute("SELECT budget FROM pipeline WHERE id = ?", (pipeline.id,)).fetchone()[0])
-    if cost > budget and not confirm:
-        raise OverBudget(f"The stages may cost {dollars(cost)} of {dollars(budget)}.", approvable=True)
-    db.execute("UPDATE pipeline SET budget = max(budget, ?) WHERE id = ?", (cost, pipeline.id))
+    if confirm:
+        most = float(db.execute(_AT_MOST, (pipeline.created_at, pipeline.id)).fetchone()[0])
+        db.execute("UPDATE pipeline SET budget = max(budget, ?) WHERE id = ?", (most, pipeline.id))
+    elif cost > budget + _ROUNDING:
+        raise OverBudget(f"The stages may cost {dollars(cost)} of {dollars(budget)}.")
 
 
 def note(ledger: Ledger, pipeline: Pipeline, stage: Stage, *, price: float | None, trouble: str | None) -> None:

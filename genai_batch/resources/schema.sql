@@ -253,3 +253,8 @@ CREATE TABLE written_content (
     PRIMARY KEY (path, digest)
 ) WITHOUT ROWID;
 CREATE INDEX written_by_content ON written_content (size, digest);
+
+-- step: 024_pilots
+-- The digest of the source whose rows a pilot runs: what its pilots cost counts against the limit of a source.
+ALTER TABLE job ADD COLUMN pilot_of TEXT;
+CREATE INDEX job_pilot_of ON job (pilot_of) WHERE pilot_of IS NOT NULL;

@@ -162,6 +162,11 @@ def lift(db: sqlite3.Connection, job_id: str, attempt: int, to: float | None = N
         db.execute("UPDATE pipeline SET budget = max(budget, ?) WHERE id = ?", (others + more, pipeline_id))
 
 
+def restate(db: sqlite3.Connection, job_id: str, attempt: int, allowed: float) -> None:
+    """Set what an attempt may cost before somebody approves more, whether that is more or less than before."""
+    db.execute(f"UPDATE spend SET allowed = ? {_THIS}", (allowed, job_id, attempt))
+
+
 def left(db: sqlite3.Connection, job_id: str, attempt: int) -> float | None:
     """USD that an attempt which is over has left of what it was allowed; None where that is not limited."""
     row = account(db, job_id, attempt)

@@ -14,8 +14,11 @@ import msgspec
 from genai_batch.resources import jobs, outcomes
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job, Outcome, Snapshot
+from genai_batch.resources.prices import Lane
 from genai_batch.resources.results import Results, read_results
+from genai_batch.resources.results_index.pricing import Pricing
 from genai_batch.resources.status import Counts
+from genai_batch.resources.untyped import as_object
 
 LOOK_S = 0.1
 """Seconds that one look may read."""
@@ -25,10 +28,14 @@ _KEPT = 8
 
 
 class Stand(NamedTuple):
-    """Rows of the job by outcome, and how many of the attempt's are whole on the disk."""
+    """Rows of the job by outcome, how many of the attempt's are whole on the disk, and what these cost in USD.
+
+    The cost is None where no price is known.
+    """
 
     counts: Counts
     back: int
+    cost_usd: float | None
 
 
 class _Key(msgspec.Struct):
@@ -44,6 +51,13 @@ class _Attempt:
         self.now: dict[str, Outcome] = {}
         self.counts = Counter[Outcome]()
         self.back = 0
+        self._pricing, self._units = Pricing(job), 0
+        self._lane: Lane = job.lane_now
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the rows cost that were judged; None where no price is known."""
+        return self._units / 10**self._pricing.digits if self._pricing.is_known else None
 
     def catch_up(self, file: Path, end: int | None) -> bool:
         """Judge the whole rows up to `end`, or the last; False where the time for it is up before."""
@@ -61,9 +75,12 @@ class _Attempt:
 
     def _take(self, line: bytes) -> None:
         try:
-            found = outcomes.judge(msgspec.json.decode(line))
+            row = msgspec.json.decode(line)
+            found = outcomes.judge(row)
         except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError):
             return
+        response, served = as_object(row.get("response")), outcomes.tiers(row)[1]
+        self._units += self._pricing.of(found.usage, response, self._lane, served) or 0
         key, outcome = found.key or "", found.outcome
         if self.number == 0:
             self.counts[outcome] += 1
@@ -135,4 +152,4 @@ def _stand(job: Job, attempt: _Attempt, requests: int) -> Stand:
         found.subtract(attempt.before.values())
         found.update(attempt.now.values())
     told: dict[str, int] = {outcome: count for outcome, count in found.items() if count > 0}
-    return Stand(Counts.model_validate({**told, "pending": requests - back or None}), back)
+    return Stand(Counts.model_validate({**told, "pending": requests - back or None}), back, attempt.cost_usd)

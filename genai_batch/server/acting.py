@@ -17,10 +17,11 @@ from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown, shown
 from genai_batch.server.terminal import approved, only_the_rest
 from genai_batch.server.waiting import follow
+from genai_batch.tools.approval import Word
 from genai_batch.tools.check_status import check_status
 from genai_batch.tools.create_batch import create_batch
 from genai_batch.tools.estimate_cost import estimate_cost
-from genai_batch.tools.piloting import PilotRuns
+from genai_batch.tools.piloting import PilotRuns, need_good_end
 from genai_batch.tools.placing import file_at, writing
 from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
@@ -37,6 +38,7 @@ async def estimated(
     answer = await ask()
     if answer.pilot and answer.pilot.state not in FINISHED | BROKEN:
         await follow(workspace, answer.pilot.job_id, None, shown(json=False, quiet=quiet))
+        need_good_end(workspace, answer.pilot.job_id)
         answer = await ask()
     return answer
 
@@ -62,15 +64,23 @@ async def begun(
     choice: Selection | None = how.pop("choice")
     stop_if_sent = not (how["again"] or (choice and choice.changed_since))
 
-    async def begin(yes: bool) -> JobStatus:
+    async def begin(word: Word | None) -> JobStatus:
         nonlocal choice, stop_if_sent
-        while True:
+        while True:  # each turn but the last ends a pilot, or has learnt what was sent before
             try:
                 return await create_batch(
-                    source, workspace, model, confirm=yes, choice=choice, stop_if_sent=stop_if_sent, **how
+                    source,
+                    workspace,
+                    model,
+                    confirm=confirm,
+                    word=word,
+                    choice=choice,
+                    stop_if_sent=stop_if_sent,
+                    **how,
                 )
             except PilotRuns as pilot:
                 await follow(workspace, pilot.job_id, None, show)
+                need_good_end(workspace, pilot.job_id)
             except SentBefore as sent:
                 stop_if_sent = False
                 if await only_the_rest(sent):
@@ -82,6 +92,8 @@ async def begun(
     await workspace.lane.step(workspace.ledger.job(status.job_id))  # a long upload ends before the command does
     named = status.pipeline.id if status.pipeline and status.pipeline.state else status.job_id
     answer = (await check_status(named, workspace)).model_copy(update={"existing": status.existing})
+    if status.notice and status.notice.startswith(answer.notice or ""):  # what was said while it was begun is kept
+        answer = answer.model_copy(update={"notice": status.notice})
     job = workspace.ledger.job(status.job_id)
     return answer if job.lane == "batch" or job.is_over else answer.model_copy(update={"next": _goes_on(named)})
 

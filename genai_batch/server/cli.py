@@ -316,7 +316,7 @@ def resume(
     """Send rows of a finished job again, or run the rest of one in the live lane, to its end; good answers are kept."""
 
     async def ask(workspace: Workspace) -> JobStatus:
-        answer = await approved(partial(resume_job, job, workspace, key or rows, lane), confirm)
+        answer = await approved(partial(resume_job, job, workspace, key or rows, lane, confirm), confirm)
         if answer.is_over or workspace.ledger.job(answer.job_id).lane_now == "batch":
             return answer
         named = answer.pipeline.id if answer.pipeline and answer.pipeline.state else answer.job_id

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from genai_batch.resources import pipelines
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.exports import Format
 from genai_batch.resources.pages import ResultPage
@@ -9,7 +10,9 @@ from genai_batch.resources.status import JobStatus
 from genai_batch.server.progress import Shown
 from genai_batch.server.terminal import approved
 from genai_batch.server.waiting import follow
+from genai_batch.tools.approval import Word
 from genai_batch.tools.get_results import get_results
+from genai_batch.tools.pipelining.going_on import quote_of_rest
 from genai_batch.tools.resume_job import resume_job
 from genai_batch.tools.workspace import Workspace
 
@@ -25,12 +28,14 @@ async def waited(workspace: Workspace, started: JobStatus, show: Shown, *, confi
     named = started.pipeline.id
     status = await follow(workspace, named, None, show)
     while _waits(status):
-        refusal = OverBudget(status.notice or "", approvable=True)
+        pipeline = pipelines.find(workspace.ledger, named)
+        quote = pipeline and quote_of_rest(workspace, pipeline)
+        refusal = OverBudget(status.notice or "", quote=quote and (quote.most, quote.limit, quote.caution))
 
-        async def go_on(yes: bool, refusal: OverBudget = refusal) -> JobStatus:
-            if not yes:
+        async def go_on(word: Word | None, refusal: OverBudget = refusal) -> JobStatus:
+            if not confirm and not word:
                 raise refusal
-            return await resume_job(named, workspace, confirm=True)
+            return await resume_job(named, workspace, confirm=confirm, word=word)
 
         if _waits(await approved(go_on, confirm)):  # the day's limit, which nobody lifts
             raise refusal

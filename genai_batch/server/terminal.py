@@ -20,6 +20,7 @@ from genai_batch.resources.status import JobStatus, PipelineStatus
 from genai_batch.server.interrupts import INTERRUPTED, NOTHING_SENT, interrupts, leave
 from genai_batch.server.printing import put
 from genai_batch.server.settings import Settings, open_workspace
+from genai_batch.tools.approval import Quote, Word
 from genai_batch.tools.repeating import SentBefore
 from genai_batch.tools.workspace import Workspace
 
@@ -79,20 +80,21 @@ def _interrupted(ledger: Ledger, version: int) -> str:
     return "Interrupted."
 
 
-async def approved(act: Callable[[bool], Awaitable[T]], confirm: bool) -> T:
-    """Act with or without approval; when the budget stops it and a person sits at the terminal, they are asked."""
+async def approved(act: Callable[[Word | None], Awaitable[T]], confirm: bool) -> T:
+    """Act; when the budget stops it and a person sits at the terminal, they are asked about the amount."""
     try:
-        return await act(confirm)
+        return await act(None)
     except OverBudget as error:
         at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-        if confirm or not error.approvable or not at_terminal:
+        if confirm or not error.quote or not at_terminal:
             raise
         put(f"genai-batch: {printable(str(error))}", err=True)
-        ask = partial(typer.confirm, "Start it all the same?", err=True)
+        quote = Quote(*error.quote)
+        ask = partial(typer.confirm, quote.question, err=True)
         agreed = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         if not agreed:
             raise OverBudget("Not approved; nothing was sent.") from None
-        return await act(agreed)
+        return await act(Word(quote, "yes"))
 
 
 async def only_the_rest(sent: SentBefore) -> bool:

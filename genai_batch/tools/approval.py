@@ -9,38 +9,56 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import date
 from functools import partial
+from math import ceil
 from typing import Literal, NamedTuple
 
 from anyio import move_on_after
 
-from genai_batch.resources import estimates, jobs, models, spend
+from genai_batch.resources import estimates, jobs, models, pipelines, spend
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, other_lane
 from genai_batch.resources.jobs import Job
+from genai_batch.resources.ledger import Ledger
 from genai_batch.resources.lowering import best_setting
 from genai_batch.resources.models import ending, ends_first
+from genai_batch.resources.pipelines import Pipeline
 from genai_batch.resources.prices import Fallback, Lane
 from genai_batch.resources.requests import Preflight
 from genai_batch.resources.spend import Budget
 from genai_batch.resources.triples import Triple
 from genai_batch.tools.workspace import Workspace
 
+_ROUNDING = 1e-9
+"""USD by which sums of the same prices may differ."""
 PRICE_S = 10
 """Seconds that pricing may take before a question; a source that takes longer is not asked about but refused."""
 
 
 class Quote(NamedTuple):
-    """What the user is asked about: USD at most, and the limit that this is above."""
+    """What the user is asked about: USD at most, and the limit that this is above.
+
+    A yes approves exactly `most`. `costs` says what is likely and what is possible, `caution` what else the user has to
+    know.
+    """
 
     most: float
     limit: float
+    caution: str = ""
+    costs: str = ""
 
     @property
     def question(self) -> str:
         """The question in words."""
+        if self.most <= self.limit:
+            return "Start it all the same?"
+        costs = f" ({self.costs})" if self.costs else ""
         cost, limit = dollars(self.most), dollars(self.limit)
-        return f"It may cost up to {cost}, which is above your limit of {limit}. Start it?"
+        return f"It may cost up to {cost}{costs}, which is above your limit of {limit}. Start it, up to {cost}?"
+
+
+ALL_STAGES = "all stages together, with what is paid"
+"""What is said of the costs of a pipeline."""
 
 
 class Word(NamedTuple):
@@ -51,18 +69,19 @@ class Word(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What several jobs may cost together, in USD."""
+    """What several jobs may cost together, in USD: likely, by what limits are held against, and at most."""
 
     likely: float
     most: float
+    high: float
 
 
 def priced(workspace: Workspace, found: Preflight, lane: Lane = "batch", fallback: Fallback | None = None) -> Estimate:
     """Estimate what a preflight has found, as a pilot of it, or earlier jobs of its model and shape, teach."""
     past = workspace.ledger.past(found.model.name, workspace.backend, found.shape)
     price = estimates.estimate(found, lane, workspace.today, workspace.backend, past, fallback)
-    setting = best_setting(Bill(found, lane, workspace.today, fallback), workspace.max_cost_usd)
-    price = price.model_copy(update={"to_lower": setting})
+    lowering = partial(best_setting, Bill(found, lane, workspace.today, fallback))
+    price = price.model_copy(update={"to_lower": lowering(workspace.max_cost_usd)}).with_lowering(lowering)
     pilot = partial(workspace.ledger.pilot_of, found.digest, found.model.name, backend=workspace.backend)
     if (here := pilot(lane=lane)) is None:
         return price
@@ -80,7 +99,34 @@ def lower(asked: float | None, stated: float | None) -> float | None:
     return min((each for each in (asked, stated) if each is not None), default=None)
 
 
-async def quote(priced: Callable[[], Awaitable[Quote]]) -> Quote | None:
+class Restated(NamedTuple):
+    """A limit in USD that a call states for what is there already, and a sentence where that changes anything."""
+
+    usd: float
+    was: float
+    sentence: str = ""
+
+
+def restated(
+    workspace: Workspace, was: float, stated: float | None, manifest: float | None, *, confirm: bool
+) -> Restated:
+    """Find out what becomes of a limit that holds since before: `stated` replaces it, the manifest's can only raise it.
+
+    Above the user's own limit it is raised with `confirm` only.
+    """
+    wish = stated if confirm and stated is not None else lower(stated, manifest)
+    if wish is None:
+        return Restated(was, was)
+    usd = wish if confirm or wish <= was else max(was, limit_of(workspace, wish))
+    if stated is None:
+        usd = max(usd, was)
+    words = [f"Its limit is now {dollars(usd)}; it was {dollars(was)}."] if abs(usd - was) > _ROUNDING else []
+    if usd < wish:
+        words.append(f"{dollars(wish)} is above the user's limit: with confirm=true (`--confirm`) it holds.")
+    return Restated(usd, was, " ".join(words))
+
+
+async def quote(priced: Callable[[], Awaitable[Quote | None]]) -> Quote | None:
     """Find out what to ask, from what a job may cost and the limit that holds; what is wrong is told by the tool."""
     found = None
     with move_on_after(PRICE_S), suppress(BatchError):
@@ -96,32 +142,58 @@ def approve(
     word: Word | None = None,
     sent: str = "Nothing was sent.",
     caution: str = "",
+    stated: float | None = None,
 ) -> float:
     """Stop a job that may cost more than the limit, unless the user agreed; `sent` says what was sent before.
 
-    `caution` is what the user has to confirm whatever the job costs.
+    `caution` is what the user has to confirm whatever the job costs. `stated` is the limit that the caller states for
+    the job: confirmed, it holds even above the user's own.
 
-    Returns the USD that the job may cost from then on: the limit, what the user was asked about, or, where the cost
-    was approved as a whole, all that it can cost.
+    Returns the USD that the job may cost from then on: the limit, exactly what the user was asked about, or, where
+    all was approved, what it can cost at most.
 
     Raises:
         OverBudget: nothing else was sent.
     """
-    if confirm:
-        return max(limit, price.most, price.cost_usd.high if isinstance(price, Estimate) else 0)
-    if caution:
-        asked = "Ask the user; if they agree, call again with confirm=true (`--confirm`)."
-        raise OverBudget(f"{caution} {sent} {asked}", approvable=True)
-    if price.most <= limit:
+    if confirm and stated is None:
+        return max(limit, price.most, _high(price))
+    if confirm and stated is not None and (price.most <= stated or _can_stop(price)):
+        return stated
+    if price.most <= limit and not caution and not declines(word):
         return limit
-    if word and agrees(word) and price.most <= word.quote.most:
-        return word.quote.most
-    setting = (price.to_lower if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
-    raise OverBudget(
-        f"The job may cost more than {dollars(limit)}: {expected(price)}. {_told(word)}{sent} Ask "
-        f"the user; if they agree, call again with confirm=true (`--confirm`). {setting}.",
-        approvable=True,
+    if word and agrees(word) and caution == word.quote.caution and price.most <= max(limit, word.quote.most):
+        return max(limit, word.quote.most)
+    limit = stated if confirm and stated is not None else limit
+    quote = (price.most, limit, caution)
+    text = setting = ""
+    if price.most > limit:
+        text = f"The job may cost more than {dollars(limit)}: {expected(price)}."
+        setting = (price.setting_for(limit) if isinstance(price, Estimate) else None) or "max_output_tokens lowers it"
+        setting = f"{setting}."
+    told = _told(word).strip() if text or declines(word) else ""
+    words = (caution, text, told, sent, _remedy(price, stated), setting)
+    raise OverBudget(" ".join(filter(None, words)), quote=quote)
+
+
+def _remedy(price: Estimate | Costs, stated: float | None) -> str:
+    """How to approve; where the caller states a limit, that is what the user has to approve."""
+    if stated is None or price.most <= stated:
+        return "Ask the user; if they agree, call again with confirm=true (`--confirm`)."
+    usd = f"{ceil(_high(price) * 10_000) / 10_000:g}"
+    return (
+        "Ask the user; if they agree, call again with confirm=true (`--confirm`) and the limit that they approve, "
+        f"e.g. max_cost_usd={usd}."
     )
+
+
+def _high(price: Estimate | Costs) -> float:
+    """The most that it can cost."""
+    return price.cost_usd.high if isinstance(price, Estimate) else price.high
+
+
+def _can_stop(price: Estimate | Costs) -> bool:
+    """Whether a limit itself stops it once it runs."""
+    return isinstance(price, Estimate) and price.can_stop
 
 
 def caution_about(drafts: Iterable[Job], today: date) -> str:
@@ -132,16 +204,32 @@ def caution_about(drafts: Iterable[Job], today: date) -> str:
 
 
 def expected(price: Estimate | Costs) -> str:
-    """What is likely, and the amount that the limit was held against."""
-    if isinstance(price, Costs):
-        return f"{dollars(price.likely)} likely, {dollars(price.most)} at most"
-    likely, most = dollars(price.cost_usd.likely), dollars(price.most)
-    return f"{likely} likely, perhaps {most}" if price.can_stop else f"{likely} likely, {most} at most"
+    """What is likely, the amount that the limit is held against where that is not the bound, and the bound."""
+    likely = price.likely if isinstance(price, Costs) else price.cost_usd.likely
+    perhaps = f", perhaps {dollars(price.most)}" if price.most < _high(price) else ""
+    return f"{dollars(likely)} likely{perhaps}, {dollars(_high(price))} at most"
 
 
 def agrees(word: Word | None) -> bool:
     """Whether the user said yes."""
     return word is not None and word.said == "yes"
+
+
+def amount(word: Word | None) -> float | None:
+    """USD that the user approved; None where they did not."""
+    return word.quote.most if word and word.said == "yes" else None
+
+
+def declines(word: Word | None) -> bool:
+    """Whether the user said no."""
+    return word is not None and word.said == "no"
+
+
+def refused(word: Word | None, notice: str, quote: Quote | None) -> OverBudget:
+    """The refusal to go on with what a limit has stopped."""
+    told = _told(word) if word and word.said != "yes" else ""
+    text = f"{told}{notice} Nothing more was sent."
+    return OverBudget(text, quote=quote and (quote.most, quote.limit, quote.caution))
 
 
 _BECAME = {
@@ -161,36 +249,51 @@ def budget(workspace: Workspace, price: Estimate, allowed: float | None = None) 
     return Budget(price.most, workspace.max_cost_usd_per_day, price.cost_usd.high, allowed)
 
 
-def lifts_limit(workspace: Workspace, job: Job, *, agreed: bool, limit: float | None = None) -> bool:
-    """Let a job that a limit has stopped cost as much as it can, once the user agreed, or up to a higher `limit`.
+def lifts_limit(workspace: Workspace, job: Job, *, confirm: bool, limit: float | None = None) -> bool:
+    """Let a job go on that has stopped, as far as its limit leaves room or the user agreed.
 
-    `limit` is for all attempts of the job together. Returns whether it may go on; one that was stopped for something
-    else may. Failures do not stop it again.
+    With `confirm` it may cost all that it can, with `limit` up to so many USD, where that is more than now: all
+    attempts of the job together, or all stages of its pipeline. Returns whether it may go on; one that was stopped for
+    something else may. Failures do not stop it again.
     """
-    reason = jobs.stopped_by(job, workspace.ledger.shards(job.id))
+    ledger, reason = workspace.ledger, jobs.stopped_by(job, workspace.ledger.shards(job.id))
     if reason == "failures":
-        workspace.ledger.advance(job.id, workspace.now(), stop_on_failures=None)
-    if reason not in ("job_limit", "pipeline_limit"):
+        ledger.advance(job.id, workspace.now(), stop_on_failures=None)
+    quote = quote_of_stopped(workspace, job)
+    if quote is None:
+        return confirm or reason not in ("job_limit", "pipeline_limit")
+    if quote.most <= quote.limit:
         return True
-    account = workspace.ledger.account(job.id, job.attempt)
-    if limit is not None:
-        limit -= workspace.ledger.paid_before(job)
-    is_higher = limit is not None and account is not None and account.allowed is not None and limit > account.allowed
-    if not agreed and not is_higher:
+    if not confirm and (limit is None or limit <= quote.limit):
         return False
-    with workspace.ledger.writing() as db:
-        spend.lift(db, job.id, job.attempt, None if agreed else limit)
+    most = quote.most if confirm else limit or 0
+    if reason == "pipeline_limit" and (pipeline := _paying(ledger, job)):
+        pipelines.allow(ledger, pipeline, most)
+        return True
+    with ledger.writing() as db:
+        spend.lift(db, job.id, job.attempt, most - ledger.paid_before(job))
     return True
 
 
 def quote_of_stopped(workspace: Workspace, job: Job) -> Quote | None:
-    """What a job may cost that a limit has stopped, and that limit; None for any other job."""
-    if jobs.stopped_by(job, workspace.ledger.shards(job.id)) != "job_limit":
+    """What a job that a limit has stopped may cost, and that limit; None for any other job.
+
+    Both are of all attempts together, or of all stages of its pipeline.
+    """
+    ledger, reason = workspace.ledger, jobs.stopped_by(job, workspace.ledger.shards(job.id))
+    if reason == "pipeline_limit" and (pipeline := _paying(ledger, job)):
+        return Quote(pipelines.at_most(ledger, pipeline), pipeline.budget, costs=ALL_STAGES)
+    account = ledger.account(job.id, job.attempt)
+    if reason != "job_limit" or account is None or account.most is None or account.allowed is None:
         return None
-    account = workspace.ledger.account(job.id, job.attempt)
-    if account is None or account.most is None or account.allowed is None:
-        return None
-    return Quote(account.most, account.allowed)
+    before = ledger.paid_before(job)
+    return Quote(before + account.most, before + account.allowed, costs="with what is paid")
+
+
+def _paying(ledger: Ledger, job: Job) -> Pipeline | None:
+    """The pipeline that pays for the latest attempt of a job; a later one may have the job too."""
+    account = ledger.account(job.id, job.attempt)
+    return pipelines.of_job(ledger, job.id, account.at) if account else None
 
 
 def over_the_day(workspace: Workspace, price: Estimate) -> bool:

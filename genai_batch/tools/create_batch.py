@@ -2,13 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 from anyio import move_on_after, to_thread
 from pydantic import Field
 
-from genai_batch.resources import jobs
-from genai_batch.resources.answers import Problem, short
+from genai_batch.resources import jobs, pipelines
+from genai_batch.resources.answers import Problem, dollars, short
 from genai_batch.resources.errors import BatchError
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.prices import Fallback, Lane
@@ -18,15 +18,17 @@ from genai_batch.resources.status import JobStatus
 from genai_batch.tools import piloting
 from genai_batch.tools.approval import (
     Quote,
+    Restated,
     Word,
-    agrees,
     approve,
     caution_about,
+    expected,
     lifts_limit,
     limit_of,
     lower,
     over_the_day,
     quote,
+    restated,
 )
 from genai_batch.tools.filled import Asked, Filled
 from genai_batch.tools.numbered_rows import need_same_source
@@ -42,6 +44,25 @@ if TYPE_CHECKING:  # yaml, jinja2 and pathspec are for those who have a manifest
 _SAID = 3
 SEND_S = 40
 """Seconds the call may spend on sending; a larger upload goes on in the background."""
+
+
+class _Limits(NamedTuple):
+    """The limits in USD that the call and the manifest state, and whether the user approved."""
+
+    stated: float | None
+    manifest: float | None
+    confirm: bool
+
+    @property
+    def lower(self) -> float | None:
+        """The lower of both."""
+        return lower(self.stated, self.manifest)
+
+    def of_pilot(self, workspace: Workspace, draft: Draft) -> float:
+        """What all pilots of a source may cost."""
+        if not self.confirm:
+            return limit_of(workspace, self.lower)
+        return draft.price.cost_usd.high if self.stated is None else self.stated
 
 
 async def _quote(
@@ -64,7 +85,8 @@ async def _quote(
     async def costs() -> Quote:
         if staged := await making.staged_in(workspace, source, model):
             limit = limit_of(workspace, making.stated(staged, max_cost_usd))
-            return Quote(await making.most(workspace, staged, again=again), limit)
+            price = await making.costs(workspace, staged, again=again)
+            return Quote(price.most, limit, costs=expected(price))
         async with preflight(
             workspace, source, model, bound=check_binding, max_output_tokens=max_output_tokens, dedupe=dedupe
         ) as found:
@@ -74,7 +96,9 @@ async def _quote(
         known = not again and await _known(workspace, draft)
         beyond = over_the_day(workspace, draft.price)  # the tool refuses that, whatever the user says
         most = 0 if known or found.findings.count or beyond else draft.price.most
-        return Quote(most, limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd)))
+        limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
+        limit = max(0.0, limit - workspace.ledger.paid_for_pilots(draft.job))
+        return Quote(most, limit, costs=expected(draft.price))
 
     return None if pilot else await quote(costs)
 
@@ -136,35 +160,28 @@ async def create_batch(
         how = How.of(found.about, lane, concurrency, deadline_h, fallback, stop_on_failures)
         async with drafted(workspace, found, name or found.about.name or found.source.stem[:100], how) as draft:
             job, told = None if again else await _known(workspace, draft), ""
-            renewed = "" if job is None else await to_thread.run_sync(renew, workspace, draft, job)
-            limit = limit_of(workspace, lower(max_cost_usd, found.about.max_cost_usd))
-            lifted = await _left(workspace, draft, limit) if max_cost_usd is not None else None
+            asked = _Limits(max_cost_usd, found.about.max_cost_usd, confirm)
+            renewed, limit = "", Restated(0, 0)
             if job is None:
                 await to_thread.run_sync(need_same_source, workspace, into, draft.folder)
                 if stop_if_sent and (sent := await to_thread.run_sync(sent_before, workspace, found, draft)):
                     raise sent
-                caution = caution_about([draft.job], workspace.today)
-                gate = partial(approve, limit=limit, confirm=confirm, word=word, caution=caution)
                 if pilot is not None:
-                    most = draft.price.most if confirm else limit
-                    told = await _piloted(workspace, found, draft, pilot, most)
-                    gate = partial(
-                        gate, limit=await _left(workspace, draft, limit), sent=f"{told} Nothing else was sent."
-                    )
+                    told = await _piloted(workspace, found, draft, pilot, asked.of_pilot(workspace, draft))
                     draft = await to_thread.run_sync(_anew, workspace, found, draft, how)
-                job = record(workspace, draft, again=again, allowed=gate(draft.price))
+                job = record(workspace, draft, again=again, allowed=_allowed(workspace, draft, asked, word, told))
+            else:
+                limit = _restated(workspace, job, asked)
+                renewed = await to_thread.run_sync(renew, workspace, draft, job)
     existing = job.id != draft.job.id
     with move_on_after(SEND_S):
-        snapshot = workspace.ledger.snapshot(job.id)
-        if existing and workspace.lane.is_stopped(snapshot):
-            failed = jobs.stopped_by(*snapshot) == "failures"  # which only resume_job goes on with
-            if not failed and lifts_limit(workspace, job, agreed=confirm or agrees(word), limit=lifted):
-                await workspace.lane.wake(job)
+        if existing:
+            await _take_up(workspace, job, asked, limit)
         else:
-            await (workspace.look(snapshot) if existing else workspace.lane.step(job))
+            await workspace.lane.step(job)
     status = workspace.lane.stand(workspace.ledger.snapshot(job.id), existing=existing)
     reason = _keeps_fallback(draft.job, job) if existing else f"{told} {draft.reason or ''}".strip()
-    return _told(status, renewed or reason, found.about.warnings)
+    return _told(status, f"{limit.sentence} {renewed or reason or ''}".strip(), found.about.warnings)
 
 
 async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: int, most: float) -> str:
@@ -174,9 +191,45 @@ async def _piloted(workspace: Workspace, found: Preflight, draft: Draft, rows: i
     return await piloting.before(workspace, found, draft, pilot)
 
 
-async def _left(workspace: Workspace, draft: Draft, limit: float) -> float:
-    """USD of a limit that the pilot of a job has left for it."""
-    return max(0.0, limit - await to_thread.run_sync(piloting.paid, workspace, draft))
+def _allowed(workspace: Workspace, draft: Draft, asked: _Limits, word: Word | None, told: str) -> float:
+    """What a job may cost in USD, of which the pilots of its source have taken a part; `told` is what one told.
+
+    Raises:
+        OverBudget: nothing else was sent.
+    """
+    paid, limit = workspace.ledger.paid_for_pilots(draft.job), limit_of(workspace, asked.lower)
+    sent = f"{told} Nothing else was sent." if told else "Nothing was sent."
+    if paid:
+        sent = f"Pilots of it take {dollars(paid)} of the limit of {dollars(limit)}. {sent}"
+    stated = None if asked.stated is None else max(0.0, asked.stated - paid)
+    caution = caution_about([draft.job], workspace.today)
+    gate = partial(approve, draft.price, max(0.0, limit - paid), confirm=asked.confirm, word=word)
+    return gate(sent=sent, caution=caution, stated=stated)
+
+
+def _restated(workspace: Workspace, job: Job, asked: _Limits) -> Restated:
+    """Hold a job that is there to the limit that the call states, of which attempts and pilots have taken a part."""
+    account = workspace.ledger.account(job.id, job.attempt)
+    if account is None or account.allowed is None:
+        pipeline = pipelines.of_job(workspace.ledger, job.id) if asked.stated is not None else None
+        return Restated(0, 0, f"Its limit is that of all stages of {pipeline.id}." if pipeline else "")
+    taken = workspace.ledger.paid_before(job) + workspace.ledger.paid_for_pilots(job)
+    limit = restated(workspace, account.allowed + taken, asked.stated, asked.manifest, confirm=asked.confirm)
+    if limit.usd != limit.was:
+        workspace.ledger.restate(job, max(0.0, limit.usd - taken))
+    return limit
+
+
+async def _take_up(workspace: Workspace, job: Job, asked: _Limits, limit: Restated) -> None:
+    """Look at a job that is there; one that a limit has stopped goes on where that was raised or approved."""
+    snapshot = workspace.ledger.snapshot(job.id)
+    if not workspace.lane.is_stopped(snapshot):
+        await workspace.look(snapshot)
+        return
+    if jobs.stopped_by(*snapshot) == "failures":  # which only resume_job goes on with
+        return
+    if limit.usd > limit.was or lifts_limit(workspace, job, confirm=asked.confirm and asked.stated is None):
+        await workspace.lane.wake(job)
 
 
 def _anew(workspace: Workspace, found: Preflight, draft: Draft, how: How) -> Draft:
@@ -187,9 +240,18 @@ def _anew(workspace: Workspace, found: Preflight, draft: Draft, how: How) -> Dra
 async def _pipeline(workspace: Workspace, staged: "Staged", asked: making.Asked) -> JobStatus:
     """Record a pipeline, send what begins at once, and say where it stands."""
     pipeline, existing, warnings = await making.create(workspace, staged, asked)
+    limit = Restated(pipeline.budget, pipeline.budget)
+    if existing:
+        stated, manifest = asked.max_cost_usd, staged.max_cost_usd
+        limit = restated(workspace, pipeline.budget, stated, manifest, confirm=asked.confirm)
+        if limit.usd < limit.was:
+            pipelines.restate(workspace.ledger, pipeline, limit.usd)
     with move_on_after(SEND_S):
-        await going_on.look(workspace, pipeline)
-    return _told(telling.latest(workspace, pipeline, existing=existing), None, warnings)
+        if limit.usd > limit.was:
+            await going_on.resume(workspace, pipeline, confirm=False, limit=limit.usd)
+        else:
+            await going_on.look(workspace, pipeline)
+    return _told(telling.latest(workspace, pipeline, existing=existing), limit.sentence, warnings)
 
 
 async def _known(workspace: Workspace, draft: Draft) -> Job | None:

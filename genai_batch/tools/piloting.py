@@ -7,6 +7,7 @@ One that told nothing is sent anew when it is asked for again after that was sai
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from math import floor, inf
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,11 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from genai_batch.resources import charges, jobs, models, outcomes, projection, strata
+from genai_batch.resources import charges, jobs, outcomes, projection, strata
 from genai_batch.resources.answers import dollars
 from genai_batch.resources.errors import BatchError, NotFinished, OverBudget
 from genai_batch.resources.estimates import Bill, Estimate, PilotRun, other_lane, piloted
-from genai_batch.resources.jobs import Job
+from genai_batch.resources.jobs import BROKEN, LIMITS, Job
 from genai_batch.resources.ledger import Told
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.models import Model
@@ -34,9 +35,9 @@ from genai_batch.resources.strata import Stratum
 from genai_batch.resources.tokens.counting import of_request
 from genai_batch.resources.tokens.media import unseen
 from genai_batch.resources.untyped import as_object, field
-from genai_batch.tools.approval import expected, priced
+from genai_batch.tools.approval import expected, lifts_limit, priced
 from genai_batch.tools.routing import AS_BATCH, How
-from genai_batch.tools.starting import Draft, digest_of, drafted, record, same
+from genai_batch.tools.starting import Draft, drafted, record, same
 from genai_batch.tools.workspace import Workspace
 
 CAP_USD = 0.5
@@ -97,7 +98,8 @@ async def run(workspace: Workspace, found: Preflight, pilot: Pilot) -> Estimate:
     """Run a pilot of a source, or look how it is, and estimate the source from what it cost.
 
     Raises:
-        OverBudget: the pilot itself may cost too much.
+        OverBudget: the pilot itself may cost too much, or its limit has stopped it.
+        PilotFailed: it has stopped or ended, with the reason and the remedy.
         BatchError: the source has too few rows for one.
         InvalidRequests: with every problem found.
     """
@@ -114,7 +116,8 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
 
     Raises:
         PilotRuns: it is not over yet.
-        OverBudget: the pilot itself may cost too much.
+        PilotFailed: it has stopped or ended, with the reason and the remedy.
+        OverBudget: the pilot itself may cost too much, or its limit has stopped it.
         BatchError: the source has too few rows for one, or too few came back well.
     """
     if _has_told(workspace, found, pilot):
@@ -122,44 +125,66 @@ async def before(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     begun = await _begun(workspace, found, whole, pilot)
     told = await _outcome(workspace, found, begun, pilot)
     job = workspace.ledger.job(begun.job.id)
-    if workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)) and jobs.stopped_by(
-        job, workspace.ledger.shards(job.id)
-    ):
-        raise OverBudget(f"The pilot {job.id} has stopped. {job.notice} Only the pilot was sent.")
     if not job.is_over:
-        raise PilotRuns(job.id)
+        raise PilotRuns(job)
     if not _has_told(workspace, found, pilot):
         raise BatchError(f"{begun.said}{told.next} Only the pilot was sent.")
     guessed = dollars(whole.price.cost_usd.likely)
     paid = f"{begun.said}The pilot {job.id} of {job.requests} rows cost {dollars(job.cost or 0)}."
-    bound = f", {dollars(told.cost_usd.high)} at most" if told.can_stop else ""
     unseen = told.pilot.unseen if told.pilot else ""
-    return f"{paid} All rows: {expected(told)}{bound}; {guessed} was estimated. {unseen or ''}".strip()
-
-
-def paid(workspace: Workspace, whole: Draft, rows: int | None = None) -> float:
-    """USD that the pilots of a source did cost, or can have cost, in the lane of its job.
-
-    They are those of `rows` rows, else of as many as the one had that told what the source costs.
-    """
-    job = whole.job
-    if rows is None:
-        told = workspace.ledger.pilot_of(job.digest, job.model, job.lane, job.backend)
-        rows = told.rows if told else 0
-    if not rows:
-        return 0
-    if not (path := _path(whole, rows)).exists():
-        _drawn(whole, rows, models.find(job.model, workspace.today))
-    return workspace.ledger.paid_for(digest_of(path), job)
+    return f"{paid} All rows: {expected(told)}; {guessed} was estimated. {unseen or ''}".strip()
 
 
 class PilotRuns(NotFinished):
-    """A pilot goes on after the call that began it, and nothing else was sent."""
+    """A pilot goes on after the call that began it, or later by itself, and nothing else was sent."""
 
-    def __init__(self, job_id: str) -> None:
-        """Name its job."""
-        super().__init__(f"The pilot {job_id} runs; only it was sent. Call again with the same arguments to go on.")
-        self.job_id = job_id
+    def __init__(self, job: Job) -> None:
+        """Name its job, and say what holds that up."""
+        super().__init__(f"{_running_words(job)} Only it was sent. Call again with the same arguments to go on.")
+        self.job_id = job.id
+
+
+class PilotFailed(BatchError):
+    """A pilot was refused or broken off, and nothing else was sent."""
+
+    exit_code = 4
+
+
+def need_good_end(workspace: Workspace, job_id: str) -> None:
+    """Refuse to go on after a pilot that was waited for and has not ended well.
+
+    Raises:
+        OverBudget: its limit has stopped it.
+        PilotFailed: something else has, or it was broken off.
+        PilotRuns: it goes on by itself, but later than anybody waits.
+    """
+    job = workspace.ledger.job(job_id)
+    _refuse_stopped(workspace, job)
+    if job.state in BROKEN:
+        raise PilotFailed(_ended_words(job))
+    if not job.is_over:
+        raise PilotRuns(job)
+
+
+def _refuse_stopped(workspace: Workspace, job: Job) -> None:
+    """Say why a pilot has stopped until it is resumed, where it has."""
+    snapshot = workspace.ledger.snapshot(job.id)
+    if not workspace.lane.is_stopped(snapshot):
+        return
+    notice = workspace.lane.stand(snapshot).notice or ""
+    words = f"The pilot {job.id} has stopped. {notice} Only the pilot was sent. Once that is mended, call again with"
+    words = f"{words} the same arguments to go on."
+    raise (OverBudget if jobs.stopped_by(*snapshot) in LIMITS else PilotFailed)(words)
+
+
+def _ended_words(job: Job) -> str:
+    state = job.state.removeprefix("JOB_STATE_")
+    words = f"The pilot {job.id} has ended ({state}). {job.notice or ''}".strip()
+    return f"{words} Only the pilot was sent. Call again with the same arguments to send it anew."
+
+
+def _running_words(job: Job) -> str:
+    return f"The pilot {job.id} runs. {job.notice}" if job.notice else f"The pilot {job.id} runs."
 
 
 def _has_told(workspace: Workspace, found: Preflight, pilot: Pilot) -> bool:
@@ -176,20 +201,32 @@ async def _begun(workspace: Workspace, found: Preflight, whole: Draft, pilot: Pi
     cut, about = workspace.cut_for(found.model.name), Settings(files=found.about.files)
     part = Preflight(drawn.path, found.model, cut, is_bound=found.is_bound, about=about)
     async with drafted(workspace, part, f"pilot of {found.source.stem[:80]}", pilot.how) as draft:
-        earlier = await same(workspace, draft.job)
+        draft = draft._replace(job=draft.job.model_copy(update={"pilot_of": whole.job.digest}))
+        earlier, paid_for_pilots = (
+            await same(workspace, draft.job),
+            partial(workspace.ledger.paid_for_pilots, whole.job),
+        )
         if earlier is None:
-            return _Begun(_recorded(workspace, draft, pilot), drawn)
+            return _Begun(_recorded(workspace, draft, pilot, paid_for_pilots()), drawn)
         if not workspace.ledger.is_noted(earlier, _TOLD_NOTHING):
+            await _wake(workspace, earlier, pilot.most - paid_for_pilots(but=earlier.id))
             return _Begun(earlier, drawn)
-        left = pilot.most - workspace.ledger.paid_for(draft.job.digest, draft.job)
-        job = _recorded(workspace, draft, pilot._replace(most=left), again=True)
+        job = _recorded(workspace, draft, pilot, paid_for_pilots(), again=True)
         word = f"An earlier pilot, {earlier.id}, told nothing, so that it was sent anew as {job.id}. "
         return _Begun(job, drawn, word)
+
+
+async def _wake(workspace: Workspace, job: Job, limit: float) -> None:
+    """Let a pilot that has stopped go on: it is asked for again, so that what has stopped it may be mended."""
+    is_stopped = workspace.lane.is_stopped(workspace.ledger.snapshot(job.id))
+    if is_stopped and lifts_limit(workspace, job, confirm=False, limit=limit):
+        await workspace.lane.wake(job)
 
 
 async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot: Pilot) -> Estimate:
     """Wait a while for a pilot, and estimate the source from what it cost."""
     job = await _awaited(workspace, begun.job)
+    _refuse_stopped(workspace, job)
     price = await to_thread.run_sync(priced, workspace, found, pilot.lane, pilot.fallback)
     guess = price.model_copy(update={"next": _next(job)})
     if not job.is_over:
@@ -197,6 +234,8 @@ async def _outcome(workspace: Workspace, found: Preflight, begun: _Begun, pilot:
     answered = await to_thread.run_sync(_answers, workspace, found, begun._replace(job=job))
     if len(answered) < projection.LEAST:
         workspace.ledger.note(job, _TOLD_NOTHING, workspace.now())
+        if job.state in BROKEN:
+            raise PilotFailed(_ended_words(job))
         said = f"Too few rows of the pilot came back well to tell anything: get_results(job_id='{job.id}'). "
         said += "Call again with the same arguments to send the pilot anew."
         return piloted(guess.model_copy(update={"next": said}), _told(job))
@@ -227,21 +266,24 @@ def _path(whole: Draft, rows: int) -> Path:
     return whole.folder / f"pilot-{rows}.jsonl"
 
 
-def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, *, again: bool = False) -> Job:
-    price = draft.price
-    likely_most = min(pilot.most, pilot.likely_most)
-    for high, limit in ((price.likely_range.high, likely_most), (price.most, pilot.most)):
+def _recorded(workspace: Workspace, draft: Draft, pilot: Pilot, paid: float, *, again: bool = False) -> Job:
+    """Record a pilot within what earlier ones, which did cost `paid` USD, have left."""
+    price, left = draft.price, max(0.0, pilot.most - paid)
+    likely_most = min(left, pilot.likely_most)
+    earlier = f" that earlier pilots have left of {dollars(pilot.most)}" if paid else ""
+    for high, limit in ((price.likely_range.high, likely_most), (price.most, left)):
         if not high <= limit:
             raise OverBudget(
-                f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}. Nothing "
-                "was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the user's limit."
+                f"The pilot of {draft.job.requests} rows may cost {dollars(high)}, more than {dollars(limit)}"
+                f"{earlier}. Nothing was sent. Ask for fewer rows, or state max_cost_usd (`--max-cost-usd`) within the "
+                "user's limit."
             )
-    return record(workspace, draft, again=again, allowed=pilot.most)
+    return record(workspace, draft, again=again, allowed=left)
 
 
 async def _awaited(workspace: Workspace, job: Job) -> Job:
     with anyio.move_on_after(WAIT_S):
-        while not job.is_over and not workspace.lane.is_stopped(workspace.ledger.snapshot(job.id)):
+        while not job.is_over and not workspace.lane.rests(job):
             (job, _), _ = await workspace.look(workspace.ledger.snapshot(job.id))
             await anyio.sleep(0 if job.is_over else min(1.0, max(0.01, workspace.lane.pace.fresh)))
     return workspace.ledger.job(job.id)
@@ -276,7 +318,7 @@ def _rarity(rows: int) -> str:
 
 def _next(job: Job) -> str:
     if not job.is_over:
-        return f"The pilot {job.id} runs; call again with the same arguments to see what it tells."
+        return f"{_running_words(job)} Then call again with the same arguments to see what it tells."
     return "create_batch with the same source and model; only the pilot was sent yet."
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from anyio import fail_after, move_on_after, to_thread
 from pydantic import Field
@@ -12,7 +12,7 @@ from pydantic import Field
 from genai_batch.resources import attempts, jobs, pipelines
 from genai_batch.resources.answers import short
 from genai_batch.resources.attempts import Rows
-from genai_batch.resources.errors import BatchError, OverBudget
+from genai_batch.resources.errors import BatchError
 from genai_batch.resources.estimates import Estimate
 from genai_batch.resources.jobs import Job
 from genai_batch.resources.ledger import Attempt
@@ -25,16 +25,21 @@ from genai_batch.resources.results import read_results
 from genai_batch.resources.sources.settings import Settings
 from genai_batch.resources.status import JobStatus
 from genai_batch.tools.approval import (
+    ALL_STAGES,
     Quote,
     Word,
     agrees,
+    amount,
     approve,
     budget,
+    declines,
+    expected,
     lifts_limit,
     over_the_day,
     priced,
     quote,
     quote_of_stopped,
+    refused,
 )
 from genai_batch.tools.filled import Asked
 from genai_batch.tools.lanes.states import parts_of, shards_of
@@ -50,28 +55,24 @@ _UNDER_WAY = (
 
 async def _quote(job_id: str, rows: Rows | list[str], lane: Lane | None, workspace: Given) -> Quote | None:
     """Price the rows before the tool runs, where that may lead to a question."""
-    if whole := pipelines.named(workspace.ledger, job_id):
-        return _held(workspace, whole)
 
-    async def costs() -> Quote:
-        job = await workspace.job(job_id)
-        if stopped := quote_of_stopped(workspace, job):
-            return stopped
+    async def costs() -> Quote | None:
+        job, whole = await workspace.named(job_id)
+        if whole and (rest := going_on.quote_of_rest(workspace, whole)):
+            return rest
+        if not job.is_over:
+            return quote_of_stopped(workspace, job)
         again = _Again(workspace, job.id, rows, lane)
         with TemporaryDirectory(dir=jobs.folder(workspace.home, job.id)) as folder:
             found = await to_thread.run_sync(again.chosen, job, Path(folder) / "requests.jsonl")
             price = await to_thread.run_sync(again.priced, job, found)
-            limit, _ = _limit(workspace, job)
-            return Quote(0 if over_the_day(workspace, price) else price.most, limit)
+            if over_the_day(workspace, price):
+                return None
+            room = _room(workspace, job, price.most)
+            costs = f"{room.costs}: {expected(price)}" if room.costs else expected(price)
+            return Quote(room.counted + price.most, room.counted + room.left, costs=costs)
 
     return await quote(costs)
-
-
-def _held(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
-    """What a stage may cost that waits for approval, and what is left for it."""
-    stages = going_on.Stages(workspace, pipeline)
-    held = [each for each in stages.held if stages.fits_today(each)]
-    return Quote(sum(each.price or 0 for each in held), max(0, stages.left)) if held else None
 
 
 async def resume_job(
@@ -90,9 +91,11 @@ async def resume_job(
     job = workspace.take_over(job)
     workspace.need_to_own(job)
     if whole:
+        if word and not confirm and not agrees(word):
+            raise refused(word, telling.latest(workspace, whole).notice or "", word and word.quote)
         lost = None
         with move_on_after(SEND_S):  # what is begun goes on in the background
-            lost = await going_on.resume(workspace, whole, confirm=confirm or agrees(word))
+            lost = await going_on.resume(workspace, whole, confirm=confirm, limit=amount(word))
         if lost is None:
             return telling.latest(workspace, whole)
         job = lost
@@ -100,16 +103,12 @@ async def resume_job(
     if not job.is_over and (job.lane_now != "batch" or workspace.lane.rests(job)):
         if rows != "unfinished" or lane not in (None, job.lane_now):
             raise BatchError(_UNDER_WAY.format(job.id, job.lane_now))
-        if not lifts_limit(workspace, job, agreed=confirm or agrees(word)):
-            raise OverBudget(f"{job.notice} Nothing more was sent.", approvable=True)
-        if not await workspace.lane.wake(job):
-            await workspace.lane.step(job)
+        await _wake(workspace, job, confirm=confirm, word=word)
         return _status(workspace, job, whole)
-    is_approved = confirm or agrees(word)
-    gate = partial(_gate(workspace, job), confirm=confirm, word=word)
+    gate = partial(_approved, workspace, job, confirm=confirm, word=word)
     try:
         with fail_after(LOOK_S):
-            job = await workspace.lane.alone(job, partial(again.reopened, gate, is_approved=is_approved))
+            job = await workspace.lane.alone(job, partial(again.reopened, gate, confirm=confirm))
     except TimeoutError:
         said = f"{job.id} is busy in this process and goes on; check_status shows the attempt once it is recorded."
         raise BatchError(said) from None
@@ -124,25 +123,60 @@ async def resume_job(
     )
 
 
-def _gate(workspace: Workspace, job: Job) -> Callable[..., float]:
-    """Hold another attempt against what is left."""
-    limit, sent = _limit(workspace, job)
-    return partial(approve, limit=limit, sent=sent)
+async def _wake(workspace: Workspace, job: Job, *, confirm: bool, word: Word | None) -> None:
+    """Let an open job go on.
 
-
-def _limit(workspace: Workspace, job: Job) -> tuple[float, str]:
-    """USD left for another attempt: of the user's limit, of the pipeline's that pays for it, or of the job's own.
-
-    With it goes what is to be said where that is not enough.
+    Raises:
+        OverBudget: a limit has stopped it, or the user does not want it to go on.
     """
-    limit, sent = workspace.max_cost_usd, "Nothing was sent."
+    may_go_on = confirm or not declines(word)
+    if not may_go_on or not lifts_limit(workspace, job, confirm=confirm, limit=amount(word)):
+        raise refused(word, job.notice or "", quote_of_stopped(workspace, job))
+    if not await workspace.lane.wake(job):
+        await workspace.lane.step(job)
+
+
+class _Room(NamedTuple):
+    """USD left for another attempt, USD that count already within the same limit, and words about that limit."""
+
+    left: float
+    counted: float = 0
+    sent: str = "Nothing was sent."
+    costs: str = ""
+    pipeline: Pipeline | None = None
+
+
+def _approved(workspace: Workspace, job: Job, price: Estimate, *, confirm: bool, word: Word | None) -> float:
+    """Hold another attempt against what is left, and return what it may cost in USD.
+
+    Where a pipeline pays for it, its limit grows to what the user was asked about.
+    """
+    room = _room(workspace, job, price.most)
+    if word:
+        word = word._replace(quote=word.quote._replace(most=word.quote.most - room.counted))
+    allowed = approve(price, room.left, confirm=confirm, word=word, sent=room.sent)
+    if room.pipeline and not confirm and allowed > room.left:
+        pipelines.allow(workspace.ledger, room.pipeline, room.counted + allowed)
+    return allowed
+
+
+def _room(workspace: Workspace, job: Job, most: float) -> _Room:
+    """The limit that another attempt would pass: the pipeline's that pays for it, the job's own, or the user's.
+
+    Where it would pass none, the nearest.
+    """
+    rooms = list[_Room]()
     if pipeline := pipelines.of_job(workspace.ledger, job.id):
-        left = max(0.0, going_on.Stages(workspace, pipeline).left)
-        if left < limit:
-            limit, sent = left, f"That is what the stages of {pipeline.id} have left of their limit. Nothing was sent."
-    if (unspent := workspace.ledger.unspent(job)) is not None and unspent < limit:
-        limit, sent = unspent, "That is what earlier attempts have left of its limit. Nothing was sent."
-    return limit, sent
+        left = going_on.Stages(workspace, pipeline).left
+        sent = f"That is what the stages of {pipeline.id} have left of their limit. Nothing was sent."
+        rooms.append(_Room(max(0.0, left), pipelines.spent(workspace.ledger, pipeline), sent, ALL_STAGES, pipeline))
+    if (unspent := workspace.ledger.unspent(job)) is not None:
+        account, before = workspace.ledger.account(job.id, job.attempt), workspace.ledger.paid_before(job)
+        sent = "That is what earlier attempts have left of its limit. Nothing was sent."
+        rooms.append(_Room(unspent, before + (account.spent if account else 0), sent, "with what is paid"))
+    rooms.append(_Room(workspace.max_cost_usd))
+    passed = [room for room in rooms if most > room.left]
+    return passed[0] if passed else min(rooms, key=lambda room: room.left)
 
 
 def _status(workspace: Workspace, job: Job, whole: Pipeline | None) -> JobStatus:
@@ -175,10 +209,10 @@ class _Again:
         lane = self.lane_for(job)
         return priced(self._workspace, found, lane, job.fallback if lane == "flex" else None)
 
-    async def reopened(self, approve: Callable[[Estimate], float], *, is_approved: bool) -> Job:
+    async def reopened(self, approve: Callable[[Estimate], float], *, confirm: bool) -> Job:
         """Write the chosen requests down, price them, and open the job for the attempt.
 
-        Where a pipeline pays for it, its budget grows to hold what is approved.
+        Where a pipeline pays for it, with `confirm` its limit grows to what that can cost.
         """
         workspace = self._workspace
         async with workspace.lane.means.lease(self._job_id) as mine:
@@ -189,12 +223,12 @@ class _Again:
             target = jobs.requests_file(workspace.home, job.id, job.attempt + 1)
             draft = target.with_suffix(f".{workspace.ledger.owner}.part")
             try:
-                return await self._recorded(job, draft, target, approve, is_approved=is_approved)
+                return await self._recorded(job, draft, target, approve, confirm=confirm)
             finally:
                 draft.unlink(missing_ok=True)
 
     async def _recorded(
-        self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], float], *, is_approved: bool
+        self, job: Job, draft: Path, target: Path, approve: Callable[[Estimate], float], *, confirm: bool
     ) -> Job:
         workspace = self._workspace
         found = await to_thread.run_sync(self.chosen, job, draft)
@@ -203,7 +237,7 @@ class _Again:
         first, number = len(workspace.ledger.shards(job.id)), job.attempt + 1
         shards = shards_of(job.id, found.digest, parts_of(lane, found), first=first, attempt=number)
         pipeline = pipelines.of_job(workspace.ledger, job.id)
-        also = partial(pipelines.hold, pipeline=pipeline, confirm=is_approved) if pipeline else None
+        also = partial(pipelines.hold, pipeline=pipeline, confirm=confirm) if pipeline else None
         aside = budget(workspace, price, None if pipeline else allowed)
         attempt = Attempt(shards, price.likely_range, aside, partial(draft.replace, target), lane, also)
         return workspace.ledger.reopen(job, attempt, workspace.now())

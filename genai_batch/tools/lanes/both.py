@@ -101,6 +101,11 @@ class Lanes:
         pulse = None if job.is_over else self.pulse(job)
         return told.model_copy(update={"live": pulse})
 
+    def paid(self, snapshot: Snapshot) -> float:
+        """USD that a job did cost until now, as far as its answers are on the disk."""
+        found = self._standing.look(snapshot)
+        return (snapshot.job.cost or 0) + (found.cost_usd or 0 if found else 0)
+
     async def rest(self, job: Job) -> None:
         """Send nothing more of a job from here, and wait until what is in flight is stored."""
         if job.lane_now != "batch":

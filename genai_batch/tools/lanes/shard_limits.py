@@ -33,9 +33,7 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
     """
     shards = jobs.latest(job, means.ledger.shards(job.id))
     home = [other for other in shards if other.collected_at is not None and other.output is not None]
-    if not home:
-        return False
-    if job.stop_on_failures is not None:
+    if home and job.stop_on_failures is not None:
         counts = await to_thread.run_sync(failures_of, means.ledger.home, job)
         if counts.reached(job.stop_on_failures):
             _stop(means, shard, "failures", failures_words(job, counts))
@@ -43,9 +41,12 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
     account = means.ledger.account(job.id, job.attempt)
     if account is None or account.bound is None:
         return False
+    fits = account.allowed is None or account.bound <= account.allowed  # a limit that was stated since may be lower
+    if not home and fits:
+        return False
     costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
     share = sum(other.requests for other in home) / sum(other.requests for other in shards)
-    if costs.paid <= account.bound * share and account.bound <= account.reserved:
+    if fits and costs.paid <= account.bound * share and account.bound <= account.reserved:
         return False
     await to_thread.run_sync(costs.count_rest)
     if (reason := _reason(means, job, account, costs)) is None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from genai_batch.resources import pipelines
 from genai_batch.resources.answers import short
 from genai_batch.resources.errors import BatchError, LedgerError, OverBudget
-from genai_batch.resources.jobs import BROKEN, Job, Snapshot
+from genai_batch.resources.jobs import BROKEN, Job, Snapshot, stopped_by
 from genai_batch.resources.pipelines import Pipeline, Stage, Taken
-from genai_batch.tools.approval import lifts_limit
+from genai_batch.tools.approval import ALL_STAGES, Quote, lifts_limit
 from genai_batch.tools.pipelining.making import made, named
 from genai_batch.tools.starting import record
 from genai_batch.tools.workspace import Workspace
@@ -145,16 +145,31 @@ async def _begin(workspace: Workspace, stages: Stages, stage: Stage, *, confirm:
         pipelines.note(ledger, pipeline, stage, price=None, trouble=short(str(error), 300))
 
 
-async def resume(workspace: Workspace, pipeline: Pipeline, *, confirm: bool) -> Job | None:
+def quote_of_rest(workspace: Workspace, pipeline: Pipeline) -> Quote | None:
+    """What all stages may cost once those go on that have stopped or wait for approval; None where none does."""
+    stages, ledger = Stages(workspace, pipeline), workspace.ledger
+    held = [stage for stage in stages.held if stages.fits_today(stage)]
+    stopped = [job for job in stages.open if stopped_by(job, ledger.shards(job.id)) == "pipeline_limit"]
+    if not held and not stopped:
+        return None
+    most = pipelines.at_most(ledger, pipeline) + sum(stage.price or 0 for stage in held)
+    return Quote(most, stages.pipeline.budget, costs=ALL_STAGES)
+
+
+async def resume(workspace: Workspace, pipeline: Pipeline, *, confirm: bool, limit: float | None = None) -> Job | None:
     """Go on with a pipeline; return the job whose rows have to be sent again for that, if one has.
 
     That is one that was lost, or without which a later stage has nothing to read; or the last one, where all are over.
+    With `confirm` its stages may cost all that they can, with `limit` up to so many USD where that is more than now.
     """
     pipelines.go_on(workspace.ledger, pipeline)
+    is_raised = limit is not None and limit > Stages(workspace, pipeline).pipeline.budget
+    if limit is not None:
+        pipelines.allow(workspace.ledger, pipeline, limit)
     is_stopped = workspace.lane.is_stopped
     stopped = [job for job in Stages(workspace, pipeline).open if is_stopped(workspace.ledger.snapshot(job.id))]
     for job in stopped:
-        if lifts_limit(workspace, job, agreed=confirm):
+        if is_raised or lifts_limit(workspace, job, confirm=confirm):
             await workspace.lane.wake(job)
     await look(workspace, pipeline, confirm=confirm)
     stages = Stages(workspace, pipeline)

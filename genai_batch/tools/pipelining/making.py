@@ -140,16 +140,17 @@ def named(pipeline: str, stage: str) -> str:
     return f"{pipeline[:56]} · {stage}"
 
 
-async def most(workspace: Workspace, staged: "Staged", *, again: bool) -> float:
-    """USD that the stages which begin at once may cost at most."""
+async def costs(workspace: Workspace, staged: "Staged", *, again: bool) -> Costs:
+    """What the stages which begin at once may cost."""
     async with checked(workspace, staged, staged.name) as begun:
-        return _costs(workspace, begun, again=again).most
+        return _costs(workspace, begun, again=again)
 
 
 def _costs(workspace: Workspace, begun: dict[int, Made], *, again: bool) -> Costs:
     """What the stages may cost that were not run before."""
     new = [each.draft.price for each in begun.values() if again or not workspace.ledger.same(each.draft.job)]
-    return Costs(sum(price.cost_usd.likely for price in new), sum(price.most for price in new))
+    likely, most = sum(price.cost_usd.likely for price in new), sum(price.most for price in new)
+    return Costs(likely, most, sum(price.cost_usd.high for price in new))
 
 
 async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[Pipeline, bool, tuple[Problem, ...]]:
@@ -164,7 +165,7 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
     name, now = asked.name or staged.name, workspace.now()  # jobs from then on are paid by this pipeline
     async with checked(workspace, staged, name) as begun:
         digest = await to_thread.run_sync(_digest, staged, begun)
-        pipeline = _pipeline(workspace, staged, begun, asked, digest)._replace(name=name[:100], created_at=now)
+        pipeline = _pipeline(workspace, staged, asked, digest)._replace(name=name[:100], created_at=now)
         warnings = tuple(warning for each in begun.values() for warning in each.warnings)
         if not asked.again and (known := pipelines.same(workspace.ledger, pipeline)):
             for each in begun.values():
@@ -172,8 +173,11 @@ async def create(workspace: Workspace, staged: "Staged", asked: Asked) -> tuple[
             return known, True, warnings
         limit = limit_of(workspace, stated(staged, asked.max_cost_usd))
         caution = caution_about([each.draft.job for each in begun.values()], workspace.today)
-        costs = _costs(workspace, begun, again=asked.again)
-        approve(costs, limit, confirm=asked.confirm, word=asked.word, caution=caution)
+        approved = partial(approve, limit=limit, confirm=asked.confirm, word=asked.word, caution=caution)
+        budget = approved(_costs(workspace, begun, again=asked.again), stated=asked.max_cost_usd)
+        if asked.confirm and asked.max_cost_usd is None:  # the manifest states what all stages may cost
+            budget = max(budget, staged.max_cost_usd or 0)
+        pipeline = pipeline._replace(budget=budget)
         _record(workspace, pipeline, staged, begun)
     return pipeline, False, warnings
 
@@ -190,14 +194,11 @@ def _digest(staged: "Staged", begun: dict[int, Made]) -> str:
     return blake3(json.dumps([content, made_of], sort_keys=True).encode()).hexdigest()
 
 
-def _pipeline(workspace: Workspace, staged: "Staged", begun: dict[int, Made], asked: Asked, digest: str) -> Pipeline:
-    """The pipeline to be. What was approved is what begins at once, or the amount that was stated with the approval."""
-    limit = stated(staged, asked.max_cost_usd)
-    budget = max(limit_of(workspace, limit), _costs(workspace, begun, again=asked.again).most)
+def _pipeline(workspace: Workspace, staged: "Staged", asked: Asked, digest: str) -> Pipeline:
+    """The pipeline to be, before what it may cost is approved."""
     return Pipeline(
         id=pipelines.new_id(), name=staged.name, source=staged.source, base=str(staged.base) if staged.base else None,
-        digest=digest, again=asked.again,
-        budget=max(budget, limit) if limit is not None and asked.confirm else budget,
+        digest=digest, again=asked.again, budget=0,
         backend=workspace.backend, account=workspace.lane.gemini.account, created_at=workspace.now(),
     )  # fmt: skip
 
@@ -216,7 +217,7 @@ def _record(workspace: Workspace, pipeline: Pipeline, staged: "Staged", begun: d
         def also(db: Any, job: Any, number: int = number, *, is_first: bool = is_first) -> None:
             if is_first:
                 pipelines.insert(db, pipeline, rows)
-            pipelines.link(db, job, pipeline=pipeline, number=number, confirm=True)
+            pipelines.link(db, job, pipeline=pipeline, number=number, confirm=False)
 
         try:
             record(workspace, each.draft, again=pipeline.again, also=also)

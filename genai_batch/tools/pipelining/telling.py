@@ -40,7 +40,8 @@ def latest(workspace: Workspace, pipeline: Pipeline, *, existing: bool = False) 
 
 
 def _whole(workspace: Workspace, stages: Stages) -> PipelineStatus:
-    cost = sum(job.cost or 0 for job in stages.jobs.values() if job.created_at >= stages.pipeline.created_at)
+    own = [job for job in stages.jobs.values() if job.created_at >= stages.pipeline.created_at]
+    cost = sum(workspace.lane.paid(Snapshot(job, workspace.ledger.shards(job.id))) for job in own)
     return PipelineStatus(
         id=stages.pipeline.id, state=state(stages), stages=[_line(workspace, stages, each) for each in stages.all],
         cost_usd=round(cost, 6), budget_usd=round(stages.pipeline.budget, 6),

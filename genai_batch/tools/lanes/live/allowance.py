@@ -109,7 +109,7 @@ class Allowance:
                 self._lost = max(self._lost, min(self._lost + killed, most - paid()))
             self.is_guarded = account.bound is None or account.bound + self._lost > self._ceiling(account)
             if self.is_guarded:
-                self._paid = min(paid(), max(0.0, most - self._lost))
+                self._paid = paid()  # more than the limit where that was lowered since
                 self._reserved = min(account.reserved, most)
 
     def use_files(self, files: LocalFiles | None) -> None:

@@ -48,6 +48,8 @@ class Run:
         self._tally, self._per_day = tally, per_day
         self._warning: str | None = None
         self._warned = set[str]()
+        self._allowed: float | None = None
+        self._is_restated = False
 
     async def carry_out(self, job: Job, shard: Shard | None) -> None:
         """Send what is not answered of `shard`, the open part of the job's attempt, and end the job when all is.
@@ -88,6 +90,7 @@ class Run:
         Returns whether the rest is to be sent at once, every call counted from then on.
         """
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
+        self._allowed, self._is_restated = self._limit_of(job), False
         allowance = self._allowance(job)
         await allowance.begin(found, shard, job.concurrency or FIRST)
         async with self._runner(job, shard, found, allowance) as (runner, journal):
@@ -108,7 +111,17 @@ class Run:
         elif runner.refusal:
             await self._rest_at_limit(job, shard, allowance, runner.refusal)
         is_stopped = runner.stopped or runner.refusal or self._stop.is_set()
-        return allowance.is_overdrawn and not is_stopped
+        return (allowance.is_overdrawn or self._is_restated) and not is_stopped
+
+    def _is_lowered(self, job: Job) -> bool:
+        """Whether the attempt may cost less than a moment ago; a limit that was raised is read with the next call."""
+        before, self._allowed = self._allowed, self._limit_of(job)
+        return self._allowed is not None and (before is None or self._allowed < before)
+
+    def _limit_of(self, job: Job) -> float | None:
+        """What the attempt may cost just now, in USD."""
+        account = self._ledger.account(job.id, job.attempt)
+        return account.allowed if account else None
 
     def _allowance(self, job: Job) -> Allowance:
         return Allowance(self._ledger, job, self._means.now, self._per_day)
@@ -158,6 +171,9 @@ class Run:
                 if said != (now_said := self._means.uploads.words() or runner.words() or self._warning):
                     said = now_said
                     self._ledger.advance(job.id, self._means.now(), job.attempt, notice=said)
+                if self._is_lowered(job):  # what is left is counted anew under the limit that holds now
+                    self._is_restated = True
+                    runner.stop()
                 if self._ledger.job(job.id).cancelled_at is not None or self._is_late(shard):
                     runner.stop()
 
