@@ -120,6 +120,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "019_written",
         "020_limits",
         "021_fallback",
+        "022_ran",
     ]
     db.close()
 

@@ -236,3 +236,7 @@ ALTER TABLE job ADD COLUMN stop_on_failures REAL;
 -- step: 021_fallback
 -- The service tier at which rows of the flex lane are sent that have found no room several times; NULL where they wait on.
 ALTER TABLE job ADD COLUMN fallback TEXT;
+
+-- step: 022_ran
+-- When a batch was first seen to run, or may have run unseen: what it has lost was paid then. NULL while it waits.
+ALTER TABLE shard ADD COLUMN ran_at REAL;

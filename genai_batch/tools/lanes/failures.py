@@ -43,9 +43,8 @@ def failures_words(job: Job, counts: Failures) -> str:
 
 def failures_of(home: Path, job: Job) -> Failures:
     """Count the rows of the latest attempt that are here."""
-    start = job.begins[job.attempt - 1] if 0 < job.attempt <= len(job.begins) else 0
     counts = Failures()
-    for row in _rows(jobs.folder(home, job.id) / "results.jsonl", start, job.results_bytes):
+    for row in _rows(jobs.folder(home, job.id) / "results.jsonl", job.begin_now, job.results_bytes):
         counts = counts.add(row)
     return counts
 

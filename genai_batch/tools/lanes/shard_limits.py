@@ -22,6 +22,7 @@ from genai_batch.resources.tokens.media import unseen
 from genai_batch.tools.lanes.derived import lines
 from genai_batch.tools.lanes.failures import failures_of, failures_words
 from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.unanswered import lost_by
 
 
 async def stops(means: Means, job: Job, shard: Shard) -> bool:
@@ -55,7 +56,7 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
 
 
 class _Costs:
-    """What the batches of an attempt cost that are home, and can cost that are not, in USD."""
+    """What the batches of an attempt cost that are home, lost answers at most, and can cost that are not, in USD."""
 
     def __init__(self, ledger: Ledger, job: Job, shards: list[Shard], following: Shard, now: float) -> None:
         """Count what is home; `following` is the batch that would be sent now."""
@@ -66,9 +67,10 @@ class _Costs:
         self.next = self.rest = 0.0
         """What is under way with the next batch can cost, and with all that follow."""
         results = jobs.folder(ledger.home, job.id) / "results.jsonl"
-        start = job.begins[job.attempt - 1] if 0 < job.attempt <= len(job.begins) else 0
         with LocalFiles.beside(self._requests) or nullcontext() as files:
-            self.paid = self._priced(files).paid_until_now(results, start, self._requests)
+            self.paid = self._priced(files).paid_until_now(results, job.begin_now, self._requests)
+        if any(shard.output is None for shard in shards if shard.collected_at is not None):
+            self.paid += lost_by(ledger.home, job, shards, now) or 0
 
     def count_rest(self) -> None:
         """Count what is not home."""
