@@ -130,7 +130,8 @@ class Shard(BaseModel):
     Its requests are `length` bytes of requests.jsonl from `start`, or all of them when `length` is 0. `batch` is its
     provider name, once accepted; `tries` counts the calls that failed in a row, `trouble` says why the last one did,
     and it is left alone until `next_try_at`; `stopped_at` says since when nothing of it is sent until somebody resumes
-    the job, `stopped_by` for which limit; `ran_at` says when it was first seen to run, or may have; `collected_at` says that nothing more is to be had from it.
+    the job, `stopped_by` for which limit; `ran_at` says when it was first seen to run, or may have; `collected_at` says
+    that nothing more is to be had from it.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -90,19 +90,25 @@ class Run:
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
         allowance = self._allowance(job)
         await allowance.begin(found, shard, job.concurrency or FIRST)
-        async with self._runner(job, shard, found, allowance) as (runner, journal):
-            beside = [
-                asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
-                asyncio.create_task(self._obey(runner)),
-            ]
-            try:
-                await runner.run()
-            finally:
-                for task in beside:
-                    task.cancel()
-                await asyncio.shield(journal.close())
-                allowance.end()
-                self._ledger.mark(shard, done=found.done + journal.rows)
+        unstored, done = list[bytes](), found.done
+        try:
+            async with self._runner(job, shard, found, allowance) as (runner, journal):
+                beside = [
+                    asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
+                    asyncio.create_task(self._obey(runner)),
+                ]
+                try:
+                    await runner.run()
+                finally:
+                    for task in beside:
+                        task.cancel()
+                    try:
+                        await asyncio.shield(journal.close())
+                    finally:
+                        unstored, done = journal.unstored, found.done + journal.rows
+                        self._ledger.mark(shard, done=done)
+        finally:
+            await allowance.end(shard, unstored, is_done=done == found.requests)
         if runner.stopped:
             self._rest(job, shard, runner.stopped)
         elif runner.refusal:
