@@ -1,15 +1,22 @@
 """What the ledger counts where answers are lost, days change, settings differ, runs break off or tell no tokens."""
 
-from contextlib import closing
+import time
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 
 from genai_batch.resources.ledger import Ledger
+from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import charged
-from tests.test_limit_holes import account, bound_of, rows_of
-from tests.world import OVER, World, call, refusal, start
+from tests.test_limit_approvals import settled
+from tests.test_limit_holes import account, bound_of, cli, rows_of
+from tests.test_limits import rested
+from tests.test_live_kills import heard
+from tests.world import MODEL, OVER, World, call, finish, refusal, row, start, stopped
 
 pytestmark = pytest.mark.anyio
 FULL = {"output_tokens": 1_000, "output_sigma": 0}
@@ -60,3 +67,153 @@ async def test_a_cancelled_batch_counts_what_may_have_run(world: World, done_s: 
         assert charged(world.home) <= (account(world, job_id).actual or 0)
         assert account(world, job_id).actual == pytest.approx(limit if done_s else 0, rel=0.01)
         assert spent_today(world) == account(world, job_id).actual
+
+
+async def test_a_limit_of_the_day_that_was_lowered_holds_for_a_live_job_under_way(world: World) -> None:
+    await world.set(drawn=FULL, latency_s=0.3)
+    async with world.client(max_cost_usd_per_day=10) as client:
+        job_id = await start(client, world.write("a.jsonl", rows_of(60)), lane="live", concurrency=4)
+        while not (await call(client, "check_status", job_id=job_id, wait_s=0.1))["done"]:
+            pass
+    paid, limit = charged(world.home), 2 * charged(world.home)
+    await world.set(latency_s=0)
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        assert "today's limit" in (await rested(client, job_id))["notice"]
+    assert 1.5 * paid < charged(world.home) <= limit
+
+
+async def test_a_limit_of_the_day_that_was_lowered_holds_for_a_batch_that_waits(world: World) -> None:
+    await world.set(drawn=FULL)
+    source = world.write("a.jsonl", rows_of(60))
+    await world.arm("http_error", call="create", code=429, times=2)
+    async with world.client(max_cost_usd_per_day=10) as client:
+        limit = 0.9 * await bound_of(client, source, "batch")
+        job_id = await start(client, source)
+    await world.advance(600)
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        assert "today's limit" in (await rested(client, job_id))["notice"]
+        assert (charged(world.home), spent_today(world)) == (0, 0)
+    async with world.client(max_cost_usd_per_day=10) as client:
+        await call(client, "resume_job", job_id=job_id)
+        assert (await over(world, client, job_id))["done"] == 60
+
+
+async def test_a_limit_of_the_day_counts_what_a_process_without_one_sends(world: World) -> None:
+    await world.set(drawn={"output_tokens": 30_000, "output_sigma": 0}, latency_s=0.3)
+    a, b = (world.write(f"{word}.jsonl", [row(f"k{n}", f"{word} {n}.") for n in range(40)]) for word in ("Say", "Tell"))
+    async with world.client() as first, world.client(max_cost_usd_per_day=4) as second:
+        a_id = await start(first, a, lane="live", concurrency=8, max_cost_usd=50, confirm=True)
+        while (await call(first, "check_status", job_id=a_id, wait_s=0.1))["done"] < 30:
+            pass
+        paid = charged(world.home)
+        assert paid <= spent_today(world)
+        answer = await refusal(second, "create_batch", source=b, model=MODEL, lane="live", max_cost_usd=50)
+        assert "GENAI_BATCH_MAX_COST_USD_PER_DAY" in answer
+        await finish(first, a_id)
+        assert spent_today(world) == pytest.approx(charged(world.home)), "what was not used is given back"
+
+
+@pytest.mark.parametrize("lane", ["batch", "live"])
+async def test_what_is_sent_counts_on_the_day_on_which_it_is_sent(world: World, lane: str) -> None:
+    await world.set(drawn=FULL)
+    a, b = (world.write(f"{name}.jsonl", rows_of(60, labels={"of": name})) for name in "ab")
+    await world.arm("http_error", call="create" if lane == "batch" else "generate", code=429, times=8)
+    async with world.client() as client:
+        limit = 1.1 * await bound_of(client, a, lane)
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        a_id = await start(client, a, lane=lane)
+    assert charged(world.home) == 0
+    await world.admin("DELETE", "/faults")
+    await world.advance(86_400)
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        with suppress(AssertionError):  # the first may have been sent before it
+            await settled(client, await start(client, b, lane=lane))
+        await settled(client, a_id)
+    assert 0.5 * limit < charged(world.home) <= limit
+
+
+async def test_a_clock_that_goes_back_leaves_the_limit_of_the_day_where_it_was(world: World) -> None:
+    await world.set(drawn=FULL, latency_s=0.3)
+    a, b = (world.write(f"{name}.jsonl", rows_of(60, labels={"of": name})) for name in "ab")
+    limit = 0.3
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        a_id = await start(client, a, lane="live", concurrency=2)
+        while not (await call(client, "check_status", job_id=a_id, wait_s=0.1))["done"]:
+            pass
+    world.time -= 3 * 86_400
+    await world.set(latency_s=0)
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        b_id = await start(client, b, lane="live", concurrency=2)
+        for job_id in (b_id, a_id):
+            await settled(client, job_id)
+    assert 0.5 * limit < charged(world.home) <= limit
+
+
+@pytest.mark.parametrize("limit", [10.0, None], ids=["limit-of-the-day", "all-rows-fit"])
+async def test_a_job_that_stops_keeps_no_more_of_the_day_than_it_has_spent(world: World, limit: float | None) -> None:
+    await world.set(drawn={"output_tokens": 300, "output_sigma": 0}, latency_s=0.1)
+    await world.arm("http_error", call="generate", code=403, after=20, times=None)
+    rows = [row(f"k{n}", f"Say {n}.") for n in range(60)]
+    async with world.client(max_cost_usd_per_day=limit) as client:
+        job_id = await start(client, world.write("a.jsonl", rows), lane="live", max_cost_usd=50, confirm=True)
+        await stopped(client, job_id)
+        assert account(world, job_id).reserved == pytest.approx(charged(world.home), rel=0.05)
+        await world.admin("DELETE", "/faults")
+        await call(client, "resume_job", job_id=job_id)
+        assert (await finish(client, job_id))["done"] == 60
+
+
+async def test_a_batch_that_is_refused_to_the_key_keeps_nothing_of_the_day(world: World) -> None:
+    await world.set(drawn=FULL)
+    await world.arm("http_error", call="create", code=403, message="API key was reported as leaked", times=None)
+    source = world.write("a.jsonl", rows_of(60))
+    async with world.client(max_cost_usd_per_day=10) as client:
+        await refusal(client, "create_batch", source=source, model=MODEL)
+        [job_id] = [line["job_id"] for line in (await call(client, "list_jobs"))["jobs"]]
+        assert spent_today(world) == 0
+        await world.admin("DELETE", "/faults")
+        await call(client, "resume_job", job_id=job_id)
+        assert (await over(world, client, job_id))["done"] == 60
+    assert account(world, job_id).actual == pytest.approx(charged(world.home))
+
+
+def test_a_kill_counts_no_more_than_was_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    world = World(tmp_path / "work", tmp_path / "home")
+    source = world.write("a.jsonl", [row(f"r0k{n:03}", f"Say r0k{n:03}.") for n in range(150)])
+    day = {"GENAI_BATCH_MAX_COST_USD_PER_DAY": "10"}
+    with answering(30, counts=True) as url:
+        with cli(world, url, "run", source, "--model", MODEL, "--lane", "live", "--confirm", **day) as process:
+            until_s = time.monotonic() + 50
+            while sum(heard(url).values()) < 4 and time.monotonic() < until_s:
+                time.sleep(0.01)
+            process.kill()
+        with closing(Ledger(world.home)) as ledger:
+            [job_id] = [line["id"] for line in ledger.rows("SELECT id FROM job")]
+        reserved = account(world, job_id).reserved
+        with cli(world, url, "cancel", job_id, **day) as process:
+            process.communicate(timeout=60)
+    assert 0 < (account(world, job_id).actual or 0) <= reserved <= 10
+
+
+async def test_a_run_that_cannot_begin_counts_no_call(world: World) -> None:
+    await world.set(drawn=FULL)
+    await world.arm("http_error", call="generate", code=403, times=None)
+    async with world.client() as client:
+        source = world.write("a.jsonl", rows_of(60))
+        limit = await bound_of(client, source, "live")
+        job_id = await start(client, source, lane="live", concurrency=4, max_cost_usd=limit)
+        await stopped(client, job_id)
+        await world.admin("DELETE", "/faults")
+        results = world.home / "jobs" / job_id / "results.jsonl"
+        results.unlink(missing_ok=True)
+        results.symlink_to("nowhere/results.jsonl")
+        await call(client, "resume_job", job_id=job_id)
+        with anyio.fail_after(20):
+            while "held up" not in (await call(client, "check_status", job_id=job_id, wait_s=0.1)).get("notice", ""):
+                pass
+        money = account(world, job_id)
+        assert (money.in_flight, money.lost, money.reserved, charged(world.home)) == (0, 0, 0, 0)
+        results.unlink()
+        await call(client, "resume_job", job_id=job_id)
+        assert (await over(world, client, job_id))["done"] == 60
