@@ -16,7 +16,7 @@ from genai_batch.resources.jobs import Job, Shard, State, StopReason
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.prices import default_tier
 from genai_batch.tools.lanes.collection import close
-from genai_batch.tools.lanes.failures import failures_words
+from genai_batch.tools.lanes.failures import failures_of, failures_words
 from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
@@ -89,6 +89,11 @@ class Run:
         """
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
         allowance = self._allowance(job)
+        if job.stop_on_failures is not None:  # those of earlier runs count as well
+            self._tally.failures = await to_thread.run_sync(failures_of, self._ledger.home, job)
+            if self._tally.is_failing:
+                await self._rest_at_limit(job, shard, allowance, "failures")
+                return False
         await allowance.begin(found, shard, job.concurrency or FIRST)
         unstored, done = list[bytes](), found.done
         try:
