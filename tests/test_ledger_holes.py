@@ -1,5 +1,6 @@
 """What the ledger counts where answers are lost, days change, settings differ, runs break off or tell no tokens."""
 
+import json
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from mcp import Client
 
 from genai_batch.resources.ledger import Ledger
+from genai_batch.server.emulator import live
 from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import charged
 from tests.test_limit_approvals import settled
@@ -217,3 +219,42 @@ async def test_a_run_that_cannot_begin_counts_no_call(world: World) -> None:
         results.unlink()
         await call(client, "resume_job", job_id=job_id)
         assert (await over(world, client, job_id))["done"] == 60
+
+
+async def test_an_answer_that_does_not_tell_its_tokens_keeps_no_more_than_it_can_have_cost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An emulator that leaves the tokens of one answer out stands for a Gemini that does."""
+    reply, untold = live.reply, [True]
+
+    def without_tokens(response: dict[str, Any], headers: Any = None) -> Any:
+        left_out = {"usageMetadata"} if untold and "usageMetadata" in response and untold.pop() else set[str]()
+        return reply({name: value for name, value in response.items() if name not in left_out}, headers=headers)
+
+    monkeypatch.setattr(live, "reply", without_tokens)
+    await world.set(drawn={"output_tokens": 100, "output_sigma": 0})
+    async with world.client(max_cost_usd_per_day=10) as client:
+        source = world.write("a.jsonl", rows_of(60))
+        high = await bound_of(client, source, "live")
+        status = await finish(client, await start(client, source, lane="live"))
+    assert "at most" in status["notice"]
+    assert charged(world.home) <= spent_today(world) < charged(world.home) + 2 * high / 60
+
+
+async def test_failures_of_earlier_runs_count(world: World) -> None:
+    await world.set(latency_s=0.15)
+    await world.arm("row", match={"prompt": "Say"}, outcome="blocked", times=None)
+    items = [{"id": f"k{n}", "prompt": f"Say {n}."} for n in range(100)]
+    manifest = {"model": MODEL, "lane": "live", "stop_on_failures": 50, "max_output_tokens": 100, "items": items}
+    source, job_id, done = world.write("a.json", json.dumps(manifest)), "", 0
+    status: dict[str, Any] = {}
+    for _ in range(3):
+        async with world.client() as client:
+            job_id = job_id or (await call(client, "create_batch", source=source, concurrency=2))["job_id"]
+            status = await call(client, "check_status", job_id=job_id)
+            with anyio.fail_after(20):
+                while status["done"] < done + 10 and "Stopped" not in status["notice"]:
+                    status = await call(client, "check_status", job_id=job_id, wait_s=0.1)
+            done = status["done"]
+    assert "rows failed" in status["notice"]
+    assert done < 30

@@ -178,14 +178,17 @@ def left(db: sqlite3.Connection, job_id: str, attempt: int) -> float | None:
     return max(0.0, row.allowed - row.spent)
 
 
-def settle(db: sqlite3.Connection, job: Job) -> None:
-    """Record what the latest attempt of a job that is over did cost; where that is not known it stays set aside.
+def settle(db: sqlite3.Connection, job: Job, paid_at_most: float | None = None) -> None:
+    """Record what the latest attempt of a job that is over did cost; where that is not known, `paid_at_most` USD.
 
-    Calls whose answers never came count as well, since they may have been billed.
+    Calls whose answers never came count as well, since they may have been billed. Where nothing is known of the cost
+    what was set aside stays so.
     """
     this = (job.id, job.attempt)
     if job.cost is not None:
         db.execute(_ACTUAL.format(_EARLIER), (job.cost, *this, *this))
+    elif paid_at_most is not None:
+        db.execute(f"UPDATE spend SET actual = ? + lost {_THIS}", (paid_at_most, *this))
     elif db.execute(_MAYBE_SENT, this).fetchone() is None:
         db.execute("UPDATE spend SET actual = 0 WHERE job_id = ? AND attempt = ?", this)
 
