@@ -258,3 +258,35 @@ async def test_failures_of_earlier_runs_count(world: World) -> None:
             done = status["done"]
     assert "rows failed" in status["notice"]
     assert done < 30
+
+
+@pytest.mark.parametrize("is_stage", [True, False], ids=["stages", "after-a-restart"])
+async def test_it_says_that_most_of_a_limit_is_spent(world: World, is_stage: bool) -> None:
+    await world.set(drawn=FULL, latency_s=0.4)
+    source = world.write("a.jsonl", rows_of(60))
+    async with world.client() as client:
+        limit = await bound_of(client, source, "live")
+    if is_stage:
+        world.write("a.csv", "n\n" + "".join(f"{n}\n" for n in range(60)))
+        one = {
+            "name": "one",
+            "lane": "live",
+            "concurrency": 4,
+            "data": "a.csv",
+            "key": "k{{ n }}",
+            "prompt": "Say {{ n }}.",
+            "max_output_tokens": 1_000,
+        }
+        two = {"name": "two", "from": "one", "prompt": "{{ key }}", "max_output_tokens": 10}
+        stages = {"model": MODEL, "max_cost_usd": 1.05 * limit, "stages": [one, two]}
+        source = world.write("a.json", json.dumps(stages))
+    notices = set[str]()
+    async with world.client() as client:
+        ask = {} if is_stage else {"model": MODEL, "lane": "live", "max_cost_usd": limit, "concurrency": 4}
+        job_id = (await call(client, "create_batch", source=source, **ask))["job_id"]
+        while (await call(client, "check_status", job_id=job_id, wait_s=0.1))["done"] < 30:
+            pass
+    async with world.client() as client:
+        while (status := await call(client, "check_status", job_id=job_id, wait_s=0.1))["state"] not in OVER:
+            notices.add(status.get("notice", ""))
+    assert any("Three quarters of the limit" in notice for notice in notices), notices

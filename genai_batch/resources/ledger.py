@@ -311,10 +311,10 @@ class Ledger(Database):
             ]
         return sum((account.spent if account else 0) + before for account, before in paid)
 
-    def shares_budget(self, job: Job, at: float) -> bool:
-        """Whether an attempt of a job that was begun at `at` is paid out of the budget of a pipeline."""
+    def shared_budget(self, job: Job, at: float) -> tuple[float, float] | None:
+        """Read the budget that pays for the latest attempt of a job and for others, and what those cost, in USD."""
         with self._guard():
-            return spend.is_shared(self._db, job.id, at)
+            return spend.of_pipeline(self._db, job.id, job.attempt, at)
 
     def past(self, model: str, backend: str, shape: str) -> list[Past]:
         """Find what the latest jobs of a model and shape were thought to cost and did cost."""

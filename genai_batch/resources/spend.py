@@ -117,9 +117,8 @@ def limit_passed(
         return None
     if row.allowed is not None and needed > row.allowed:
         return "job_limit"
-    if row.allowed is None and (pipeline := _pipeline(db, job_id, row.at)):
-        pipeline_id, budget, created_at = pipeline
-        others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+    if row.allowed is None and (shared := of_pipeline(db, job_id, attempt, row.at)):
+        budget, others = shared
         if others + needed > budget:
             return "pipeline_limit"
     if per_day is not None:
@@ -198,9 +197,16 @@ def of_day(db: sqlite3.Connection, now: float) -> float:
     return float(db.execute(_OF_A_DAY, (now // DAY_S * DAY_S,)).fetchone()[0])
 
 
-def is_shared(db: sqlite3.Connection, job_id: str, at: float) -> bool:
-    """Whether an attempt of a job, begun at `at`, is paid out of the budget of a pipeline."""
-    return _pipeline(db, job_id, at) is not None
+def of_pipeline(db: sqlite3.Connection, job_id: str, attempt: int, at: float) -> tuple[float, float] | None:
+    """Read the budget of the pipeline that pays for an attempt begun at `at`, and what its other attempts cost, in USD.
+
+    None for an attempt that is not paid out of a budget.
+    """
+    if (pipeline := _pipeline(db, job_id, at)) is None:
+        return None
+    pipeline_id, budget, created_at = pipeline
+    others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+    return budget, float(others)
 
 
 def _pipeline(db: sqlite3.Connection, job_id: str, at: float) -> tuple[str, float, float] | None:

@@ -196,11 +196,16 @@ class Allowance:
 
     def warning(self, cost: float | None) -> str | None:
         """Say that most of the limit is spent, where `cost` USD of this run show it; None before."""
-        allowed = self._account.allowed if self._account else None
+        if self._costs is None or self._account is None:
+            return None
         spent = self._settled if self.is_guarded else self._settled + (cost or 0)
+        allowed, of_stages = self._account.allowed, ""
+        if allowed is None and (shared := self._ledger.shared_budget(self._job, self._account.at)):
+            (allowed, others), of_stages = shared, " of all stages"
+            spent += others
         if allowed is None or spent < _WARN_AT * allowed:
             return None
-        return f"Three quarters of the limit of {dollars(allowed)} are spent."
+        return f"Three quarters of the limit of {dollars(allowed)}{of_stages} are spent."
 
     async def words(self, shard: Shard, answered: bytearray | None, rows: int) -> str:
         """Say which limit has stopped the run, what was paid, what is left, and how it goes on."""
@@ -235,8 +240,9 @@ class Allowance:
         return rest if bound is None else min(rest, bound)
 
     def _is_limited(self, account: Account) -> bool:
-        is_shared = account.allowed is None and self._ledger.shares_budget(self._job, account.at)
-        return account.allowed is not None or self._per_day is not None or is_shared
+        if account.allowed is not None or self._per_day is not None:
+            return True
+        return self._ledger.shared_budget(self._job, account.at) is not None
 
     @property
     def _allowed(self) -> float:
