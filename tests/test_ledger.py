@@ -123,6 +123,7 @@ def test_the_steps_of_the_schema_are_taken_once_and_recorded_by_name(tmp_path: P
         "022_dedupe",
         "023_written_content",
         "024_pilots",
+        "025_ran",
     ]
     db.close()
 

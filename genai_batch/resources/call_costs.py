@@ -4,7 +4,7 @@ Tokens come from the answer; their price is the highest that may be billed. What
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
@@ -107,9 +107,15 @@ class CallCosts:
         """
         if not results.exists() or results.stat().st_size <= start:
             return 0
+        return self.paid_for(_answers(results, start), requests)
+
+    def paid_for(self, rows: Iterable[dict[str, Any]], requests: Path) -> float:
+        """What rows of results have cost at most, each priced as in `paid_until_now`."""
         shapes, total, untold = _ShapeByKey(self, requests), 0.0, Counter[str | None]()
-        for row in _answers(results, start):
+        for row in rows:
             key, response = outcomes.key_of(row), as_object(row.get("response"))
+            if not response:
+                continue
             usd = self.paid(response, shapes.of(key), outcomes.tiers(row)[1])
             if usd is None:
                 untold[key] += 1
@@ -166,10 +172,9 @@ def _bodies(requests: Path) -> Iterator[bytes]:
 
 
 def _answers(results: Path, start: int) -> Iterator[dict[str, Any]]:
-    """The rows of a file of results that hold an answer."""
+    """The rows of a file of results."""
     with results.open("rb", buffering=_BUFFER) as file:
         file.seek(start)
         for line in file:
-            row = read_row(line) if line.endswith(b"\n") else None
-            if row and as_object(row.get("response")):
+            if line.endswith(b"\n") and (row := read_row(line)):
                 yield row

@@ -104,6 +104,11 @@ class Job(BaseModel):
         return self.rows or self.requests
 
     @property
+    def begin_now(self) -> int:
+        """The byte of results.jsonl at which the rows of the latest attempt begin."""
+        return self.begins[self.attempt - 1] if 0 < self.attempt <= len(self.begins) else 0
+
+    @property
     def stretches(self) -> list[tuple[int, Lane]]:
         """From which byte of results.jsonl on rows are of which lane."""
         found: list[tuple[int, Lane]] = [(0, self.lane)]
@@ -134,7 +139,8 @@ class Shard(BaseModel):
     Its requests are `length` bytes of requests.jsonl from `start`, or all of them when `length` is 0. `batch` is its
     provider name, once accepted; `tries` counts the calls that failed in a row, `trouble` says why the last one did,
     and it is left alone until `next_try_at`; `stopped_at` says since when nothing of it is sent until somebody resumes
-    the job, `stopped_by` for which limit; `collected_at` says that nothing more is to be had from it.
+    the job, `stopped_by` for which limit; `ran_at` says when it was first seen to run, or may have; `collected_at` says
+    that nothing more is to be had from it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,6 +167,7 @@ class Shard(BaseModel):
     polled_at: float | None = None
     changed_at: float | None = None
     finished_at: float | None = None
+    ran_at: float | None = None
     collected_at: float | None = None
     tries: int = 0
     next_try_at: float | None = None

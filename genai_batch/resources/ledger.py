@@ -184,11 +184,14 @@ class Ledger(Database):
         rows = self.rows(f"SELECT id, state, {done} AS done FROM job WHERE {latest}", most)
         return {row["id"]: (row["state"], row["done"]) for row in rows}
 
-    def advance(self, job_id: str, now: float, attempt: int | None = None, **changes: Any) -> Job:
+    def advance(
+        self, job_id: str, now: float, attempt: int | None = None, *, paid_at_most: float | None = None, **changes: Any
+    ) -> Job:
         """Change a job that is not over; a new state becomes an event, an end its time.
 
         A job that is over stays as it is, and so does one at another than the given attempt: who was held up while
-        others went on has nothing to say about it.
+        others went on has nothing to say about it. `paid_at_most` are USD that the answers of the attempt can have
+        cost, where the cost of the job is not known.
         """
         with self.writing():
             job = self.job(job_id)
@@ -201,7 +204,7 @@ class Ledger(Database):
             if changed.state != job.state:
                 self._event(job_id, now, changed.state, changed.notice)
             if changed.is_over:
-                spend.settle(self._db, changed)
+                spend.settle(self._db, changed, paid_at_most)
         return changed
 
     def reopen(self, job: Job, attempt: Attempt, now: float) -> Job:
@@ -315,10 +318,10 @@ class Ledger(Database):
             ]
         return sum((account.spent if account else 0) + before for account, before in paid)
 
-    def shares_budget(self, job: Job, at: float) -> bool:
-        """Whether an attempt of a job that was begun at `at` is paid out of the budget of a pipeline."""
+    def shared_budget(self, job: Job, at: float) -> tuple[float, float] | None:
+        """Read the budget that pays for the latest attempt of a job and for others, and what those cost, in USD."""
         with self._guard():
-            return spend.is_shared(self._db, job.id, at)
+            return spend.of_pipeline(self._db, job.id, job.attempt, at)
 
     def past(self, model: str, backend: str, shape: str) -> list[Past]:
         """Find what the latest jobs of a model and shape were thought to cost and did cost."""

@@ -258,3 +258,7 @@ CREATE INDEX written_by_content ON written_content (size, digest);
 -- The digest of the source whose rows a pilot runs: what its pilots cost counts against the limit of a source.
 ALTER TABLE job ADD COLUMN pilot_of TEXT;
 CREATE INDEX job_pilot_of ON job (pilot_of) WHERE pilot_of IS NOT NULL;
+
+-- step: 025_ran
+-- When a batch was first seen to run, or may have run unseen: what it has lost was paid then. NULL while it waits.
+ALTER TABLE shard ADD COLUMN ran_at REAL;

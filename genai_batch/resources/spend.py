@@ -1,7 +1,8 @@
 """What jobs may cost and did cost: money is set aside before an attempt is sent and given back when it is over.
 
 These run inside a transaction of the ledger, so two processes cannot both take the last of a day's limit. A day is one
-of UTC, and an attempt counts on the day it was started, what it sets aside later on the day it does so.
+of UTC, and an attempt counts on the day on which it is sent. What the ledger dates later than today was spent before
+somebody set the clock back: it counts today as well.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from genai_batch.resources.errors import OverBudget
 from genai_batch.resources.jobs import Job, StopReason
 
 DAY_S = 86_400
-_OF_A_DAY = "SELECT coalesce(sum(max(coalesce(actual, reserved) - carried, 0)), 0) FROM spend WHERE at >= ? AND at < ?"
+_OF_A_DAY = "SELECT coalesce(sum(max(coalesce(actual, reserved) - carried, 0)), 0) FROM spend WHERE at >= ?"
 _ACTUAL = "UPDATE spend SET actual = max(0, ? - {}) + lost WHERE job_id = ? AND attempt = ?"
 _EARLIER = "(SELECT coalesce(sum(actual - lost), 0) FROM spend WHERE job_id = ? AND attempt < ?)"
 _MAYBE_SENT = "SELECT 1 FROM shard WHERE job_id = ? AND attempt = ? AND (batch IS NOT NULL OR sent_at IS NOT NULL)"
@@ -80,8 +81,8 @@ def reserve(db: sqlite3.Connection, job_id: str, attempt: int, now: float, budge
         raise OverBudget(
             f"This may cost {dollars(budget.most)}, and {dollars(spent)} of today's {dollars(budget.per_day)} "
             "(GENAI_BATCH_MAX_COST_USD_PER_DAY) are spent or set aside for jobs under way. Nothing was sent. What a "
-            "job does not use is given back when it ends; max_output_tokens or a pilot narrows the estimate. Only the "
-            "setting lifts this limit, confirm does not."
+            "job does not use is given back when it ends or stops; max_output_tokens or a pilot narrows the estimate. "
+            "Only the setting lifts this limit, confirm does not."
         )
     db.execute(
         "INSERT INTO spend (job_id, attempt, at, reserved, bound, allowed) VALUES (?, ?, ?, ?, ?, ?)",
@@ -116,13 +117,14 @@ def limit_passed(
         return None
     if row.allowed is not None and needed > row.allowed:
         return "job_limit"
-    if row.allowed is None and (pipeline := _pipeline(db, job_id, row.at)):
-        pipeline_id, budget, created_at = pipeline
-        others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+    if row.allowed is None and (shared := of_pipeline(db, job_id, attempt, row.at)):
+        budget, others = shared
         if others + needed > budget:
             return "pipeline_limit"
-    if per_day is not None and of_day(db, now) - row.reserved + needed > per_day:
-        return "day_limit"
+    if per_day is not None:
+        others = of_day(db, now) - max(row.reserved - row.carried, 0)
+        if others + max(needed - row.carried, 0) > per_day:
+            return "day_limit"
     db.execute(f"UPDATE spend SET reserved = max(reserved, ?) {_THIS}", (needed, job_id, attempt))
     return None
 
@@ -138,6 +140,11 @@ def note(db: sqlite3.Connection, job_id: str, attempt: int, *, lost: float, in_f
     """Record what calls without an answer may have cost, and how many rows may be on their way; None: as before."""
     sql = f"UPDATE spend SET lost = ?, in_flight = coalesce(?, in_flight) {_THIS}"
     db.execute(sql, (lost, in_flight, job_id, attempt))
+
+
+def give_back(db: sqlite3.Connection, job_id: str, attempt: int, spent: float) -> None:
+    """Leave no more set aside for an attempt, of which nothing is under way, than the USD that it may have cost."""
+    db.execute(f"UPDATE spend SET reserved = min(reserved, ?) {_THIS}", (spent, job_id, attempt))
 
 
 def bound_again(db: sqlite3.Connection, job_id: str, attempt: int, bound: float) -> None:
@@ -175,27 +182,36 @@ def left(db: sqlite3.Connection, job_id: str, attempt: int) -> float | None:
     return max(0.0, row.allowed - row.spent)
 
 
-def settle(db: sqlite3.Connection, job: Job) -> None:
-    """Record what the latest attempt of a job that is over did cost; where that is not known it stays set aside.
+def settle(db: sqlite3.Connection, job: Job, paid_at_most: float | None = None) -> None:
+    """Record what the latest attempt of a job that is over did cost; where that is not known, `paid_at_most` USD.
 
-    Calls whose answers never came count as well, since they may have been billed.
+    Calls whose answers never came count as well, since they may have been billed. Where nothing is known of the cost
+    what was set aside stays so.
     """
     this = (job.id, job.attempt)
     if job.cost is not None:
         db.execute(_ACTUAL.format(_EARLIER), (job.cost, *this, *this))
+    elif paid_at_most is not None:
+        db.execute(f"UPDATE spend SET actual = ? + lost {_THIS}", (paid_at_most, *this))
     elif db.execute(_MAYBE_SENT, this).fetchone() is None:
         db.execute("UPDATE spend SET actual = 0 WHERE job_id = ? AND attempt = ?", this)
 
 
 def of_day(db: sqlite3.Connection, now: float) -> float:
     """USD spent or set aside on the day of `now`."""
-    start = now // DAY_S * DAY_S
-    return float(db.execute(_OF_A_DAY, (start, start + DAY_S)).fetchone()[0])
+    return float(db.execute(_OF_A_DAY, (now // DAY_S * DAY_S,)).fetchone()[0])
 
 
-def is_shared(db: sqlite3.Connection, job_id: str, at: float) -> bool:
-    """Whether an attempt of a job, begun at `at`, is paid out of the budget of a pipeline."""
-    return _pipeline(db, job_id, at) is not None
+def of_pipeline(db: sqlite3.Connection, job_id: str, attempt: int, at: float) -> tuple[float, float] | None:
+    """Read the budget of the pipeline that pays for an attempt begun at `at`, and what its other attempts cost, in USD.
+
+    None for an attempt that is not paid out of a budget.
+    """
+    if (pipeline := _pipeline(db, job_id, at)) is None:
+        return None
+    pipeline_id, budget, created_at = pipeline
+    others = db.execute(_OF_A_PIPELINE, (created_at, job_id, attempt, pipeline_id)).fetchone()[0]
+    return budget, float(others)
 
 
 def _pipeline(db: sqlite3.Connection, job_id: str, at: float) -> tuple[str, float, float] | None:

@@ -6,15 +6,16 @@ A step can be repeated after a crash at any point. Only the lease holder sends o
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from genai_batch.resources import jobs
-from genai_batch.resources.errors import BatchError, ProviderError, UnknownJob
+from genai_batch.resources.errors import BatchError, ProviderError, UnknownJob, UnknownModel
 from genai_batch.resources.jobs import Backend, Job, Shard, Snapshot
 from genai_batch.resources.ledger import Ledger
-from genai_batch.tools.lanes import following, sending
+from genai_batch.tools.lanes import following, sending, shard_limits
 from genai_batch.tools.lanes.collection import close
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import LONGEST_PAUSE_S, Means, Pace
@@ -201,11 +202,18 @@ class BatchLane:
             self.means.put_off(shard, error)
             if error.reason == "key":
                 self.means.stop(shard, error)
+                await self._give_back(shard)
             raise error from failure
         if shard.tries:
             current = self.ledger.shard(shard.job_id, shard.number)
             if current.tries == shard.tries and current.stopped_by is None:
                 self.ledger.mark(shard, tries=0, next_try_at=None, trouble=None, denied_at=None, stopped_at=None)
+
+    async def _give_back(self, shard: Shard) -> None:
+        """Set nothing more aside for a batch that is not sent until somebody resumes its job."""
+        if self._is_unsent(shard):
+            with suppress(UnknownModel, OSError):  # what cannot be counted stays set aside
+                await shard_limits.give_back(self.means, self.ledger.job(shard.job_id), shard)
 
     def _tell(self, snapshot: Snapshot) -> Job:
         """Make a job's state and notice out of those of its shards; where they are that already, nothing is written."""

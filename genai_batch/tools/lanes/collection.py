@@ -13,8 +13,8 @@ import anyio
 from anyio import to_thread
 from filelock import FileLock, Timeout
 
-from genai_batch.resources import jobs, truth
-from genai_batch.resources.answers import short
+from genai_batch.resources import jobs, spend, truth
+from genai_batch.resources.answers import dollars, short
 from genai_batch.resources.errors import LedgerError, ProviderError
 from genai_batch.resources.jobs import BROKEN, Job, Shard
 from genai_batch.resources.ledger import Ledger
@@ -22,6 +22,7 @@ from genai_batch.resources.results import Results, read_results
 from genai_batch.tools.lanes.downloading import NotWhole
 from genai_batch.tools.lanes.gemini import Gemini
 from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.unanswered import lost_by, paid_at_most
 from genai_batch.tools.lanes.wire import Batch
 
 _TAKEN = "{} is being written by another process; if one was stopped in the middle of it, continue or end it."
@@ -130,13 +131,34 @@ async def close(ledger: Ledger, job: Job, now: float, **changes: Any) -> Job:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
     counts, cost, said = await to_thread.run_sync(partial(_sum_up, ledger.home, job))
+    if job.bytes and job.lane_now == "batch" and (job.attempt or counts.get("missing")):
+        await _count_lost(ledger, job, now)
+    at_most = None
+    if job.bytes and cost is None:
+        at_most = await to_thread.run_sync(paid_at_most, ledger.home, job, now)
+        if at_most is not None:
+            said = " ".join(
+                filter(None, (said, f"Not every answer tells its tokens; they cost {dollars(at_most)} at most."))
+            )
     notice = short(" ".join(filter(None, (changes.pop("notice", None), said))), 600) or None
     if job.bytes == 0:  # adopted: what came back is all that is known of what was asked
         changes["requests"] = max(job.requests, sum(counts.values()))
         counts |= {"missing": changes["requests"] - sum(counts.values())}
     if job.attempt and changes["state"] in BROKEN and counts.get("missing", 0) < job.requests:
         changes["state"] = "JOB_STATE_PARTIALLY_SUCCEEDED"  # a broken retry does not undo what is here
-    return ledger.advance(job.id, now, job.attempt, counts=counts, cost=cost, notice=notice, **changes)
+    return ledger.advance(
+        job.id, now, job.attempt, counts=counts, cost=cost, notice=notice, paid_at_most=at_most, **changes
+    )
+
+
+async def _count_lost(ledger: Ledger, job: Job, now: float) -> None:
+    """Record what rows without an answer can have cost, or all that was set aside where that cannot be counted."""
+    if (account := ledger.account(job.id, job.attempt)) is None:
+        return
+    shards = jobs.latest(job, ledger.shards(job.id))
+    usd = await to_thread.run_sync(lost_by, ledger.home, job, shards, now)
+    with ledger.writing() as db:
+        spend.note(db, job.id, job.attempt, lost=account.reserved if usd is None else usd, in_flight=None)
 
 
 def _write_rows(part: Path, rows: list[Any]) -> None:

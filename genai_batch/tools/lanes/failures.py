@@ -1,5 +1,6 @@
 """When so many rows of a job have failed that it is stopped, where that was asked for."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -42,15 +43,15 @@ def failures_words(job: Job, counts: Failures) -> str:
 
 
 def failures_of(home: Path, job: Job) -> Failures:
-    """Count the rows of the latest attempt that are here."""
-    start = job.begins[job.attempt - 1] if 0 < job.attempt <= len(job.begins) else 0
-    counts = Failures()
-    for row in _rows(jobs.folder(home, job.id) / "results.jsonl", start, job.results_bytes):
+    """Count the rows of the latest attempt that are here; those of a live one are not yet counted by the ledger."""
+    results, counts = jobs.folder(home, job.id) / "results.jsonl", Failures()
+    end = math.inf if job.lane_now != "batch" else job.results_bytes
+    for row in _rows(results, job.begin_now, end):
         counts = counts.add(row)
     return counts
 
 
-def _rows(results: Path, start: int, end: int) -> Iterator[dict[str, object]]:
+def _rows(results: Path, start: int, end: float) -> Iterator[dict[str, object]]:
     if not results.exists():
         return
     with results.open("rb") as file:

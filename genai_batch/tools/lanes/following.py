@@ -1,6 +1,7 @@
 """Following a batch: ask how it is, obey a wish to stop it, and bring its rows home once it is over."""
 
 import logging
+from contextlib import suppress
 
 from genai_batch.resources.errors import ProviderError
 from genai_batch.resources.jobs import BROKEN, FINISHED, Shard
@@ -10,6 +11,7 @@ from genai_batch.tools.lanes.states import state_of
 from genai_batch.tools.lanes.wire import Batch
 
 log = logging.getLogger("genai_batch")
+_WAITING = frozenset({"JOB_STATE_QUEUED", "JOB_STATE_PENDING"})
 _OUTPUT_S = 600
 """Seconds a succeeded batch may take to show its output."""
 
@@ -22,7 +24,7 @@ async def ask(means: Means, shard: Shard, *, stop: bool) -> None:
         LedgerError: the disk did not take the rows.
     """
     if stop and shard.finished_at is None:
-        await _stop(means, shard)
+        shard = await _stop(means, shard)
     batch = await means.gemini.get(shard.batch or "")
     shard = _told(means, shard, batch)
     late = means.now() - (shard.finished_at or 0) >= _OUTPUT_S
@@ -44,15 +46,35 @@ def _told(means: Means, shard: Shard, batch: Batch) -> Shard:
         output=batch.output or ("inline" if batch.has_output else None),
         changed_at=now if moved else shard.changed_at,
         finished_at=shard.finished_at or (now if _over(batch) else None),
+        ran_at=shard.ran_at or (now if _may_have_run(shard, batch, now) else None),
     )  # fmt: skip
 
 
-async def _stop(means: Means, shard: Shard) -> None:
-    """Ask for a batch to be stopped; a refusal, of one that is over perhaps, is no reason not to follow it."""
+def _may_have_run(shard: Shard, batch: Batch, now: float) -> bool:
+    """Whether rows of a batch may have been billed.
+
+    One that has ended does not tell how many rows were done, so that it must have been seen to wait just before.
+    """
+    if batch.done or shard.done:
+        return True
+    if not _over(batch):
+        return state_of(batch.state) not in _WAITING
+    waited = state_of(shard.state or "") in _WAITING and now - (shard.polled_at or 0) <= LONGEST_PAUSE_S
+    return state_of(batch.state) in FINISHED or not waited
+
+
+async def _stop(means: Means, shard: Shard) -> Shard:
+    """Ask for a batch to be stopped; a refusal, of one that is over perhaps, is no reason not to follow it.
+
+    How it stood just before tells whether it may have cost anything.
+    """
+    with suppress(ProviderError):
+        shard = _told(means, shard, await means.gemini.get(shard.batch or ""))
     try:
         await means.gemini.cancel(shard.batch or "")
     except ProviderError as error:
         log.warning("%s could not be cancelled: %s", shard.batch, error)
+    return shard
 
 
 async def _bring_home(means: Means, shard: Shard, batch: Batch) -> None:

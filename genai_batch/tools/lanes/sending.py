@@ -75,10 +75,10 @@ async def _reconcile(means: Means, job: Job, shard: Shard) -> None:
         await accept(means, shard, found)
     elif means.now() - (shard.sent_at or 0) < _RESEND_S or shard.tries < _LOOKS:
         means.put_off(shard)
-    elif job.cancelled_at is None:
-        await _create(means, job, shard)
-    else:
+    elif job.cancelled_at is not None:
         _never_sent(means, shard)
+    elif not await _is_stopped(means, job, shard):
+        await _create(means, job, shard)
 
 
 async def _create(means: Means, job: Job, shard: Shard) -> None:

@@ -22,10 +22,13 @@ from genai_batch.resources.tokens.media import unseen
 from genai_batch.tools.lanes.derived import lines
 from genai_batch.tools.lanes.failures import failures_of, failures_words
 from genai_batch.tools.lanes.means import Means
+from genai_batch.tools.lanes.unanswered import lost_by
 
 
 async def stops(means: Means, job: Job, shard: Shard) -> bool:
     """Whether a limit keeps a batch from being sent; it is then left alone, and its job says why.
+
+    The ledger is asked before each, since the day, or the limit of the day, may be another than when it was recorded.
 
     Raises:
         UnknownModel: no price is known for the model any more.
@@ -37,26 +40,45 @@ async def stops(means: Means, job: Job, shard: Shard) -> bool:
         counts = await to_thread.run_sync(failures_of, means.ledger.home, job)
         if counts.reached(job.stop_on_failures):
             _stop(means, shard, "failures", failures_words(job, counts))
+            await give_back(means, job, shard)
             return True
-    account = means.ledger.account(job.id, job.attempt)
-    if account is None or account.bound is None:
-        return False
-    fits = account.allowed is None or account.bound <= account.allowed  # a limit that was stated since may be lower
-    if not home and fits:
+    if (account := means.ledger.account(job.id, job.attempt)) is None:
         return False
     costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
     share = sum(other.requests for other in home) / sum(other.requests for other in shards)
-    if fits and costs.paid <= account.bound * share and account.bound <= account.reserved:
-        return False
+    if costs.paid <= (account.bound or 0) * share:
+        everything = max(account.reserved, account.bound or 0)
+        if _refusal(means, job, everything, costs.paid, in_flight=everything - costs.paid) is None:
+            return False
     await to_thread.run_sync(costs.count_rest)
-    if (reason := _reason(means, job, account, costs)) is None:
-        return False
-    _stop(means, shard, reason, _words(means, job, account, costs, reason))
-    return True
+    reason = _raised(means, job, costs)
+    _give_back(means, job, costs.paid + (costs.under_way if reason else costs.next))
+    if reason:
+        _stop(means, shard, reason, _words(means, job, account, costs, reason))
+    return reason is not None
+
+
+async def give_back(means: Means, job: Job, shard: Shard) -> None:
+    """Set no more aside for a job that rests before a batch than what is home and under way can cost.
+
+    Raises:
+        UnknownModel: no price is known for the model any more.
+        OSError: the requests or the results cannot be read.
+    """
+    if means.ledger.account(job.id, job.attempt) is not None:
+        shards = jobs.latest(job, means.ledger.shards(job.id))
+        costs = await to_thread.run_sync(_Costs, means.ledger, job, shards, shard, means.now())
+        await to_thread.run_sync(costs.count_rest)
+        _give_back(means, job, costs.paid + costs.under_way)
+
+
+def _give_back(means: Means, job: Job, needed: float) -> None:
+    with means.ledger.writing() as db:
+        spend.give_back(db, job.id, job.attempt, needed)
 
 
 class _Costs:
-    """What the batches of an attempt cost that are home, and can cost that are not, in USD."""
+    """What the batches of an attempt cost that are home, lost answers at most, and can cost that are not, in USD."""
 
     def __init__(self, ledger: Ledger, job: Job, shards: list[Shard], following: Shard, now: float) -> None:
         """Count what is home; `following` is the batch that would be sent now."""
@@ -64,12 +86,13 @@ class _Costs:
         self._open = [shard for shard in shards if shard.collected_at is None]
         self._requests = jobs.requests_file(ledger.home, job.id, job.attempt)
         self._day = datetime.fromtimestamp(now, UTC).date()
-        self.next = self.rest = 0.0
-        """What is under way with the next batch can cost, and with all that follow."""
+        self.under_way = self.next = self.rest = 0.0
+        """What is under way can cost, with the next batch, and with all that follow."""
         results = jobs.folder(ledger.home, job.id) / "results.jsonl"
-        start = job.begins[job.attempt - 1] if 0 < job.attempt <= len(job.begins) else 0
         with LocalFiles.beside(self._requests) or nullcontext() as files:
-            self.paid = self._priced(files).paid_until_now(results, start, self._requests)
+            self.paid = self._priced(files).paid_until_now(results, job.begin_now, self._requests)
+        if any(shard.output is None for shard in shards if shard.collected_at is not None):
+            self.paid += lost_by(ledger.home, job, shards, now) or 0
 
     def count_rest(self) -> None:
         """Count what is not home."""
@@ -78,19 +101,26 @@ class _Costs:
             for shard in self._open:
                 bound = sum(map(costs.bound, map(_body, lines(self._requests, shard.start, shard.length))))
                 self.rest += bound
-                self.next += bound if shard.batch or shard.number == self._following.number else 0
+                is_sent = shard.batch is not None or shard.sent_at is not None
+                self.under_way += bound if is_sent else 0
+                self.next += bound if is_sent or shard.number == self._following.number else 0
 
     def _priced(self, files: LocalFiles | None) -> CallCosts:
         return CallCosts(find(self._job.model, self._day), "batch", self._day, files.seen if files else unseen)
 
 
-def _reason(means: Means, job: Job, account: Account, costs: _Costs) -> StopReason | None:
-    """The limit that the next batch would pass; what can be paid at most is known better by now."""
-    now = account.at if means.per_day is None else means.now()
+def _raised(means: Means, job: Job, costs: _Costs) -> StopReason | None:
+    """Set aside what is sent with the next batch; what can be paid at most is known better by now."""
+    with means.ledger.writing() as db:
+        spend.bound_again(db, job.id, job.attempt, costs.paid + costs.rest)
+    return _refusal(means, job, costs.paid + costs.next, costs.paid, in_flight=costs.under_way)
+
+
+def _refusal(means: Means, job: Job, needed: float, paid: float, *, in_flight: float) -> StopReason | None:
+    """Set `needed` USD aside for all batches of a job, or name the limit that does not allow it."""
     with means.ledger.writing() as db:
         this = (job.id, job.attempt)
-        spend.bound_again(db, *this, costs.paid + costs.rest)
-        return spend.limit_passed(db, *this, now, costs.paid + costs.next, costs.paid, means.per_day)
+        return spend.limit_passed(db, *this, means.now(), needed, paid, means.per_day, in_flight=in_flight)
 
 
 def _stop(means: Means, shard: Shard, reason: StopReason, words: str) -> None:

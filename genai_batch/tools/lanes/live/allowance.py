@@ -1,15 +1,15 @@
 """What a live run may still spend: it sets the bound of each call aside before that leaves, and holds the limits.
 
-Where all rows at their most fit into the limits, nothing is counted. What an answer cost is known once it is home. A
-call whose answer never came counts with its bound, since it may have been billed: that is written down before anything
-else of the run is sent, and a process that is killed leaves behind how many rows may have been on their way.
+Where all rows at their most fit into the limits, all of that is set aside and nothing is counted. What an answer cost
+is known once it is home. A call whose answer never came counts with its bound, since it may have been billed: that is
+written down before anything else of the run is sent, and a process that is killed leaves behind how many rows may have
+been on their way. At its end a run gives back what it has set aside and not spent.
 """
 
 import math
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -45,7 +45,7 @@ class Allowance:
         self._costs: CallCosts | None = None
         self._paid = self._in_flight = self._saved = self._lost = 0.0
         self._calls = 0
-        self._reserved = self._until = math.inf
+        self._reserved, self._until = 0.0, math.inf
         self.is_guarded = self.is_overdrawn = False
         """Whether every call is counted; and whether that has become necessary since the run began."""
         self.refusal: StopReason | None = None
@@ -77,8 +77,12 @@ class Allowance:
             return
         self._costs = self._priced(unseen)
         await to_thread.run_sync(self._count, self._account, recovered, shard)
+        account = self._account
+        self._until = (self._now() // spend.DAY_S + 1) * spend.DAY_S
+        self.is_guarded = not self._fits(self._ceiling(account))
         if self.is_guarded:
-            self._begin_day()
+            paid = await to_thread.run_sync(self._paid_until_now, shard)
+            self._paid = min(paid, max(0.0, account.reserved - self._lost))
         self._note(in_flight=_on_their_way(concurrency, is_guarded=self.is_guarded))
 
     async def count_killed(self, recovered: Recovered, shard: Shard) -> None:
@@ -98,19 +102,23 @@ class Allowance:
         self._note(in_flight=0)
 
     def _count(self, account: Account, recovered: Recovered, shard: Shard) -> None:
-        """Count what the rows on the disk cost, and those that were on their way when a process was killed."""
-        requests, answered = self._requests(shard), recovered.answered
+        """Count what earlier runs have spent: with one that was killed, the rows that were on their way.
+
+        No run has spent more than was set aside for it, and one that has ended left no more set aside than that.
+        """
         self._lost = account.lost
+        if account.in_flight:
+            self._paid = self._paid_until_now(shard)
+            with self._costs_with_files(shard) as costs:
+                killed = costs.bounds_of(self._requests(shard), recovered.answered, account.in_flight)
+            self._lost = max(self._lost, min(self._lost + killed, account.reserved - self._paid))
+        elif recovered.done:
+            self._paid = max(0.0, account.reserved - account.lost)
+
+    def _paid_until_now(self, shard: Shard) -> float:
+        """What the answers on the disk have cost at most."""
         with self._costs_with_files(shard) as costs:
-            paid = partial(costs.paid_until_now, self._results, self._job.results_bytes, requests)
-            most = account.reserved if account.allowed is None else account.allowed  # no run can have passed it
-            if account.in_flight:
-                killed = costs.bounds_of(requests, answered, account.in_flight)
-                self._lost = max(self._lost, min(self._lost + killed, most - paid()))
-            self.is_guarded = account.bound is None or account.bound + self._lost > self._ceiling(account)
-            if self.is_guarded:
-                self._paid = paid()  # more than the limit where that was lowered since
-                self._reserved = min(account.reserved, most)
+            return costs.paid_until_now(self._results, self._job.results_bytes, self._requests(shard))
 
     def use_files(self, files: LocalFiles | None) -> None:
         """Know the files that requests name, for pricing calls."""
@@ -119,16 +127,22 @@ class Allowance:
 
     def admits(self, item: Item) -> bool:
         """Whether a call may leave; what it needs is set aside by then, or `refusal` names the limit."""
-        if not self.is_guarded or self._costs is None:
+        if self._costs is None:
             return True
+        is_new_day = self._now() >= self._until
+        if is_new_day:
+            self._until = (self._now() // spend.DAY_S + 1) * spend.DAY_S
+            self._reserved = 0.0
+        if not self.is_guarded:
+            if is_new_day or self._lost > self._saved:
+                self.is_overdrawn = self.is_overdrawn or not self._fits(self._allowed)
+            return not self.is_overdrawn
         if item.bound is None:
             item.bound = self._costs.bound(item.body)
         needed = self.spent + item.bound
-        if self._now() >= self._until:
-            self._begin_day()
         if needed <= self._reserved:
             return True
-        if self.refusal and self._calls:
+        if self.refusal and self._calls and not is_new_day:
             return False  # it is asked again once nothing is in flight any more
         return self._sets_aside(needed + _AT_ONCE * item.bound) or self._sets_aside(needed)
 
@@ -151,26 +165,47 @@ class Allowance:
         if self._costs is None or not may_be_billed:
             return
         self._lost += _bound(self._costs, item)
-        if (account := self._account) is not None and not self.is_guarded:
-            self.is_overdrawn = (account.bound or 0) + self._lost > self._ceiling(account)
 
     def save(self) -> None:
         """Write down what calls without an answer may have cost, before anything follows from it."""
         if self._lost > self._saved:
             self._note(in_flight=None)
 
-    def end(self) -> None:
-        """Say that nothing of the run is on its way any more."""
-        if self._costs:
+    async def end(self, shard: Shard, unstored: list[bytes], *, is_done: bool) -> None:
+        """Say that nothing of the run is on its way any more, and give back what was not spent.
+
+        `unstored` are answers that the disk did not take: they are paid, and their rows will be sent again. Where all
+        rows are done the job is over, which gives everything back.
+        """
+        if self._costs is None:
+            return
+        with suppress(UnknownModel, OSError):  # what cannot be counted stays set aside
+            if unstored:
+                self._lost += await to_thread.run_sync(self._paid_for, shard, unstored)
             self._note(in_flight=0)
+            if is_done:
+                return
+            if unstored or not self.is_guarded:
+                self._paid = await to_thread.run_sync(self._paid_until_now, shard)
+            with self._ledger.writing() as db:
+                spend.give_back(db, self._job.id, self._job.attempt, self._settled)
+
+    def _paid_for(self, shard: Shard, rows: list[bytes]) -> float:
+        with self._costs_with_files(shard) as costs:
+            return costs.paid_for(map(msgspec.json.decode, rows), self._requests(shard))
 
     def warning(self, cost: float | None) -> str | None:
         """Say that most of the limit is spent, where `cost` USD of this run show it; None before."""
-        allowed = self._account.allowed if self._account else None
-        spent = self._paid + self._lost if self.is_guarded else cost
-        if allowed is None or spent is None or spent < _WARN_AT * allowed:
+        if self._costs is None or self._account is None:
             return None
-        return f"Three quarters of the limit of {dollars(allowed)} are spent."
+        spent = self._settled if self.is_guarded else self._settled + (cost or 0)
+        allowed, of_stages = self._account.allowed, ""
+        if allowed is None and (shared := self._ledger.shared_budget(self._job, self._account.at)):
+            (allowed, others), of_stages = shared, " of all stages"
+            spent += others
+        if allowed is None or spent < _WARN_AT * allowed:
+            return None
+        return f"Three quarters of the limit of {dollars(allowed)}{of_stages} are spent."
 
     async def words(self, shard: Shard, answered: bytearray | None, rows: int) -> str:
         """Say which limit has stopped the run, what was paid, what is left, and how it goes on."""
@@ -205,14 +240,28 @@ class Allowance:
         return rest if bound is None else min(rest, bound)
 
     def _is_limited(self, account: Account) -> bool:
-        is_shared = account.allowed is None and self._ledger.shares_budget(self._job, account.at)
-        return account.allowed is not None or self._per_day is not None or is_shared
+        if account.allowed is not None or self._per_day is not None:
+            return True
+        return self._ledger.shared_budget(self._job, account.at) is not None
+
+    @property
+    def _allowed(self) -> float:
+        allowed = self._account.allowed if self._account else None
+        return math.inf if allowed is None else allowed
 
     def _ceiling(self, account: Account) -> float:
-        """Up to where the attempt may go without a question to the ledger: others share the day, or the pipeline."""
-        if account.allowed is None:
-            return account.reserved
-        return account.allowed if self._per_day is None else min(account.allowed, account.reserved)
+        """Up to where all rows are set aside at once: others share the day, or the pipeline."""
+        is_shared = account.allowed is None or self._per_day is not None
+        return min(self._allowed, account.reserved) if is_shared else self._allowed
+
+    def _fits(self, ceiling: float) -> bool:
+        """Whether all rows at their most stay below `ceiling`, and below the limits: they are set aside by then."""
+        bound = self._account.bound if self._account else None
+        if bound is None or bound + self._lost > ceiling:
+            return False
+        is_set_aside = self._sets_aside(bound + self._lost)
+        self.refusal = None  # where they do not fit every call is counted
+        return is_set_aside
 
     def _sets_aside(self, needed: float) -> bool:
         """Have the ledger set so much aside for the attempt in all."""
@@ -225,14 +274,6 @@ class Allowance:
         if self.refusal is None and account is not None:
             self._account, self._reserved = account, needed
         return self.refusal is None
-
-    def _begin_day(self) -> None:
-        """Leave what is spent on the day before, where each day has a limit and another has begun."""
-        if self._per_day is not None:
-            self._until = (self._now() // spend.DAY_S + 1) * spend.DAY_S
-            if self._account and self._account.at < self._until - spend.DAY_S:
-                self._reserved = self.spent
-                self._sets_aside(self.spent)
 
     def _ended(self, item: Item) -> None:
         self._calls -= 1

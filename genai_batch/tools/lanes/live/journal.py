@@ -24,8 +24,14 @@ class Journal:
         """Called after each write."""
         self._pending: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
+        self._refused: list[bytes] = []
         self.rows = self.waiting = 0
         self.trouble: OSError | None = None
+
+    @property
+    def unstored(self) -> list[bytes]:
+        """The rows that the disk did not take, or not certainly."""
+        return [*self._refused, *self._pending]
 
     def add(self, row: bytes) -> None:
         """Take a row, whole and with its newline; it counts once `rows` says so."""
@@ -54,7 +60,9 @@ class Journal:
             while self._pending and not self.trouble:
                 await asyncio.sleep(_GATHER_S)
                 rows, self._pending = self._pending, []
+                self._refused = rows
                 await to_thread.run_sync(_append, self._file, rows)
+                self._refused = []
                 self.rows += len(rows)
                 self.waiting -= len(rows)
                 self.told()

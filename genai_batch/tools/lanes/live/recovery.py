@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from genai_batch.resources import outcomes
 from genai_batch.resources.results_index.batches import batches
+from genai_batch.resources.results_index.decode import read_row
 
 _BLOCK = 64 * 1024
 
@@ -78,7 +80,7 @@ def _keys(path: Path, start: int, end: int) -> Iterator[str]:
                 try:
                     yield _KEY.decode(line).key
                 except msgspec.MsgspecError:
-                    yield ""
+                    yield outcomes.key_of(read_row(line) or {}) or ""
 
 
 def _lines(path: Path) -> int:

@@ -16,7 +16,7 @@ from genai_batch.resources.jobs import Job, Shard, State, StopReason
 from genai_batch.resources.local_files import LocalFiles
 from genai_batch.resources.prices import default_tier
 from genai_batch.tools.lanes.collection import close
-from genai_batch.tools.lanes.failures import failures_words
+from genai_batch.tools.lanes.failures import failures_of, failures_words
 from genai_batch.tools.lanes.live.allowance import Allowance
 from genai_batch.tools.lanes.live.caller import calling
 from genai_batch.tools.lanes.live.feed import items
@@ -92,20 +92,31 @@ class Run:
         self._ledger.advance(job.id, self._means.now(), job.attempt, state="JOB_STATE_RUNNING", notice=None)
         self._allowed, self._is_restated = self._limit_of(job), False
         allowance = self._allowance(job)
+        if job.stop_on_failures is not None:  # those of earlier runs count as well
+            self._tally.failures = await to_thread.run_sync(failures_of, self._ledger.home, job)
+            if self._tally.is_failing:
+                await self._rest_at_limit(job, shard, allowance, "failures")
+                return False
         await allowance.begin(found, shard, job.concurrency or FIRST)
-        async with self._runner(job, shard, found, allowance) as (runner, journal):
-            beside = [
-                asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
-                asyncio.create_task(self._obey(runner)),
-            ]
-            try:
-                await runner.run()
-            finally:
-                for task in beside:
-                    task.cancel()
-                await asyncio.shield(journal.close())
-                allowance.end()
-                self._ledger.mark(shard, done=found.done + journal.rows)
+        unstored, done = list[bytes](), found.done
+        try:
+            async with self._runner(job, shard, found, allowance) as (runner, journal):
+                beside = [
+                    asyncio.create_task(self._tell(job, shard, found.done, journal, runner, allowance)),
+                    asyncio.create_task(self._obey(runner)),
+                ]
+                try:
+                    await runner.run()
+                finally:
+                    for task in beside:
+                        task.cancel()
+                    try:
+                        await asyncio.shield(journal.close())
+                    finally:
+                        unstored, done = journal.unstored, found.done + journal.rows
+                        self._ledger.mark(shard, done=done)
+        finally:
+            await allowance.end(shard, unstored, is_done=done == found.requests)
         if runner.stopped:
             self._rest(job, shard, runner.stopped)
         elif runner.refusal:
