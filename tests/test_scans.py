@@ -71,7 +71,7 @@ async def test_create_after_estimate_sends_what_was_scanned_without_reading_agai
             again = await estimate_cost("b.jsonl", here, MODEL)
             job = await create_batch("b.jsonl", here, MODEL, again=True)
             await create_batch("b.jsonl", here, MODEL, again=True)
-        assert (len(reads), first) == (1, again)
+        assert (len(reads), first.model_dump()) == (1, again.model_dump())
     assert _job_files(world, job.job_id) == _job_files(world, plain.job_id)
     assert _job_files(world, job.job_id)[1].count(b"topic") == 50
 
