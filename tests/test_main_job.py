@@ -265,5 +265,5 @@ async def test_a_job_that_may_cost_too_much_is_refused_before_anything_is_sent(
         assert "confirm=true" in said
         assert not (await call(client, "list_jobs"))["jobs"]
         assert not await world.calls()
-        approved = dict.fromkeys(of_the_call, 1.0)  # a limit that is stated holds, confirmed or not
+        approved: dict[str, Any] = dict.fromkeys(of_the_call, 1.0)  # a limit that is stated holds, confirmed or not
         assert await start(client, source, **approved, confirm=True)
