@@ -7,7 +7,7 @@ LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 # Two more than there are processors, since many tests wait: for a lease to lapse, for a process to end.
-WORKERS = $(shell "$(PYTHON)" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 2)")
+WORKERS = $(shell "$(BIN)/python" -c "import os; print(len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)) + 2)")
 # The interpreters that `make check-pythons` finds: on the PATH, and where pyenv keeps its own.
 PYTHONS = $(shell "$(BASE)" tests/packaging/interpreters.py)
 # The interpreter as it stands on the PATH without the environment, which may be half built.
