@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import openpyxl
 import pytest
 from mcp import Client
@@ -19,6 +18,7 @@ from genai_batch.resources import equals, models
 from genai_batch.resources.requests import Cut, Preflight
 from genai_batch.resources.scanning.token_sample import SMALL
 from tests.test_cli import run
+from tests.test_exports import read_parquet, read_sqlite
 from tests.world import MODEL, World, call, finish, read, refusal, request, row, start
 
 pytestmark = pytest.mark.anyio
@@ -74,19 +74,6 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def read_sqlite(path: Path) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(path)) as db:
-        db.row_factory = sqlite3.Row
-        return [dict(entry) for entry in db.execute("SELECT * FROM results")]
-
-
-def read_parquet(path: Path) -> list[dict[str, Any]]:
-    with closing(duckdb.connect()) as db:
-        cursor = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
 def read_workbook(path: Path) -> list[dict[str, Any]]:

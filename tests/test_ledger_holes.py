@@ -1,7 +1,6 @@
 """What the ledger counts where answers are lost, days change, settings differ, runs break off or tell no tokens."""
 
 import json
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from genai_batch.server.emulator import live
 from tests.benchmarks.answering import answering
 from tests.benchmarks.limited_jobs import charged
 from tests.test_limit_approvals import settled
-from tests.test_limit_holes import account, bound_of, cli, rows_of
+from tests.test_limit_holes import account, bound_of, cli, killed, rows_of
 from tests.test_limits import rested
-from tests.test_live_kills import heard
 from tests.world import MODEL, OVER, World, call, finish, refusal, row, start, stopped
 
 pytestmark = pytest.mark.anyio
@@ -185,13 +183,8 @@ def test_a_kill_counts_no_more_than_was_set_aside(tmp_path: Path) -> None:
     source = world.write("a.jsonl", [row(f"r0k{n:03}", f"Say r0k{n:03}.") for n in range(150)])
     day = {"GENAI_BATCH_MAX_COST_USD_PER_DAY": "10"}
     with answering(30, counts=True) as url:
-        with cli(world, url, "run", source, "--model", MODEL, "--lane", "live", "--confirm", **day) as process:
-            until_s = time.monotonic() + 50
-            while sum(heard(url).values()) < 4 and time.monotonic() < until_s:
-                time.sleep(0.01)
-            process.kill()
-        with closing(Ledger(world.home)) as ledger:
-            [job_id] = [line["id"] for line in ledger.rows("SELECT id FROM job")]
+        run = ["run", source, "--model", MODEL, "--lane", "live", "--confirm"]
+        job_id = killed(world, url, *run, calls=4, **day)
         reserved = account(world, job_id).reserved
         with cli(world, url, "cancel", job_id, **day) as process:
             process.communicate(timeout=60)

@@ -103,6 +103,18 @@ async def asked(world: World) -> int:
     return bill["live_requests"]["count"]
 
 
+def killed(world: World, url: str, *arguments: str, calls: int, **env: str) -> str:
+    """Kill a command once it has sent so many calls; return the id of the only job."""
+    with cli(world, url, *arguments, **env) as process:
+        until_s = time.monotonic() + 50
+        while sum(heard(url).values()) < calls and time.monotonic() < until_s:
+            time.sleep(0.01)
+        process.kill()
+    with closing(Ledger(world.home)) as ledger:
+        [job_id] = [line["id"] for line in ledger.rows("SELECT id FROM job")]
+    return job_id
+
+
 def cli(world: World, url: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
     """A command as a process of its own, for which an address stands for Gemini."""
     env = {"GENAI_BATCH_BACKEND": "gemini", "GEMINI_API_KEY": "any-key", "GOOGLE_GEMINI_BASE_URL": url, **env}
@@ -119,13 +131,7 @@ def test_a_job_that_is_cancelled_after_a_kill_counts_what_was_in_flight(tmp_path
     source, day = world.write("a.jsonl", rows), {"GENAI_BATCH_MAX_COST_USD_PER_DAY": "2"}
     with answering(60, counts=True, tokens=5_000) as url:
         run = ["run", source, "--model", MODEL, "--lane", "live", "--concurrency", "8"]
-        with cli(world, url, *run, **day) as process:
-            until_s = time.monotonic() + 50
-            while sum(heard(url).values()) < 8 and time.monotonic() < until_s:
-                time.sleep(0.01)
-            process.kill()
-        with closing(Ledger(world.home)) as ledger:
-            [job_id] = [line["id"] for line in ledger.rows("SELECT id FROM job")]
+        job_id = killed(world, url, *run, calls=8, **day)
         with cli(world, url, "cancel", job_id, **(day if is_day_known else {})) as process:
             out, _ = process.communicate(timeout=60)
         calls = sum(heard(url).values())
